@@ -1,0 +1,14 @@
+"""`python -m harness` and the command `harness`: the only place that exits."""
+
+import sys
+
+from harness.cli import main as run_command
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The checks: pure functions of the evidence, each under a name `<subject>.<expectation>`.
+
+A check yields findings. Its parameters name the evidence that it reads (fields of `harness.records.Evidence`), as
+a pytest test names its fixtures: one without a default must be there, so that `harness.judge` can tell "not reached"
+(skip, with the reason) from "lost" (error); one with the default None may be missing. Third parties name a module of
+checks in the entry-point group `harness.checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import Parameter, signature
+
+from harness.records import Evidence, Finding, Status
+
+GROUP = "harness.checks"
+OWN = ("images", "data", "train", "artifact", "serve", "contract")
+
+Function = Callable[..., Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its name, what it expects in one sentence, the evidence it reads and what it covers."""
+
+    name: str
+    sentence: str
+    reads: tuple[str, ...]  # fields of Evidence that it cannot do without
+    may_read: tuple[str, ...]
+    rubric: str  # the item of the ML Test Score (Breck et al. 2017), empty where it has none
+    function: Function
+
+    def __call__(self, evidence: Evidence) -> Iterator[Finding]:
+        """Judge the evidence."""
+        values = {name: getattr(evidence, name) for name in (*self.reads, *self.may_read)}
+        for finding in self.function(**values):
+            yield finding.of(self.name)
+
+
+def check(name: str, *, rubric: str = "") -> Callable[[Function], Check]:
+    """Make a check of a function; the first line of its docstring is its sentence."""
+
+    def decorate(function: Function) -> Check:
+        sentence = (function.__doc__ or "").strip().splitlines()[0]
+        parameters = signature(function).parameters.values()
+        reads = tuple(p.name for p in parameters if p.default is Parameter.empty)
+        may_read = tuple(p.name for p in parameters if p.default is not Parameter.empty)
+        return Check(name, sentence, reads, may_read, rubric, function)
+
+    return decorate
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Return the harness's own checks in the order of the line, then those of third parties by name."""
+    modules = [import_module(f"{__name__}.{name}") for name in OWN]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Check)]
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        found += [value for value in vars(entry.load()).values() if isinstance(value, Check)]
+    return tuple(found)
+
+
+def passed(received: str) -> Finding:
+    """Find that all is as expected."""
+    return Finding(Status.PASS, received)
+
+
+def skipped(reason: str) -> Finding:
+    """Say why a check does not apply."""
+    return Finding(Status.SKIP, reason)
+
+
+def warned(*, expected: str, received: str, advice: str) -> Finding:
+    """Find something that was never promised, but that a good project would have."""
+    return Finding(Status.WARN, received, expected, advice)
+
+
+def failed(*, expected: str, received: str, advice: str) -> Finding:
+    """Find something broken."""
+    return Finding(Status.FAIL, received, expected, advice)

@@ -1,0 +1,182 @@
+"""The verbs of the command `harness`. Each imports what it needs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from harness import __version__, errors
+
+EPILOG = """\
+exit codes:
+  0  passed            1  a check failed            2  the description is wrong
+  3  the infrastructure failed (engine, registry, disk)
+  4  a check crashed   130  interrupted
+
+examples:
+  harness setup              find or install an engine, base image and wheels
+  harness run                build, train, serve, judge the project in this folder
+  harness judge latest       judge the last run again, without any container
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one verb and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    verb: Callable[[argparse.Namespace], int] = arguments.verb
+    # CI cancels with SIGTERM: clean up just as after Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return verb(arguments)
+    except errors.HarnessError as exc:
+        _problem(exc.kind, str(exc), exc.hint)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        _problem("interrupted", "the run was interrupted and all that it created is removed", "")
+        return errors.INTERRUPTED
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _problem(kind: str, message: str, hint: str) -> None:
+    from harness.reports.console import Console
+
+    Console().problem(kind, message, hint)
+
+
+def _setup(arguments: argparse.Namespace) -> int:
+    from harness import provision
+    from harness.reports.console import Console
+
+    provision.setup(arguments.project, arguments.file, Console().say)
+    return errors.PASSED
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from harness import provision
+    from harness.reports.console import Console
+
+    console = Console()
+    lines = provision.doctor(arguments.project, arguments.file)
+    if arguments.json:
+        console.say(json.dumps([asdict(line) for line in lines], indent=1))
+    else:
+        for line in lines:
+            console.say(f"{'ok  ' if line.ok else 'MISS'} {line.name:<12} {line.value}")
+            if line.mend and not line.ok:
+                console.say(f"     {'do':<12} {line.mend}")
+    return errors.PASSED if all(line.ok for line in lines) else errors.InfrastructureError.exit_code
+
+
+def _lock(arguments: argparse.Namespace) -> int:
+    from harness.pipeline import make_lock
+    from harness.reports.console import Console
+
+    made, changed = make_lock(arguments.project, arguments.file)
+    console = Console()
+    for name, digest in {**made.bases, **made.requirements, "data": made.data or "no dataset"}.items():
+        console.say(f"{name}  {digest}")
+    console.say("harness.lock is new: commit it" if changed else "harness.lock is unchanged")
+    return errors.PASSED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from harness.pipeline import run
+    from harness.reports.console import Console
+
+    with Console(verbose=arguments.verbose) as console:
+        verdict = run(arguments.project, arguments.file, console)
+        console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
+    return verdict.exit_code
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from harness.pipeline import judge_again
+    from harness.reports.console import Console
+
+    _, verdict = judge_again(arguments.project, arguments.run)
+    console = Console()
+    for finding in verdict.findings:
+        console.found(finding)
+    console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
+    return verdict.exit_code
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from harness.reports.console import Console
+    from harness.spec import json_schema
+
+    del arguments
+    Console().say(json.dumps(json_schema(), indent=2))
+    return errors.PASSED
+
+
+def _checks(arguments: argparse.Namespace) -> int:
+    from harness.checks import all_checks
+    from harness.reports.console import Console
+
+    del arguments
+    console = Console()
+    for check in all_checks():
+        reads = ", ".join([*check.reads, *(f"{name}?" for name in check.may_read)])
+        console.say(f"{check.name:<26} {check.sentence}")
+        console.say(f"{'':<26} reads {reads}" + (f"; ML Test Score {check.rubric}" if check.rubric else ""))
+    return errors.PASSED
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from harness.pipeline import clean
+    from harness.reports.console import Console
+
+    console = Console()
+    removed = clean(arguments.project)
+    for thing in removed:
+        console.say(f"removed {thing.kind} {thing.name}")
+    console.say(f"{len(removed)} removed")
+    return errors.PASSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness",
+        description="The containerized test harness for machine learning: pinned build, train in a container, "
+        "the same artifact served, its answers judged.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"harness {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    project = argparse.ArgumentParser(add_help=False)
+    project.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="folder of compose.yaml")
+    files = argparse.ArgumentParser(add_help=False, parents=[project])
+    files.add_argument("-f", "--file", type=Path, action="append", default=[], help="Compose file, may be repeated")
+
+    def verb(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text, parents=list(parents))
+        made.set_defaults(verb=function)
+        return made
+
+    verb("setup", _setup, "Make this machine ready: engine, Compose, base image, wheels.", files)
+    doctor = verb("doctor", _doctor, "Say what this machine has and what is missing; change nothing.", files)
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    verb("lock", _lock, "Pin base images, requirements and dataset in harness.lock.", files)
+    run = verb("run", _run, "Build, train, serve and judge.", files)
+    run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
+    judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
+    judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
+    verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
+    verb("checks", _checks, "List the checks, what they read and what they cover.")
+    verb("clean", _clean, "Remove what dead runs left behind and the dataset volumes.", project)
+    return parser

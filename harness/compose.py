@@ -1,0 +1,175 @@
+"""The only caller of the Compose program: `docker compose` where installed, else the packaged binary."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ComposeError, DescriptionError, DiskFullError, HarnessError, is_disk_full
+
+BUILD_TIMEOUT = 1800.0
+CALL_TIMEOUT = 120.0
+TAIL = 40  # lines of output that an error or a record keeps
+PACKAGED_HINT = "Install the packaged Compose: pip install 'ml-container-harness[compose]'."
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a Compose call printed and how it ended."""
+
+    code: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Compose:
+    """A Compose program that answered, and the environment it is called with."""
+
+    argv: tuple[str, ...]
+    version: str
+    source: str  # `plugin`, `packaged` or `path`
+    environment: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def find(cls, docker_host: str | None = None) -> Compose:
+        """Return the first Compose that answers: the plugin, the packaged binary, then `docker-compose` on PATH.
+
+        `docker_host` makes Compose speak to the engine that the harness speaks to. Raises ComposeError.
+        """
+        # A run creates its containers one by one: those that are there already are no orphans.
+        environment = {**os.environ, "COMPOSE_IGNORE_ORPHANS": "true"}
+        if docker_host:
+            environment["DOCKER_HOST"] = docker_host
+            environment.pop("DOCKER_CONTEXT", None)  # it would win over DOCKER_HOST
+        for source, argv in _candidates():
+            version = _version(argv)
+            if version:
+                return cls(argv, version, source, environment)
+        raise ComposeError("no Compose program answers", hint=PACKAGED_HINT)
+
+    @property
+    def description(self) -> str:
+        """Version and where it comes from, for people."""
+        return f"Compose {self.version} ({self.source})"
+
+    def config(self, root: Path, files: Sequence[Path]) -> dict[str, Any]:
+        """Return the merged, normalised model of Compose files; `$` is doubled in it.
+
+        Raises DescriptionError with Compose's own message when it refuses the files.
+        """
+        argv = [*self._base(root, files), "--profile", "*", "config", "--format", "json"]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=CALL_TIMEOUT, env=dict(self.environment), check=False
+        )
+        if done.returncode != 0:
+            message = done.stderr.strip() or done.stdout.strip()
+            raise DescriptionError(
+                f"Compose refuses {', '.join(str(f) for f in files)}: {message}",
+                hint="Correct the file; `docker compose config` shows the same message.",
+            )
+        model: dict[str, Any] = json.loads(done.stdout)
+        return model
+
+    def build(self, root: Path, file: Path, services: Sequence[str], on_line: Callable[[str], None]) -> Output:
+        """Build images; a failing build is an answer (its code is not 0), a full disk an error."""
+        argv = [*self._base(root, [file]), "--progress", "plain", "build", "--provenance=false", *services]
+        output = self._stream(argv, on_line, timeout=BUILD_TIMEOUT)
+        if output.code != 0 and is_disk_full("\n".join(output.lines)):
+            raise DiskFullError(
+                f"the engine's disk is full while building: {output.lines[-1]}",
+                hint="Free space where the engine stores its images, then run again.",
+            )
+        return output
+
+    def create(self, root: Path, file: Path, service: str) -> None:
+        """Create the container of a service with its networks and volumes, not started."""
+        self._checked([*self._base(root, [file]), "create", "--no-build", "--pull", "missing", "--yes", service])
+
+    def up(self, root: Path, file: Path, services: Sequence[str]) -> None:
+        """Start services that the project needs besides train and serve, and wait until they are healthy."""
+        self._checked([*self._base(root, [file]), "up", "--no-build", "--detach", "--wait", "--yes", *services])
+
+    def _base(self, root: Path, files: Sequence[Path]) -> list[str]:
+        argv = [*self.argv, "--ansi", "never", "--project-directory", str(root)]
+        for file in files:
+            argv += ["--file", str(file)]
+        return argv
+
+    def _checked(self, argv: list[str]) -> None:
+        output = self._stream(argv, lambda _line: None, timeout=CALL_TIMEOUT)
+        if output.code == 0:
+            return
+        text = "\n".join(output.lines)
+        kind: type[HarnessError] = DiskFullError if is_disk_full(text) else ComposeError
+        raise kind(
+            f"`{' '.join(argv[len(self.argv) :])}` ended with exit code {output.code}:\n{text}",
+            hint="The message is the engine's; `harness doctor` checks the engine.",
+        )
+
+    def _stream(self, argv: list[str], on_line: Callable[[str], None], *, timeout: float) -> Output:
+        """Run to the end, line by line; the process ends with us on every path."""
+        process = subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=dict(self.environment),
+        )
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            process.kill()
+
+        timer = threading.Timer(timeout, expire)
+        timer.daemon = True
+        timer.start()
+        tail: deque[str] = deque(maxlen=TAIL)
+        try:
+            assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+            for line in process.stdout:
+                tail.append(line.rstrip())
+                on_line(line.rstrip())
+            code = process.wait()
+        finally:
+            timer.cancel()
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        if expired.is_set():
+            raise ComposeError(
+                f"`{' '.join(argv)}` did not end within {timeout:g} s", hint="Look at the engine with `harness doctor`."
+            )
+        return Output(code, tuple(tail))
+
+
+def _candidates() -> list[tuple[str, tuple[str, ...]]]:
+    found: list[tuple[str, tuple[str, ...]]] = []
+    if docker := shutil.which("docker"):
+        found.append(("plugin", (docker, "compose")))
+    packaged = Path(sys.executable).parent / "docker-compose"
+    if packaged.exists():
+        found.append(("packaged", (str(packaged),)))
+    if program := shutil.which("docker-compose"):
+        found.append(("path", (program,)))
+    return found
+
+
+def _version(argv: tuple[str, ...]) -> str | None:
+    try:
+        done = subprocess.run([*argv, "version", "--short"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = done.stdout.strip().removeprefix("v")
+    return version if done.returncode == 0 and version[:1] in set("23456789") else None

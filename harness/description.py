@@ -1,0 +1,254 @@
+"""Loads `compose.yaml` and its `x-harness` block into a frozen `Spec`; findings name line and column."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.compose import Compose
+from harness.contract_file import load_examples
+from harness.errors import DescriptionError
+from harness.records import Handover, Spec
+from harness.spec import Block
+
+KEY = "x-harness"
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+MINIMAL = "x-harness:\n  version: 1\n  contract:\n    predict: /predict\n    examples: tests/contract/*.json"
+
+
+def find_files(root: Path, files: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Return the Compose files to read: those named, else the project's own with its override.
+
+    Raises DescriptionError when one is missing.
+    """
+    if files:
+        missing = [str(f) for f in files if not f.is_file()]
+        if missing:
+            raise DescriptionError(f"no such file: {', '.join(missing)}", hint="Give the path with --file.")
+        return tuple(f.resolve() for f in files)
+    for name in NAMES:
+        if (root / name).is_file():
+            override = root / f"{Path(name).stem}.override{Path(name).suffix}"
+            return tuple(f for f in (root / name, override) if f.is_file())
+    raise DescriptionError(
+        f"there is no compose.yaml in {root}",
+        hint="Run the harness in the folder of compose.yaml, or name the file with --file.",
+    )
+
+
+def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
+    """Load and check the description. Raises DescriptionError."""
+    root = root.resolve()
+    paths = find_files(root, files)
+    trees = [_parse(path) for path in paths]
+    if not any(_child(tree, KEY) for tree in trees):
+        raise DescriptionError(
+            f"{paths[0].name} has no top-level `{KEY}` block",
+            hint=f"Add at least:\n{MINIMAL}",
+        )
+    model = compose.config(root, paths)
+    block = parse_block(_single_dollars(model.get(KEY)), zip(paths, trees, strict=True))
+    return _resolve(root, paths, block, model, _Places(tuple(zip(paths, trees, strict=True))))
+
+
+def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
+    """Validate an `x-harness` block; every error names its place, and an unknown key the nearest valid one."""
+    places = _Places(tuple(sources))
+    try:
+        return Block.model_validate_json(json.dumps(raw))
+    except ValidationError as exc:
+        lines = [_explain(dict(error), places) for error in exc.errors()]
+    raise DescriptionError(
+        "\n".join(lines), hint="`harness schema` prints every key with its type; README shows a whole block."
+    )
+
+
+class _Places:
+    """Finds where a key stands in the Compose files."""
+
+    def __init__(self, sources: tuple[tuple[Path, yaml.Node | None], ...]) -> None:
+        self.sources = sources
+
+    def __call__(self, *keys: str | int) -> str:
+        for path, tree in self.sources:
+            node: yaml.Node | None = tree
+            mark = None
+            for key in (KEY, *keys):
+                found = _child(node, key)
+                if found is None:
+                    break
+                key_node, node = found
+                mark = key_node.start_mark
+            else:
+                if mark is not None:
+                    return f"{path.name}:{mark.line + 1}:{mark.column + 1}: "
+        # A missing key has no place of its own: name that of the block it should stand in.
+        return self(*keys[:-1]) if keys else ""
+
+
+def _parse(path: Path) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise DescriptionError(f"{path.name} is not YAML: {exc}", hint="Correct the file.") from exc
+    if not isinstance(node, yaml.MappingNode):
+        raise DescriptionError(
+            f"{path.name} is no Compose file: expected a mapping with `services:`", hint="Correct the file."
+        )
+    return node
+
+
+def _child(node: yaml.Node | None, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value in node.value:
+            if key_node.value == str(key):
+                return key_node, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key], node.value[key]
+    return None
+
+
+def _single_dollars(value: Any) -> Any:
+    """Undo the doubling of `$` that `docker compose config` prints."""
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, dict):
+        return {k: _single_dollars(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_single_dollars(v) for v in value]
+    return value
+
+
+def _explain(error: dict[str, Any], places: _Places) -> str:
+    loc: tuple[str | int, ...] = error["loc"]
+    where = places(*loc)
+    name = ".".join(str(part) for part in (KEY, *loc))
+    if error["type"] == "extra_forbidden":
+        valid = _keys_of(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
+        guess = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(valid)}"
+        return f"{where}unknown key `{name}`: {guess}"
+    if error["type"] == "missing":
+        return f"{where}`{name}` is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    received = "" if "received" in message else f", received {error['input']!r}"
+    return f"{where}`{name}`: {message[:1].lower()}{message[1:]}{received}"
+
+
+def _keys_of(loc: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = Block
+    for part in loc:
+        field = next(f for n, f in model.model_fields.items() if (f.alias or n) == part)
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str, Any], places: _Places) -> Spec:
+    """Check what the block says against the services, and fill in what follows from them."""
+    services: dict[str, Any] = model.get("services", {})
+    _service(services, block.serve.service, places("serve", "service"))
+    train_key = block.train.service
+    if block.train.target is not None:
+        train_key = f"{block.train.service}-{block.train.target}"
+        _service(services, block.train.service, places("train", "service"))
+    elif block.train.from_ is None:
+        _service(services, block.train.service, places("train", "service"))
+    _check_train(root, block, services, places)
+    if block.data and not (root / block.data.path).exists():
+        raise DescriptionError(
+            f"{places('data', 'path')}the dataset {block.data.path} does not exist",
+            hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
+        )
+    handover, serve_artifact = _handover(block, services, places)
+    return Spec(
+        root=root,
+        files=files,
+        project=model["name"],
+        block=block,
+        model=model,
+        handover=handover,
+        train_key=train_key,
+        serve_key=block.serve.service,
+        port=block.serve.port or _only_port(services[block.serve.service], places),
+        serve_artifact=serve_artifact,
+        examples=load_examples(root, block.contract.examples),
+    )
+
+
+def _service(services: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    if name in services:
+        service: dict[str, Any] = services[name]
+        return service
+    near = difflib.get_close_matches(name, services, n=1, cutoff=0.5)
+    guess = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(services) or 'none'}"
+    raise DescriptionError(f"{where}there is no service `{name}`: {guess}", hint="Correct the name or add the service.")
+
+
+def _check_train(root: Path, block: Block, services: dict[str, Any], places: _Places) -> None:
+    train = block.train
+    if train.from_ is not None:
+        for key, path in (("from", train.from_), ("source", train.source)):
+            if not (root / path).exists():
+                raise DescriptionError(f"{places('train', key)}{path} does not exist", hint=f"Correct `train.{key}`.")
+        if train.service in services:
+            raise DescriptionError(
+                f"{places('train', 'from')}`train.from` supplies the train service, but the Compose file has one too",
+                hint=f"Remove `train.from`, or rename the service `{train.service}`.",
+            )
+    if (train.from_ is not None or train.target is not None) and not train.command:
+        raise DescriptionError(
+            f"{places('train')}`train.command` is missing: nothing else says how to train",
+            hint="Add for example: command: [python, -m, src.train]",
+        )
+
+
+def mount_over(service: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """Return the mount of a service that covers a path inside its container, the longest target first."""
+    mounts = [
+        m
+        for m in service.get("volumes", ())
+        if m.get("source") and (path == m["target"] or path.startswith(m["target"].rstrip("/") + "/"))
+    ]
+    return max(mounts, key=lambda m: len(m["target"]), default=None)
+
+
+def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[Handover, str | None]:
+    train, serve = block.train, block.serve
+    if train.target is not None:
+        return Handover.TRAINED_IN_BUILD, serve.artifact or train.artifact
+    if serve.bake is not None:
+        return Handover.BAKED, serve.artifact
+    server = services[serve.service]
+    if train.from_ is not None:
+        if mount_over(server, serve.artifact or train.artifact):
+            return Handover.MOUNTED, serve.artifact or train.artifact
+    else:
+        left = mount_over(services[train.service], train.artifact)
+        for right in server.get("volumes", ()):
+            if left and right.get("source") == left["source"]:
+                inside = train.artifact.removeprefix(left["target"].rstrip("/"))
+                return Handover.MOUNTED, serve.artifact or right["target"].rstrip("/") + inside
+    raise DescriptionError(
+        f"{places('train', 'artifact')}the artifact {train.artifact} has no way from `{train.service}` "
+        f"to `{serve.service}`",
+        hint="Either mount one volume in both services at the artifact, or name in `serve.bake` the path in the "
+        "build context that the serving Dockerfile copies, or name in `train.target` the stage that trains.",
+    )
+
+
+def _only_port(service: dict[str, Any], places: _Places) -> int:
+    ports = {int(p["target"]) for p in service.get("ports", ())}
+    ports |= {int(str(p).split("/")[0]) for p in service.get("expose", ())}
+    if len(ports) == 1:
+        return ports.pop()
+    raise DescriptionError(
+        f"{places('serve')}cannot tell the port: the serve service names {len(ports)} of them",
+        hint="Add the port inside the container, for example: serve: {port: 8080}",
+    )

@@ -1,0 +1,441 @@
+"""The only importer of the Docker SDK: what the harness needs of a container engine, and nothing else.
+
+Every method raises errors of `harness.errors`; what the engine answers comes back as plain values.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import urlsplit
+
+import docker
+import docker.context
+import docker.errors
+import docker.utils
+import requests.exceptions
+import urllib3.exceptions
+
+from harness.errors import (
+    DiskFullError,
+    EngineUnavailableError,
+    HarnessError,
+    ImageUnavailableError,
+    InfrastructureError,
+    is_disk_full,
+)
+from harness.records import Exit
+
+# Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
+# engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
+API = "1.44"
+LOG_TAIL = 40
+GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A container, network or volume that carries the harness's labels."""
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str]
+
+
+class Engine:
+    """A connection to a container engine; made by `connect`, closed by `with`."""
+
+    def __init__(self, client: docker.DockerClient, url: str, *, configured: bool) -> None:
+        self._client = client
+        self._api = client.api
+        self._configured = configured  # by DOCKER_HOST or the context: Compose finds it by itself
+        self.url = url
+
+    @classmethod
+    def connect(cls) -> Engine:
+        """Connect to the first engine that answers a call.
+
+        The order: DOCKER_HOST (then no other is tried), the current context, the default, rootless and Podman
+        sockets. Raises EngineUnavailableError with what each of them said.
+        """
+        refused: list[str] = []
+        for url in (None, *sockets()):
+            try:
+                return cls(_open(url), url or _configured_url(), configured=url is None)
+            except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError) as exc:
+                refused.append(f"{url or _configured_url()}: {exc}")
+            if os.environ.get("DOCKER_HOST"):
+                break
+        raise EngineUnavailableError("no container engine answers; tried\n  " + "\n  ".join(refused), hint=GONE_HINT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._client.close()
+
+    @property
+    def compose_host(self) -> str | None:
+        """DOCKER_HOST for Compose: None where Compose finds the same engine by itself."""
+        return None if self._configured else self.url
+
+    @property
+    def host(self) -> str:
+        """The host on which published ports appear: this one, or that of a remote engine."""
+        parsed = urlsplit(self.url)
+        return parsed.hostname or "127.0.0.1" if parsed.scheme in ("tcp", "http", "https", "ssh") else "127.0.0.1"
+
+    def info(self) -> dict[str, Any]:
+        """Return the engine's `info`, with its version, `ApiVersion` in use and `MinAPIVersion` added."""
+        with _errors():
+            version = self._api.version()
+            return {
+                **self._api.info(),
+                "ApiVersion": self._api._version,  # noqa: SLF001 - the SDK has no public name for it
+                "MinAPIVersion": version.get("MinAPIVersion", "?"),
+                "MaxAPIVersion": version.get("ApiVersion", "?"),
+                "Version": version.get("Version", "?"),
+            }
+
+    def ping(self) -> None:
+        """Raise EngineUnavailableError unless the engine answers."""
+        with _errors():
+            self._api.ping()
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """Return the inspect answer of an image, None where the engine does not have it."""
+        with _errors():
+            try:
+                answer: dict[str, Any] = self._api.inspect_image(reference)
+            except docker.errors.NotFound:
+                return None
+            return answer
+
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
+        """Pull an image. Raises ImageUnavailableError with the engine's message."""
+        try:
+            for event in self._api.pull(reference, stream=True, decode=True):
+                if "error" in event:
+                    raise docker.errors.APIError(event["error"])
+                if "progress" not in event and event.get("status"):
+                    on_line(f"{event['status']} {event.get('id', '')}".rstrip())
+        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as exc:
+            _raise_if_disk_full(exc)
+            raise ImageUnavailableError(
+                f"the image {reference} is not on this machine and cannot be pulled: {exc}",
+                hint="Check the reference and the registry. Where no registry answers, `harness setup` builds a "
+                "local base image for Dockerfiles that take it as `ARG BASE_IMAGE`.",
+            ) from exc
+
+    def import_image(self, tar: Path, repository: str, tag: str, changes: list[str]) -> str:
+        """Import a root file system as an image and return its ID."""
+        with _errors(), tar.open("rb") as stream:
+            self._api.import_image_from_data(stream, repository=repository, tag=tag, changes=changes)
+            return str(self._api.inspect_image(f"{repository}:{tag}")["Id"])
+
+    def remove_image(self, reference: str) -> None:
+        """Remove a reference; the engine keeps layers that others use."""
+        with _errors():
+            try:
+                self._api.remove_image(reference)
+            except docker.errors.NotFound:
+                return
+
+    def container(self, project: str, service: str) -> str:
+        """Return the ID of the container that Compose created for a service."""
+        labels = [f"com.docker.compose.project={project}", f"com.docker.compose.service={service}"]
+        with _errors():
+            found = self._api.containers(all=True, filters={"label": labels})
+        if not found:
+            raise InfrastructureError(f"Compose created no container for {service}", hint="Run again with --verbose.")
+        return str(found[0]["Id"])
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Return the inspect answer of a container."""
+        with _errors():
+            answer: dict[str, Any] = self._api.inspect_container(container)
+            return answer
+
+    def changed_paths(self, container: str) -> frozenset[str]:
+        """Return the paths that a container added or changed over its image (volumes are not looked at)."""
+        with _errors():
+            changes = self._api.diff(container) or []
+        return frozenset(str(change["Path"]) for change in changes if change["Kind"] != 2)  # noqa: PLR2004 - 2: deleted
+
+    def read(self, container: str, path: str) -> Iterator[bytes] | None:
+        """Return the tar stream of a path in a container, volumes included; None where there is nothing."""
+        with _errors():
+            try:
+                stream, _ = self._api.get_archive(container, path)
+            except docker.errors.NotFound:
+                return None
+        return _mapped(stream)
+
+    def write(self, container: str, path: str, tar: IO[bytes]) -> None:
+        """Unpack a tar stream at a path in a container."""
+        with _errors():
+            self._api.put_archive(container, path, tar)
+
+    def execute(self, container: str, argv: list[str]) -> str:
+        """Run a command in a running container and return what it printed; empty where it cannot run."""
+        with _errors():
+            try:
+                call = self._api.exec_create(container, argv)
+                return bytes(self._api.exec_start(call["Id"])).decode(errors="replace")
+            except docker.errors.APIError:
+                return ""
+
+    def helper(self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str]) -> str | None:
+        """Create a container that is never started and mounts a volume; None where the name is taken."""
+        with _errors():
+            try:
+                made = self._api.create_container(
+                    image,
+                    command=["harness-helper"],
+                    name=name,
+                    labels=dict(labels),
+                    host_config=self._api.create_host_config(binds=[f"{volume}:{path}"], network_mode="none"),
+                )
+            except docker.errors.APIError as exc:
+                if exc.status_code == 409:  # noqa: PLR2004 - Conflict
+                    return None
+                raise
+        return str(made["Id"])
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Create a volume; one that exists is kept as it is."""
+        with _errors():
+            self._api.create_volume(name, labels=dict(labels))
+
+    def has_volume(self, name: str) -> bool:
+        """Whether a volume exists."""
+        with _errors():
+            try:
+                self._api.inspect_volume(name)
+            except docker.errors.NotFound:
+                return False
+        return True
+
+    def labelled(self, label: str) -> list[Leftover]:
+        """Return all containers, networks and volumes with a label (`key` or `key=value`), in removal order."""
+        filters = {"label": label}
+        with _errors():
+            containers = self._api.containers(all=True, filters=filters)
+            networks = self._api.networks(filters=filters)
+            volumes = self._api.volumes(filters=filters).get("Volumes") or []
+        return [
+            *(Leftover("container", c["Id"], c["Names"][0].lstrip("/"), c.get("Labels") or {}) for c in containers),
+            *(Leftover("network", n["Id"], n["Name"], n.get("Labels") or {}) for n in networks),
+            *(Leftover("volume", v["Name"], v["Name"], v.get("Labels") or {}) for v in volumes),
+        ]
+
+    def remove(self, leftover: Leftover) -> bool:
+        """Remove a thing at once, a running container too; False where it is still in use by somebody."""
+        with _errors():
+            try:
+                match leftover.kind:
+                    case "container":
+                        self._api.remove_container(leftover.id, force=True, v=True)
+                    case "network":
+                        self._api.remove_network(leftover.id)
+                    case _:
+                        self._api.remove_volume(leftover.id, force=True)
+            except docker.errors.NotFound:
+                pass
+            except docker.errors.APIError as exc:
+                if exc.status_code in (403, 409):  # in use, or being removed by another harness
+                    return False
+                raise
+        return True
+
+    def kill(self, container: str) -> None:
+        """End a container at once; one that has ended is left as it is."""
+        with _errors():
+            try:
+                self._api.kill(container)
+            except docker.errors.APIError as exc:
+                if exc.status_code not in (404, 409):
+                    raise
+
+    def started(self, container: str, on_line: Callable[[str], None]) -> Running:
+        """Return a context in which a created container runs."""
+        return Running(self, container, on_line)
+
+
+class Running:
+    """A container from its start to its end: attached before the start so that no output is lost."""
+
+    def __init__(self, engine: Engine, container: str, on_line: Callable[[str], None]) -> None:
+        self.container = container
+        self.tail: deque[str] = deque(maxlen=LOG_TAIL)
+        self._engine = engine
+        self._on_line = on_line
+        self._ended = threading.Event()
+        self._failure: Exception | None = None
+        self._timed_out = False
+        self._start = 0.0
+
+    def __enter__(self) -> Self:
+        api = self._engine._api  # noqa: SLF001 - the two classes are one room
+        with _errors():
+            stream = api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
+            self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
+            self._reader.start()
+            self._start = time.monotonic()
+            api.start(self.container)
+            self._waiter = threading.Thread(target=self._watch, daemon=True)
+            self._waiter.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        # After an error the run's clean-up removes the container, and both threads end with it.
+        if kind is None:
+            self._engine.kill(self.container)
+            self._reader.join(timeout=5)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the container has ended, at most `timeout` seconds; whether it has.
+
+        Raises EngineUnavailableError when the engine is lost meanwhile.
+        """
+        ended = self._ended.wait(timeout)
+        if isinstance(self._failure, HarnessError):
+            raise self._failure
+        if self._failure is not None:
+            raise EngineUnavailableError(
+                f"the engine stopped answering while a container ran: {self._failure}", hint=GONE_HINT
+            ) from self._failure
+        return ended
+
+    def stop(self) -> None:
+        """End the container because its time is over."""
+        self._timed_out = True
+        self._engine.kill(self.container)
+        self.wait(30)
+
+    def exit(self) -> Exit:
+        """Say how the container ended. Only after `wait` or `stop`."""
+        self._reader.join(timeout=5)
+        self._engine.ping()  # an engine that goes down ends its containers first: then it is to blame, not they
+        state = self._engine.inspect(self.container).get("State", {})
+        return Exit(
+            code=None if self._timed_out else state.get("ExitCode"),
+            oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
+            timed_out=self._timed_out,
+            seconds=round(time.monotonic() - self._start, 3),
+            log_tail=tuple(self.tail),
+        )
+
+    def _watch(self) -> None:
+        try:
+            self._engine._api.wait(self.container, timeout=None)  # noqa: SLF001
+        except docker.errors.NotFound:
+            pass  # removed: that is an end too
+        except Exception as exc:  # noqa: BLE001 - handed to the thread that waits
+            self._failure = exc
+        finally:
+            self._ended.set()
+
+    def _read(self, stream: Iterable[bytes]) -> None:
+        rest = b""
+        try:
+            for chunk in stream:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._line(line)
+        except (OSError, ValueError, urllib3.exceptions.HTTPError, requests.exceptions.RequestException):
+            pass  # the connection ended with the container or the engine; `_watch` tells which
+        except HarnessError as exc:  # the line could not be kept: the run cannot go on
+            self._failure = exc
+            self._ended.set()
+        else:
+            if rest:
+                self._line(rest)
+
+    def _line(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace").rstrip("\r")
+        self.tail.append(line)
+        self._on_line(line)
+
+
+def sockets() -> list[str]:
+    """Return the URLs of the engine sockets that exist on this machine, default first."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    paths = (
+        Path("/var/run/docker.sock"),
+        runtime / "docker.sock",
+        Path.home() / ".docker/run/docker.sock",
+        runtime / "podman/podman.sock",
+        Path("/run/podman/podman.sock"),
+    )
+    return [f"unix://{path}" for path in paths if path.is_socket()]
+
+
+def _configured_url() -> str:
+    return os.environ.get("DOCKER_HOST") or docker.context.ContextAPI.get_current_context().Host
+
+
+def context_files(root: Path, dockerfile: str) -> list[str]:
+    """Return the files of a build context that a build would see, `.dockerignore` applied."""
+    ignore = root / ".dockerignore"
+    patterns = ignore.read_text().splitlines() if ignore.is_file() else []
+    patterns = [p.strip() for p in patterns if p.strip() and not p.startswith("#")]
+    return sorted(docker.utils.exclude_paths(str(root), patterns, dockerfile=dockerfile))
+
+
+def _open(url: str | None) -> docker.DockerClient:
+    def make(version: str) -> docker.DockerClient:
+        if url is None:
+            return docker.from_env(version=version)
+        return docker.DockerClient(base_url=url, version=version)
+
+    client = make("auto")
+    client.ping()
+    if _number(client.api._version) > _number(API):  # noqa: SLF001
+        client.close()
+        client = make(API)
+        client.ping()
+    return client
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _raise_if_disk_full(exc: Exception) -> None:
+    if is_disk_full(str(exc)):
+        raise DiskFullError(
+            f"the engine's disk is full: {exc}", hint="Free space where the engine stores its data, then run again."
+        ) from exc
+
+
+def _mapped(stream: Iterable[bytes]) -> Iterator[bytes]:
+    with _errors():
+        yield from stream
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Map what the SDK raises to the harness's errors."""
+    try:
+        yield
+    except docker.errors.APIError as exc:
+        _raise_if_disk_full(exc)
+        raise InfrastructureError(
+            f"the engine refused a call: {exc.explanation or exc}", hint="`harness doctor` checks the engine."
+        ) from exc
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+    ) as exc:
+        raise EngineUnavailableError(f"the engine stopped answering: {exc}", hint=GONE_HINT) from exc

@@ -1,0 +1,69 @@
+"""One tree of errors: each class carries its exit code, each error what to do next.
+
+Exit codes are part of the interface (see README): 0 passed, 1 a check failed, 2 the description is wrong,
+3 the infrastructure failed, 4 a check crashed, 130 interrupted. A failed check is a finding, not an error.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+PASSED = 0
+CHECK_FAILED = 1
+CHECK_CRASHED = 4
+INTERRUPTED = 130
+
+
+class HarnessError(Exception):
+    """What went wrong, and in `hint` what to do next."""
+
+    exit_code: ClassVar[int] = 70  # EX_SOFTWARE: never raised itself, only its subclasses are
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class DescriptionError(HarnessError):
+    """`compose.yaml`, its `x-harness` block or a file that it names is wrong."""
+
+    exit_code = 2
+    kind = "the description is wrong"
+
+
+class InfrastructureError(HarnessError):
+    """The machine, the engine, the registry or the disk failed; the project is not to blame."""
+
+    exit_code = 3
+    kind = "the infrastructure failed"
+
+
+class EngineUnavailableError(InfrastructureError):
+    """No container engine answers, or it stopped answering."""
+
+    kind = "no container engine answers"
+
+
+class ImageUnavailableError(InfrastructureError):
+    """An image is neither on this machine nor could it be pulled."""
+
+    kind = "an image cannot be had"
+
+
+class DiskFullError(InfrastructureError):
+    """A disk that the harness or the engine writes to is full."""
+
+    kind = "the disk is full"
+
+
+class ComposeError(InfrastructureError):
+    """The Compose program is missing or failed for a reason that is not the project's."""
+
+    kind = "Compose failed"
+
+
+def is_disk_full(text: str) -> bool:
+    """Whether a message of the engine, of Compose or of a program says that a disk is full."""
+    lowered = text.lower()
+    return "no space left on device" in lowered or "errno 28" in lowered

@@ -1,0 +1,153 @@
+"""Writes and reads the run folder: every record is a file, written atomically, readable without the harness."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import DescriptionError, DiskFullError, InfrastructureError, is_disk_full
+from harness.records import Evidence, Finding
+
+STORE = ".harness"
+LATEST = "latest"
+FINDINGS = "findings.json"
+# Everything else is `<field of Evidence>.json`.
+FOLDERS = {"train": "train/record.json", "serve": "serve/record.json"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's evidence on disk."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's ID is the name of its folder."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, root: Path) -> RunFolder:
+        """Make the folder of a new run. Raises InfrastructureError, DiskFullError."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        path = root / STORE / "runs" / name
+        with _disk_errors(path):
+            path.mkdir(parents=True)
+            ignore = root / STORE / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("# made by the harness: evidence of runs is not source\n*\n")
+        return cls(path)
+
+    @classmethod
+    def find(cls, root: Path, name: str) -> RunFolder:
+        """Return a run by path, ID, start of an ID, or `latest`. Raises DescriptionError."""
+        runs = root / STORE / "runs"
+        for candidate in (runs / name, Path(name)):
+            if (candidate / "spec.json").is_file():
+                return cls(candidate.resolve())
+        matching = [p for p in sorted(runs.glob(f"{name}*")) if (p / "spec.json").is_file() and not p.is_symlink()]
+        if len(matching) == 1:
+            return cls(matching[0])
+        known = ", ".join(p.name for p in sorted(runs.glob("*"))[-5:]) or "none"
+        raise DescriptionError(
+            f"{len(matching)} runs match {name!r} below {runs}; the last ones are: {known}",
+            hint="Give a run's ID, its folder, or `latest`.",
+        )
+
+    def write(self, field: str, record: Any) -> None:
+        """Write one record of the evidence."""
+        self.write_text(_file_of(field), _ADAPTERS[field].dump_json(record, indent=1).decode())
+
+    def write_findings(self, findings: Iterable[Finding]) -> None:
+        """Write what the checks found."""
+        self.write_text(FINDINGS, _FINDINGS.dump_json(tuple(findings), indent=1).decode())
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write any JSON value and return its path."""
+        return self.write_text(name, json.dumps(value, indent=1, sort_keys=True))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file atomically: a reader sees the old one, the new one, never a part."""
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with _disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(text + "\n", encoding="utf-8")
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return path
+
+    def append(self, name: str, line: str) -> None:
+        """Append one line to a log."""
+        path = self.path / name
+        with _disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+
+    def mark_latest(self) -> None:
+        """Let `.harness/runs/latest` point at this run, atomically."""
+        link = self.path.with_name(LATEST)
+        temporary = self.path.with_name(f".{LATEST}-{self.id}")
+        with _disk_errors(link):
+            temporary.symlink_to(self.path.name)
+            temporary.replace(link)
+
+    def load(self) -> Evidence:
+        """Read all records that are there; a missing one is None. Raises DescriptionError for a broken one."""
+        values: dict[str, Any] = {}
+        for name, adapter in _ADAPTERS.items():
+            path = self.path / _file_of(name)
+            if not path.is_file():
+                continue
+            try:
+                values[name] = adapter.validate_json(path.read_bytes())
+            except ValidationError as exc:
+                raise DescriptionError(
+                    f"{path} is no record of this version: {exc}", hint="Judge it with the version that ran it."
+                ) from exc
+        if "spec" not in values:
+            raise DescriptionError(f"{self.path} holds no spec.json", hint="Give the folder of a run.")
+        return Evidence(**values)
+
+
+def _file_of(field: str) -> str:
+    return FOLDERS.get(field, f"{field}.json")
+
+
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(Evidence)
+    found: dict[str, TypeAdapter[Any]] = {}
+    for field in fields(Evidence):
+        hint = hints[field.name]
+        kind = next(a for a in get_args(hint) if a is not type(None)) if isinstance(hint, UnionType) else hint
+        found[field.name] = TypeAdapter(kind)
+    return found
+
+
+_ADAPTERS = _adapters()
+_FINDINGS: TypeAdapter[tuple[Finding, ...]] = TypeAdapter(tuple[Finding, ...])
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if is_disk_full(str(exc)):
+            raise DiskFullError(
+                f"the disk is full: cannot write {path}", hint="Free space, or run the harness on another disk."
+            ) from exc
+        raise InfrastructureError(f"cannot write {path}: {exc}", hint="Check the folder's permissions.") from exc

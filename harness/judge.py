@@ -1,0 +1,74 @@
+"""Applies the checks to the evidence. Nothing here looks at anything but the evidence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+
+from harness import errors
+from harness.checks import Check
+from harness.records import Evidence, Finding, Status
+
+
+def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
+    """Yield the findings of all checks, in their order. A check without its evidence never passes."""
+    known = {check.name for check in checks}
+    for check in checks:
+        yield from judge_one(evidence, check)
+    for name in evidence.spec.block.skip.keys() - known:
+        yield Finding(
+            Status.ERROR,
+            received=f"`x-harness.skip` names {name}",
+            expected="the name of a check",
+            advice="`harness checks` lists all names.",
+            check=name,
+        )
+
+
+def judge_one(evidence: Evidence, check: Check) -> Iterator[Finding]:
+    """Yield the findings of one check: at least one, whatever happens."""
+    if reason := evidence.spec.block.skip.get(check.name):
+        yield Finding(Status.SKIP, reason, check=check.name)
+        return
+    missing = [name for name in check.reads if getattr(evidence, name) is None]
+    if missing:
+        yield _without(evidence, check.name, missing[0])
+        return
+    try:
+        findings = list(check(evidence))
+    except Exception:  # noqa: BLE001 - a check that crashes is an error, never a pass
+        yield Finding(
+            Status.ERROR,
+            received=traceback.format_exc(limit=-3).strip(),
+            expected="a verdict",
+            advice="The check is at fault, not the project: report it with the run folder.",
+            check=check.name,
+        )
+        return
+    if not findings:
+        findings = [Finding(Status.ERROR, "the check found nothing at all", "at least one finding", check=check.name)]
+    yield from findings
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """Return the exit code of a verdict: a failed check says more than one that crashed."""
+    statuses = {finding.status for finding in findings}
+    if Status.FAIL in statuses:
+        return errors.CHECK_FAILED
+    if Status.ERROR in statuses or not findings:
+        return errors.CHECK_CRASHED
+    return errors.PASSED
+
+
+def _without(evidence: Evidence, name: str, missing: str) -> Finding:
+    """Judge a check whose evidence is not there: skipped where the line ended before it, else an error."""
+    stage = next((stage for stage in evidence.stages if stage.name == missing), None)
+    if stage is not None and not stage.done:
+        return Finding(Status.SKIP, f"not reached: {stage.outcome}", check=name)
+    return Finding(
+        Status.ERROR,
+        received=f"the run has no record `{missing}`",
+        expected="the evidence that the check reads",
+        advice="The run folder is incomplete: run again.",
+        check=name,
+    )

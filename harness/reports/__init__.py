@@ -1,0 +1,1 @@
+"""Everything that shows evidence and findings to people and programs."""

@@ -1,0 +1,136 @@
+"""Shows a run on a terminal (with `rich`), as plain lines elsewhere, folded in groups on GitHub."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console as Rich
+from rich.markup import escape
+from rich.status import Status as Spinner
+from rich.text import Text
+
+from harness.records import Environment, Finding, Spec, StageTime, Status
+
+STYLES = {
+    Status.PASS: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "bold red",
+    Status.ERROR: "bold magenta",
+    Status.SKIP: "dim",
+}
+NAME_WIDTH = 28
+# A build prints hundreds of lines; of these only the steps are shown without --verbose.
+BUILD_STEP = re.compile(r"^(Step \d+/\d+|#\d+ \[)|ERROR|failed")
+
+
+class Console:
+    """A `pipeline.Watcher` that prints. Use it in a `with`: the spinner ends with it."""
+
+    def __init__(self, *, verbose: bool = False, stream: TextIO | None = None) -> None:
+        self._rich = Rich(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        self._verbose = verbose
+        self._groups = os.environ.get("GITHUB_ACTIONS") == "true"
+        self._spinner: Spinner | None = None
+        self._pending: list[Finding] = []
+        self._stage = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._end_spinner()
+
+    def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
+        """Show what is about to run, and where."""
+        self._print(f"harness {environment.harness} · project {spec.project} · run {run_id}")
+        memory = environment.memory / 2**30
+        self._print(
+            f"engine {environment.engine} (API {environment.api}), {environment.compose}, "
+            f"{environment.cores} cores, {memory:.1f} GiB"
+        )
+
+    def stage_begins(self, stage: str) -> None:
+        """Show that a stage begins."""
+        self._stage = stage
+        if self._groups:
+            self._print(f"::group::{stage}")
+        elif self._rich.is_terminal:
+            self._spinner = self._rich.status(stage)
+            self._spinner.start()
+        else:
+            self._print(f"{stage} ...")
+
+    def line(self, stage: str, line: str) -> None:
+        """Show a line of a stage's log."""
+        shown = {"images": BUILD_STEP.search(line) is not None, "serve": False}.get(stage, True)
+        if not (shown or self._verbose or self._groups):
+            return
+        if self._spinner is not None and not self._verbose:
+            self._spinner.update(f"{stage}  {escape(line[:100])}")
+        if self._spinner is None or self._verbose or stage == "train":
+            self._print(f"  {stage} | {line}", style="dim")
+
+    def stage_ends(self, stage: StageTime) -> None:
+        """Show how a stage ended."""
+        self._end_spinner()
+        if self._groups:
+            self._print("::endgroup::")
+        self._print(
+            f"{stage.name:<10} {stage.outcome}  ({stage.seconds:.1f} s)", style="" if stage.done else "bold red"
+        )
+
+    def found(self, finding: Finding) -> None:
+        """Show a finding: one line, and for what is not well what to do."""
+        head, *rest = finding.received.splitlines() or [""]
+        quiet = finding.status in (Status.PASS, Status.SKIP)
+        line = Text("  ")
+        line.append(f"{finding.status.value.upper():<5}", style=STYLES[finding.status])
+        line.append(f" {finding.check:<{NAME_WIDTH}} ")
+        if quiet:
+            line.append(" ".join([head, *rest]))
+            self._rich.print(line)
+            return
+        self._rich.print(line.append(finding.expected and f"expected {finding.expected}"))
+        for title, text in (("received", finding.received), ("do", finding.advice)):
+            for number, part in enumerate(text.splitlines()):
+                self._print(f"        {title if number == 0 else '':<9} {part}")
+
+    def verdict(self, findings: Sequence[Finding], stages: Sequence[StageTime], folder: Path) -> None:
+        """Show the end: the count, the times, where the evidence lies."""
+        counts = {status: sum(f.status is status for f in findings) for status in Status}
+        names = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed", Status.ERROR: "in error"}
+        parts = [f"{counts[s]} {names.get(s, 'skipped')}" for s in Status if counts[s]]
+        bad = counts[Status.FAIL] + counts[Status.ERROR]
+        self._print("")
+        self._print(f"{'FAILED' if bad else 'PASSED'}: {', '.join(parts)}", style="bold red" if bad else "bold green")
+        times = " · ".join(f"{stage.name} {stage.seconds:.1f}" for stage in stages if stage.seconds)
+        total = max((stage.start + stage.seconds for stage in stages), default=0.0)
+        self._print(f"time:     {total:.1f} s ({times})")
+        self._print(f"evidence: {folder}")
+
+    def say(self, line: str) -> None:
+        """Print one plain line."""
+        self._print(line)
+
+    def problem(self, kind: str, message: str, hint: str) -> None:
+        """Show an error that ended the command."""
+        self._end_spinner()
+        if self._groups:
+            self._print(f"::error title={kind}::{message.splitlines()[0] if message else kind}")
+        self._print(f"harness: {kind}: {message}", style="bold red")
+        for number, part in enumerate(hint.splitlines()):
+            self._print(f"  {'do:' if number == 0 else '   '} {part}")
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._rich.print(Text(text, style=style))
+
+    def _end_spinner(self) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None

@@ -1,0 +1,194 @@
+"""Writes the run's own Compose file: the user's normalised model with this run's images, volumes and labels.
+
+Pure functions over the output of `docker compose config`. The file lies in the run folder, so that a run can be
+repeated by hand: `docker compose --file .harness/runs/<id>/compose.json up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from harness.description import mount_over
+from harness.dockerfile import BASE_ARGUMENT
+from harness.labels import STAGE
+from harness.records import Handover, Spec
+
+ARTIFACT_VOLUME = "harness-artifact"
+DATA_VOLUME = "harness-data"
+
+Model = dict[str, Any]
+
+
+def image_name(spec: Spec, key: str) -> str:
+    """Return the name that Compose itself would give to a service's image."""
+    service = spec.model["services"].get(key, {})
+    return str(service.get("image") or f"{spec.project}-{key}")
+
+
+def build_file(spec: Spec, train_context: str = "") -> Model:
+    """Return the Compose file of the builds; `train_context` is the context of a training image that we supply."""
+    services: Model = {}
+    train = spec.block.train
+    if build := spec.model["services"][spec.serve_key].get("build"):
+        services[spec.serve_key] = {"build": dict(build)}
+    if train.from_ is not None:
+        services[spec.train_key] = {"build": {"context": train_context, "args": [BASE_ARGUMENT]}}
+    elif build := spec.model["services"][train.service].get("build"):
+        target = {"target": train.target} if train.target is not None else {}
+        services[spec.train_key] = {"build": {**build, **target}}
+    for key, service in services.items():
+        service["image"] = image_name(spec, key)
+    return {"name": spec.project, "services": services}
+
+
+def run_file(
+    spec: Spec,
+    *,
+    project: str,
+    images: Mapping[str, str],
+    data_volume: str | None,
+    labels: Mapping[str, str],
+) -> Model:
+    """Return the Compose file of one run, with the services whose image IDs are given and those they depend on."""
+    services: Model = {}
+    for key, image in images.items():
+        services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image)
+        if data_volume is not None:
+            _mount_data(spec, services[key], always=key == spec.train_key)
+    for key in dependencies(spec):
+        services[key] = deepcopy(spec.model["services"][key])
+        services[key].pop("ports", None)
+    for key, service in services.items():
+        for fixed in ("container_name", "profiles", "scale"):
+            service.pop(fixed, None)
+        service.get("deploy", {}).pop("replicas", None)
+        service["labels"] = {**service.get("labels", {}), **labels, STAGE: key}
+    return {
+        "name": project,
+        "services": services,
+        "volumes": _volumes(spec, services, project, data_volume, labels),
+        "networks": _own(spec.model.get("networks", {}), project, labels),
+        **{key: deepcopy(spec.model[key]) for key in ("secrets", "configs") if key in spec.model},
+    }
+
+
+def dependencies(spec: Spec) -> tuple[str, ...]:
+    """Return the other services that train and serve depend on, directly or not."""
+    services = spec.model["services"]
+    own = {spec.block.train.service, spec.serve_key}
+    found: list[str] = []
+    queue = [key for key in own if key in services]
+    while queue:
+        for name in services[queue.pop()].get("depends_on", {}):
+            if name not in own and name not in found:
+                found.append(name)
+                queue.append(name)
+    return tuple(found)
+
+
+def _train(spec: Spec, image: str) -> Model:
+    train = spec.block.train
+    if train.from_ is not None:
+        service: Model = {"environment": {}, "network_mode": "none"}
+    else:
+        service = deepcopy(spec.model["services"][train.service])
+        service.pop("ports", None)
+    if train.target is not None:  # the stage's image with the limits and the environment of its service
+        service = {key: value for key, value in service.items() if key in _OF_A_STAGE}
+    service.pop("build", None)
+    service |= {"image": image, "restart": "no"}
+    if train.command:
+        service["command"] = [word.replace("$", "$$") for word in train.command]
+        if train.target is not None:
+            service["entrypoint"] = []
+    if spec.handover is Handover.MOUNTED:
+        _mount(service, train.artifact, ARTIFACT_VOLUME, read_only=False)
+    return service
+
+
+# What a build stage that trains takes over from its service; its mounts and its command belong to serving.
+_OF_A_STAGE = ("environment", "mem_limit", "cpus", "shm_size", "platform", "deploy")
+
+
+def _serve(spec: Spec, image: str) -> Model:
+    service: Model = deepcopy(spec.model["services"][spec.serve_key])
+    service.pop("build", None)
+    service |= {"image": image, "restart": "no"}
+    service.pop("depends_on", None)
+    if wanted := {
+        k: v
+        for k, v in spec.model["services"][spec.serve_key].get("depends_on", {}).items()
+        if k != spec.block.train.service
+    }:
+        service["depends_on"] = wanted
+    if service.get("network_mode") is None:
+        # A free port of the engine's host, so that two runs and the user's own service do not collide.
+        service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]
+    else:
+        service.pop("ports", None)
+    if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None:
+        _mount(service, spec.serve_artifact, ARTIFACT_VOLUME, read_only=True)
+    return service
+
+
+def _mount(service: Model, path: str, volume: str, *, read_only: bool) -> None:
+    """Put a volume where the user's own mount over `path` is, or at `path` where there is none."""
+    old = mount_over(service, path)
+    target = old["target"] if old else path
+    mounts = [m for m in service.get("volumes", ()) if m["target"] != target]
+    options = old.get("volume", {}) if old else {}
+    service["volumes"] = [
+        *mounts,
+        {
+            "type": "volume",
+            "source": volume,
+            "target": target,
+            "read_only": read_only or bool(old and old.get("read_only")),
+            "volume": options,
+        },
+    ]
+
+
+def _mount_data(spec: Spec, service: Model, *, always: bool) -> None:
+    data = spec.block.data
+    if data is None:
+        return
+    mounts = [m for m in service.get("volumes", ()) if m["target"] != data.mount]
+    if always or len(mounts) < len(service.get("volumes", ())):
+        service["volumes"] = [
+            *mounts,
+            {"type": "volume", "source": DATA_VOLUME, "target": data.mount, "read_only": True, "volume": {}},
+        ]
+
+
+def _volumes(spec: Spec, services: Model, project: str, data_volume: str | None, labels: Mapping[str, str]) -> Model:
+    used = {m.get("source") for s in services.values() for m in s.get("volumes", ()) if m["type"] == "volume"}
+    declared = {key: value for key, value in spec.model.get("volumes", {}).items() if key in used}
+    volumes = _own(declared, project, labels)
+    if ARTIFACT_VOLUME in used:
+        options = _options_of_artifact(spec)
+        volumes[ARTIFACT_VOLUME] = {**options, "name": f"{project}_artifact", "labels": dict(labels)}
+    if data_volume is not None:
+        volumes[DATA_VOLUME] = {"name": data_volume, "external": True}
+    return volumes
+
+
+def _options_of_artifact(spec: Spec) -> Model:
+    """Return the driver options of the volume that the user declared for the artifact (a size limit, say)."""
+    train = spec.model["services"].get(spec.block.train.service, {})
+    mount = mount_over(train, spec.block.train.artifact)
+    declared = spec.model.get("volumes", {}).get(mount["source"], {}) if mount else {}
+    return {key: value for key, value in (declared or {}).items() if key in ("driver", "driver_opts")}
+
+
+def _own(declared: Model, project: str, labels: Mapping[str, str]) -> Model:
+    """Give volumes or networks names of this run; external ones stay the user's."""
+    own: Model = {}
+    for key, value in declared.items():
+        entry = dict(value or {})
+        if not entry.get("external"):
+            entry |= {"name": f"{project}_{key}", "labels": {**entry.get("labels", {}), **labels}}
+        own[key] = entry
+    return own

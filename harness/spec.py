@@ -1,0 +1,139 @@
+"""The `x-harness` block of `compose.yaml`: what Compose cannot say.
+
+Strict models: an unknown key or a wrong type is refused (`harness.description` names the line and the nearest
+valid key). `harness schema` prints them as JSON Schema, draft 2020-12.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: object) -> object:
+    """Turn `200ms`, `60s`, `2m` or `1h` into seconds; anything else is left for the model to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.match(value.strip())
+    if match is None:
+        raise ValueError(f"expected a duration such as 500ms, 60s, 2m or 1h, received {value!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"expected an absolute path inside the container, received {value!r}")
+    return value.rstrip("/") or "/"
+
+
+def _url_path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"expected a URL path such as /predict, received {value!r}")
+    return value
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(gt=0),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "60s", "2m"]}),
+]
+ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
+UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
+Argv = Annotated[tuple[str, ...], Field(min_length=1, examples=[["python", "-m", "src.train"]])]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
+
+
+class DataBlock(_Block):
+    """The fixture dataset: a file or a folder, delivered read-only."""
+
+    path: str = Field(description="File or folder, relative to compose.yaml.", examples=["tests/fixtures/penguins"])
+    mount: ContainerPath = Field("/data", description="Where the train service finds it.")
+    schema_: str | None = Field(
+        None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
+    )
+
+
+class TrainBlock(_Block):
+    """How the model is trained."""
+
+    service: str = Field("train", description="The Compose service that trains.")
+    target: str | None = Field(
+        None, description="For a model trained inside an image build: the build stage to run the training in."
+    )
+    from_: str | None = Field(
+        None,
+        alias="from",
+        description="Requirements file, for training code without a Dockerfile; the harness supplies the image.",
+    )
+    source: str = Field(".", description="With `from`: the folder that is copied into the training image.")
+    command: Argv | None = Field(None, description="The train command; default: what the service says.")
+    timeout: Seconds = Field(600.0, description="Longest time that training may take.")
+    artifact: ContainerPath = Field("/model", description="Folder or file that training writes.")
+    metrics: ContainerPath | None = Field(
+        None, description="JSON lines, one object an epoch or step; default: metrics.jsonl in `artifact`."
+    )
+    loss: str = Field("loss", description="The key of the loss in the metrics.")
+
+
+class ServeBlock(_Block):
+    """How the model is served."""
+
+    service: str = Field("serve", description="The Compose service that serves.")
+    port: int | None = Field(
+        None, ge=1, le=65535, description="Port inside the container; default: the only one that the service names."
+    )
+    dialect: Literal["openapi", "plain"] = Field(
+        "openapi", description="`openapi`: the service documents itself at /openapi.json; `plain`: it does not."
+    )
+    ready: UrlPath = Field("/health", description="Path that answers 2xx when the model can predict.")
+    timeout: Seconds = Field(60.0, description="Longest time until the service is ready.")
+    artifact: ContainerPath | None = Field(None, description="Where the serving container sees the artifact.")
+    bake: str | None = Field(
+        None, description="Path in the build context from which the serving Dockerfile copies the artifact."
+    )
+
+
+class ContractBlock(_Block):
+    """What the service promises about its answers."""
+
+    predict: UrlPath = Field("/predict", description="Path that takes prediction requests.")
+    examples: str | None = Field(
+        None,
+        description="Glob of example files: request, expected response, tolerance.",
+        examples=["tests/contract/*.json"],
+    )
+    strict: bool = Field(
+        default=False,
+        description="Judge what was never promised (unknown fields, lax types) as failures, not warnings.",
+    )
+
+
+class Block(_Block):
+    """The whole `x-harness` block."""
+
+    version: Literal[1] = Field(description="Version of this format.")
+    wheels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Hash-locked requirements file -> folder that `harness setup` fills with its wheels.",
+    )
+    data: DataBlock | None = None
+    train: TrainBlock = TrainBlock()
+    serve: ServeBlock = ServeBlock()
+    contract: ContractBlock = ContractBlock()
+    skip: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict, description="Check -> the reason why it is skipped, shown in every report."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the `x-harness` block, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Block.model_json_schema(by_alias=True)}

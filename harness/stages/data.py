@@ -1,0 +1,161 @@
+"""The fixture dataset: hashed and held against its schema on the host, delivered by a content-addressed volume."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from harness import labels
+from harness.engine import Leftover
+from harness.errors import DescriptionError, InfrastructureError
+from harness.records import Data, FileHash, Spec, Violation
+from harness.stages import Run, relative
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".parquet", ".jsonl")
+MAX_VIOLATIONS = 50  # that a record keeps; their number is always whole
+FILL_TIMEOUT = 600.0
+MOUNT = "/harness-data"
+
+
+def collect(spec: Spec) -> Data:
+    """Hash the dataset and validate its tables. Raises DescriptionError for a schema that cannot be read."""
+    block = spec.block.data
+    if block is None:
+        raise ValueError("collect is only called where there is a dataset")
+    path = spec.root / block.path
+    files = hash_files(path)
+    tables = [f.path for f in files if Path(f.path).suffix in TABLES]
+    rows, violations = 0, []
+    if block.schema_ is not None:
+        schema = _schema(spec.root / block.schema_)
+        for name in tables:
+            frame = _read(path / name if path.is_dir() else path)
+            rows += len(frame)
+            violations += _violations(schema, frame, name)
+    return Data(
+        path=relative(path, spec.root),
+        files=files,
+        sha256=digest(files),
+        tables=tuple(tables),
+        rows=rows,
+        violations=tuple(violations[:MAX_VIOLATIONS]),
+        violation_count=len(violations),
+    )
+
+
+def hash_files(path: Path) -> tuple[FileHash, ...]:
+    """Hash a file, or all files of a folder, sorted by their relative POSIX path."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    found = []
+    for file in files:
+        with file.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        found.append(FileHash(name, file.stat().st_size, sha256))
+    return tuple(sorted(found, key=lambda f: f.path))
+
+
+def digest(files: tuple[FileHash, ...]) -> str:
+    """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
+    lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def deliver(run: Run, data: Data, image: str) -> str:
+    """Return the name of the volume that holds the dataset, filled once for all runs with the same data.
+
+    Two empty markers on the engine make that safe between runs and machines: the name of the helper container is
+    the lock (the engine gives a name once), and the volume `...-ready` exists only when the filling is complete.
+    """
+    volume = f"harness-data-{data.sha256[:32]}"
+    ready, helper = f"{volume}-ready", f"{volume}-fill"
+    kept = {labels.PROJECT: run.spec.project, labels.DATA: data.sha256}
+    deadline = time.monotonic() + FILL_TIMEOUT
+    while not run.engine.has_volume(ready):
+        run.engine.create_volume(volume, kept)
+        container = run.engine.helper(image, helper, volume, MOUNT, {**run.labels, labels.STAGE: "data"})
+        if container is None:
+            _wait_for_other(run, ready, helper, deadline)
+            continue
+        with tempfile.TemporaryFile() as tar:
+            _pack(run.spec.root / data.path, data, tar)
+            run.engine.write(container, MOUNT, tar)
+        run.engine.create_volume(ready, kept)
+        run.engine.remove(Leftover("container", container, helper, {}))
+    return volume
+
+
+def _wait_for_other(run: Run, ready: str, helper: str, deadline: float) -> None:
+    """Wait while another run fills the volume; remove its lock when that run is dead."""
+    for other in run.engine.labelled(labels.STAGE):
+        if other.name == helper and labels.is_abandoned(other.labels, time.time()):
+            run.engine.remove(other)
+            return
+    if time.monotonic() > deadline:
+        raise InfrastructureError(
+            f"another run has been filling {ready.removesuffix('-ready')} for {FILL_TIMEOUT:.0f} s",
+            hint="If no other run is alive, `harness clean` removes its lock.",
+        )
+    time.sleep(0.1)  # the engine has no event that a name is free again
+
+
+def _pack(path: Path, data: Data, tar: IO[bytes]) -> None:
+    """Write the dataset as a tar whose bytes depend on names and contents only, readable by every user."""
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for file in data.files:
+            info = tarfile.TarInfo(file.path)
+            info.size, info.mode = file.size, 0o444
+            with (path / file.path if path.is_dir() else path).open("rb") as source:
+                archive.addfile(info, source)
+    tar.seek(0)
+
+
+def _schema(path: Path) -> Any:
+    from pandera.io import from_yaml  # type: ignore[attr-defined]
+
+    try:
+        return from_yaml(path.read_text(encoding="utf-8"))
+    except Exception as exc:  # pandera raises what its YAML happens to break
+        raise DescriptionError(
+            f"`x-harness.data.schema`: {path.name} is no pandera schema: {type(exc).__name__}: {exc}",
+            hint="Write it with pandera: DataFrameSchema(...).to_yaml().",
+        ) from exc
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".jsonl":
+            return pd.read_json(path, lines=True)
+        return pd.read_csv(path)
+    except (ValueError, OSError, ImportError) as exc:
+        raise DescriptionError(f"the table {path.name} cannot be read: {exc}", hint="Correct the dataset.") from exc
+
+
+def _violations(schema: Any, frame: pd.DataFrame, name: str) -> list[Violation]:
+    from pandera.errors import SchemaErrors
+
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as exc:
+        cases = exc.failure_cases.to_dict("records")
+        return [_violation(case, name) for case in cases]
+    return []
+
+
+def _violation(case: dict[str, Any], name: str) -> Violation:
+    index, column, value = case.get("index"), case.get("column"), case.get("failure_case")
+    if case.get("schema_context") == "DataFrameSchema":  # a missing or surplus column: its name is the case
+        column = value
+    row = int(index) if index is not None and index == index else None  # noqa: PLR0124 - NaN is pandera's "no row"
+    return Violation(name, str(column), row, str(value), str(case.get("check")))

@@ -1,0 +1,39 @@
+"""Runs the train entrypoint in its container: time limit, exit code, memory, live log."""
+
+from __future__ import annotations
+
+from harness.errors import DiskFullError, is_disk_full
+from harness.records import Handover, Images, Training
+from harness.stages import Run
+
+LOG = "train/log.txt"
+
+
+def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training, str]:
+    """Train; return the record and the ID of the ended container, from which the artifact is taken.
+
+    Raises DiskFullError when the training wrote to a full disk: that is never the model's fault.
+    """
+    spec = run.spec
+    image = images.of(spec.train_key).id
+    container = run.create(spec.train_key, {spec.train_key: image}, data_volume)
+    with run.engine.started(container, lambda line: run.log("train", LOG, line)) as training:
+        if not training.wait(spec.block.train.timeout):
+            training.stop()
+        ended = training.exit()
+    inspect = run.engine.inspect(container)
+    run.folder.write_json("train/inspect.json", inspect)
+    if ended.code != 0 and is_disk_full("\n".join(ended.log_tail)):
+        raise DiskFullError(
+            f"training ran into a full disk: {ended.log_tail[-1]}",
+            hint="Give the volume of the artifact, or the disk of the engine, more space.",
+        )
+    config = inspect.get("Config", {})
+    record = Training(
+        image=image,
+        command=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
+        exit=ended,
+        in_image_build=spec.handover is Handover.TRAINED_IN_BUILD,
+        memory_limit=inspect.get("HostConfig", {}).get("Memory", 0),
+    )
+    return record, container
