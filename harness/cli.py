@@ -16,7 +16,7 @@ EPILOG = """\
 exit codes:
   0  passed            1  a check failed            2  the description is wrong
   3  the infrastructure failed (engine, registry, disk)
-  4  a check crashed   130  interrupted
+  4  a check crashed   70  the harness crashed      130  interrupted
 
 examples:
   harness setup              find or install an engine, base image and wheels
@@ -39,6 +39,11 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _problem("interrupted", "the run was interrupted and all that it created is removed", "")
         return errors.INTERRUPTED
+    except Exception:  # noqa: BLE001 - Python's own exit code 1 would read as a failed check
+        import traceback
+
+        _problem("the harness crashed", traceback.format_exc(), "This is a defect of the harness: please report it.")
+        return errors.CRASHED
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -95,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from harness.reports.console import Console
 
     with Console(verbose=arguments.verbose) as console:
-        verdict = run(arguments.project, arguments.file, console)
+        verdict = run(arguments.project, arguments.file, console, rebuild=arguments.rebuild)
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code
 
@@ -174,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("lock", _lock, "Pin base images, requirements and dataset in harness.lock.", files)
     run = verb("run", _run, "Build, train, serve and judge.", files)
     run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
+    run.add_argument("--rebuild", action="store_true", help="build images again although nothing has changed")
     judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")

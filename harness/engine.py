@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import docker
 import docker.context
 import docker.errors
+import docker.types
 import docker.utils
 import requests.exceptions
 import urllib3.exceptions
@@ -104,6 +105,7 @@ class Engine:
                 "MinAPIVersion": version.get("MinAPIVersion", "?"),
                 "MaxAPIVersion": version.get("ApiVersion", "?"),
                 "Version": version.get("Version", "?"),
+                "Arch": version.get("Arch", "?"),  # as images name it: amd64, not x86_64
             }
 
     def ping(self) -> None:
@@ -209,6 +211,34 @@ class Engine:
                 if exc.status_code == 409:  # noqa: PLR2004 - Conflict
                     return None
                 raise
+        return str(made["Id"])
+
+    def create(
+        self,
+        image: str,
+        argv: list[str],
+        labels: Mapping[str, str],
+        *,
+        mount: tuple[Path, str] | None = None,
+        port: int | None = None,
+    ) -> str:
+        """Create a container that runs a command, not started: no network unless a port is published on loopback.
+
+        `mount` shows a folder of this machine read-only; the engine refuses one that its machine does not have.
+        """
+        binds = [docker.types.Mount(mount[1], str(mount[0]), type="bind", read_only=True)] if mount else []
+        with _errors():
+            made = self._api.create_container(
+                image,
+                entrypoint=argv,  # the image's own would get the command as its arguments
+                labels=dict(labels),
+                ports=[port] if port else None,
+                host_config=self._api.create_host_config(
+                    mounts=binds,
+                    network_mode=None if port else "none",
+                    port_bindings={port: ("127.0.0.1",)} if port else None,
+                ),
+            )
         return str(made["Id"])
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:

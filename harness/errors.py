@@ -1,7 +1,8 @@
 """One tree of errors: each class carries its exit code, each error what to do next.
 
 Exit codes are part of the interface (see README): 0 passed, 1 a check failed, 2 the description is wrong,
-3 the infrastructure failed, 4 a check crashed, 130 interrupted. A failed check is a finding, not an error.
+3 the infrastructure failed, 4 a check crashed, 70 the
+harness itself crashed, 130 interrupted. A failed check is a finding, not an error.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import ClassVar
 PASSED = 0
 CHECK_FAILED = 1
 CHECK_CRASHED = 4
+CRASHED = 70  # a defect of the harness itself: EX_SOFTWARE of sysexits(3), never to be read as a failed check
 INTERRUPTED = 130
 
 
 class HarnessError(Exception):
     """What went wrong, and in `hint` what to do next."""
 
-    exit_code: ClassVar[int] = 70  # EX_SOFTWARE: never raised itself, only its subclasses are
+    exit_code: ClassVar[int] = CRASHED  # never raised itself, only its subclasses are
     kind: ClassVar[str] = "error"
 
     def __init__(self, message: str, *, hint: str = "") -> None:

@@ -79,14 +79,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a file atomically: a reader sees the old one, the new one, never a part."""
         path = self.path / name
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with _disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(text + "\n", encoding="utf-8")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        write_atomic(path, text + "\n")
         return path
 
     def append(self, name: str, line: str) -> None:
@@ -121,6 +114,18 @@ class RunFolder:
         if "spec" not in values:
             raise DescriptionError(f"{self.path} holds no spec.json", hint="Give the folder of a run.")
         return Evidence(**values)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part. Raises as RunFolder does."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _file_of(field: str) -> str:

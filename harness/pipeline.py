@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import __version__, labels, lock
+from harness import __version__, labels, lock, pins
 from harness.checks import Check, all_checks
 from harness.compose import Compose
 from harness.description import load
@@ -22,7 +22,7 @@ from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
 from harness.judge import exit_code, judge, judge_one
-from harness.records import Environment, Evidence, Finding, Handover, Lock, Spec, StageTime
+from harness.records import Environment, Evidence, Finding, Handover, Lock, Spec, StageTime, digest_of
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import contract as contract_stage
@@ -75,7 +75,7 @@ class _LineEndsError(Exception):
     """A stage's result leaves the next ones nothing to work on; its text says why."""
 
 
-def run(root: Path, files: Sequence[Path], watcher: Watcher) -> Verdict:
+def run(root: Path, files: Sequence[Path], watcher: Watcher, *, rebuild: bool = False) -> Verdict:
     """Run the whole line and judge it.
 
     Raises HarnessError for a wrong description or a failed infrastructure; whatever the run created is removed
@@ -84,7 +84,7 @@ def run(root: Path, files: Sequence[Path], watcher: Watcher) -> Verdict:
     with Engine.connect() as engine:
         compose = Compose.find(engine.compose_host)
         spec = load(compose, root, files)
-        pins = lock.read(spec.root)
+        locked = lock.read(spec.root)
         sweep(engine)
         folder = RunFolder.create(spec.root)
         folder.mark_latest()
@@ -94,9 +94,9 @@ def run(root: Path, files: Sequence[Path], watcher: Watcher) -> Verdict:
         line = _Line(Run(spec, engine, compose, folder, marks, watcher.line), watcher)
         line.keep("spec", spec)
         line.keep("environment", environment)
-        line.keep("lock", pins)
+        line.keep("lock", locked)
         try:
-            _go(line)
+            _go(line, rebuild=rebuild)
         except _LineEndsError as end:
             line.skip_rest(str(end))
         finally:
@@ -120,14 +120,14 @@ def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:
         compose = Compose.find(engine.compose_host)
         spec = load(compose, root, files)
         info = engine.info()
-        bases, requirements = images_stage.pins(spec, engine)
-        data = data_stage.digest(data_stage.hash_files(spec.root / spec.block.data.path)) if spec.block.data else None
+        bases, requirements = pins.locked(spec, engine)
+        data = digest_of(data_stage.hash_files(spec.root / spec.block.data.path)) if spec.block.data else None
         made = Lock(
-            platform=f"{info.get('OSType')}/{info.get('Architecture')}",
+            platform=f"{info.get('OSType')}/{info.get('Arch')}",
             bases=bases,
             requirements=requirements,
             data=data,
-            images=images_stage.built_diff_ids(spec, engine),
+            images=pins.built_diff_ids(spec, engine),
         )
         return made, lock.write(spec.root, made)
 
@@ -188,12 +188,15 @@ class _Line:
         """Time a stage, and note how it ended."""
         self._watcher.stage_begins(stage)
         start = time.monotonic()
-        outcome = "interrupted"
+        outcome = "crashed"
         try:
             yield
             outcome = "done"
         except HarnessError as exc:
             outcome = exc.kind
+            raise
+        except KeyboardInterrupt:
+            outcome = "interrupted"
             raise
         finally:
             now = time.monotonic()
@@ -240,7 +243,7 @@ class _Line:
         return Verdict(self.run.folder, findings, tuple(self.stages), exit_code(findings))
 
 
-def _go(line: _Line) -> None:
+def _go(line: _Line, *, rebuild: bool) -> None:
     """Go down the line. The dataset is validated on the host while the engine builds the images."""
     run = line.run
     baking = run.spec.handover is not Handover.MOUNTED
@@ -250,7 +253,7 @@ def _go(line: _Line) -> None:
         validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
 
         with line.timed("images"):
-            images = images_stage.collect(run)
+            images = images_stage.collect(run, rebuild=rebuild)
         line.settle("images", images, final=not baking)
 
         volume = None

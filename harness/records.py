@@ -7,6 +7,7 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -117,6 +118,12 @@ class FileHash:
     path: str
     size: int
     sha256: str
+
+
+def digest_of(files: tuple[FileHash, ...]) -> str:
+    """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
+    lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from copy import deepcopy
 from typing import Any
 
 from harness.description import mount_over
-from harness.dockerfile import BASE_ARGUMENT
 from harness.labels import STAGE
 from harness.records import Handover, Spec
 
@@ -27,15 +26,15 @@ def image_name(spec: Spec, key: str) -> str:
     return str(service.get("image") or f"{spec.project}-{key}")
 
 
-def build_file(spec: Spec, train_context: str = "") -> Model:
-    """Return the Compose file of the builds; `train_context` is the context of a training image that we supply."""
+def build_file(spec: Spec, training: Model | None = None) -> Model:
+    """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies."""
     services: Model = {}
     train = spec.block.train
     if build := spec.model["services"][spec.serve_key].get("build"):
         services[spec.serve_key] = {"build": dict(build)}
-    if train.from_ is not None:
-        services[spec.train_key] = {"build": {"context": train_context, "args": [BASE_ARGUMENT]}}
-    elif build := spec.model["services"][train.service].get("build"):
+    if training is not None:
+        services[spec.train_key] = {"build": training}
+    elif build := spec.model["services"].get(train.service, {}).get("build"):
         target = {"target": train.target} if train.target is not None else {}
         services[spec.train_key] = {"build": {**build, **target}}
     for key, service in services.items():

@@ -14,6 +14,6 @@ def digest(requirements: Path) -> str:
 
 
 def is_current(requirements: Path, folder: Path) -> bool:
-    """Whether `folder` was filled from this very requirements file."""
+    """Whether `folder` was filled from this very requirements file; several may share one folder."""
     stamp = folder / STAMP
-    return stamp.is_file() and stamp.read_text().split()[:1] == [digest(requirements)]
+    return stamp.is_file() and digest(requirements) in stamp.read_text().split()

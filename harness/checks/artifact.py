@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed
-from harness.records import Artifact, FileHash, Finding, Handover, Serving, Training
+from harness.records import Artifact, FileHash, Finding, Handover, Serving, Training, digest_of
 
 SHOWN = 5
 WAYS = {
@@ -37,8 +37,7 @@ def handed_over(artifact: Artifact, serve: Serving) -> Iterator[Finding]:
     lost = [file.path for file in artifact.files if file.path not in seen]
     changed = [file for file in artifact.files if file.path in seen and seen[file.path].sha256 != file.sha256]
     if not lost and not changed:
-        digest = max(artifact.files, key=lambda file: file.size)
-        yield passed(f"{len(artifact.files)} files, {digest.path} is {digest.sha256[:12]} on both sides")
+        yield passed(f"{len(artifact.files)} files, SHA-256 {digest_of(artifact.files)[:12]} on both sides")
         return
     received = [f"{path}: not at {serve.artifact_path}" for path in lost]
     received += [_difference(file, seen[file.path]) for file in changed]

@@ -49,14 +49,22 @@ def rejects_malformed(spec: Spec, contract: Contract) -> Iterator[Finding]:
         return
     reference = contract.answer(f"example:{spec.examples[0].name}")
     validator = _validator(contract.document, spec.block.contract.predict)
-    findings: list[Finding] = []
-    for exchange in cases:
-        name = exchange.case.removeprefix("malformed:")
-        findings += _rejection(name, exchange, validator, strict=spec.block.contract.strict)
-        findings += _recovery(name, contract.answer(f"recovery:{name}"), reference)
+    verdicts = {exchange.case: _rejection(exchange, validator) for exchange in cases}
+    findings = [
+        *_broken([e for e in cases if verdicts[e.case] == "broken"]),
+        *_accepted([e for e in cases if verdicts[e.case] == "ruled out"], documented=True, fails=True),
+        *_accepted(
+            [e for e in cases if verdicts[e.case] == "not promised"],
+            documented=False,
+            fails=spec.block.contract.strict,
+        ),
+        *_unrecovered(contract, cases, reference),
+    ]
     yield from findings
     if not findings:
-        yield passed(f"{len(cases)} malformed requests refused, {len(cases)} good ones answered after them")
+        optional = sum(verdict == "optional" for verdict in verdicts.values())
+        left_out = f", {optional} optional fields left out" if optional else ""
+        yield passed(f"{len(cases) - optional} refused{left_out}, a good request answered after each")
 
 
 def compare(expected: Any, received: Any, tolerance: Tolerance, path: str = "") -> Iterator[str]:
@@ -103,43 +111,68 @@ def _differences(example: Example, exchange: Exchange) -> Iterator[str]:
     yield from compare(example.response, body, example.tolerance)
 
 
-def _rejection(
-    name: str, exchange: Exchange, validator: Draft202012Validator | None, *, strict: bool
-) -> Iterator[Finding]:
+def _rejection(exchange: Exchange, validator: Draft202012Validator | None) -> str:
     """Judge the answer to one malformed request.
 
-    No answer and 5xx break a universal rule. An accepted request fails when it is no JSON, or when the service's
-    own document rules it out; otherwise nothing was promised, and it is a warning unless the contract is strict.
+    `refused`: 4xx. `broken`: no answer or 5xx, which no input may cause. Of the accepted ones, `ruled out`: it is no
+    JSON, or the service's own document forbids it; `optional`: that document lets the field be left out, so the
+    request was a good one; `not promised`: nobody said that it would be refused.
     """
+    kind = exchange.case.split(":")[1]
     if exchange.status is not None and 400 <= exchange.status < 500:  # noqa: PLR2004 - 4xx
-        return
+        return "refused"
     if exchange.status is None or exchange.status >= 500:  # noqa: PLR2004 - 5xx
+        return "broken"
+    if kind == "broken-json":
+        return "ruled out"
+    if validator is None:
+        return "not promised"
+    if not validator.is_valid(json.loads(exchange.request)):
+        return "ruled out"
+    return "optional" if kind == "missing" else "not promised"
+
+
+def _broken(exchanges: list[Exchange]) -> Iterator[Finding]:
+    if exchanges:
         yield failed(
-            expected=f"{name}: a 4xx answer",
-            received=_answer(exchange),
+            expected="a 4xx answer to every malformed request",
+            received=_listed(exchanges),
             advice="Validate the request before predicting, and answer 400 or 422 with a JSON error.",
         )
-        return
-    ruled_out = name == "broken-json" or (
-        validator is not None and not validator.is_valid(json.loads(exchange.request))
-    )
-    judge = failed if ruled_out or strict else warned
-    yield judge(
-        expected=f"{name}: a 4xx answer" + (", as the OpenAPI document says" if ruled_out and validator else ""),
-        received=_answer(exchange),
-        advice="Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
-    )
 
 
-def _recovery(name: str, after: Exchange | None, reference: Exchange | None) -> Iterator[Finding]:
-    if after is None or reference is None:
-        yield failed(expected=f"{name}: a good request after it", received="none was recorded", advice="Run again.")
-    elif after.status != reference.status:
+def _accepted(exchanges: list[Exchange], *, documented: bool, fails: bool) -> Iterator[Finding]:
+    if exchanges:
+        judge = failed if fails else warned
+        yield judge(
+            expected="a 4xx answer to "
+            + ("requests that JSON or the API document rules out" if documented else "these"),
+            received=_listed(exchanges),
+            advice="Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
+        )
+
+
+def _unrecovered(contract: Contract, cases: list[Exchange], reference: Exchange | None) -> Iterator[Finding]:
+    """Judge the good request after each bad one: answered as the first one was."""
+    wrong = []
+    for exchange in cases:
+        after = contract.answer(exchange.case.replace("malformed:", "recovery:", 1))
+        if after is None or reference is None or after.status != reference.status:
+            wrong.append((exchange.case, after))
+    if wrong:
+        case, after = wrong[0]
         yield failed(
-            expected=f"the good request after {name} is answered {reference.status} as before",
-            received=_answer(after),
+            expected=f"after every bad request a good one is answered {reference.status if reference else 'at all'}",
+            received=f"after {len(wrong)} of {len(cases)} it is not, first after {case}: "
+            + (_answer(after) if after else "nothing was recorded"),
             advice="A bad request must not change the service: no shared state, no dying workers.",
         )
+
+
+def _listed(exchanges: list[Exchange]) -> str:
+    """Name the cases, and show the first answer."""
+    names = ", ".join(exchange.case.removeprefix("malformed:") for exchange in exchanges)
+    return f"{names}\n{_answer(exchanges[0])}"
 
 
 def _validator(document: dict[str, Any] | None, path: str) -> Draft202012Validator | None:

@@ -45,7 +45,7 @@ def malformed(good: Any) -> Iterator[tuple[str, bytes]]:
     field missing, each with a value of another type, and one field that nobody knows.
     """
     whole = json.dumps(good)
-    yield "broken-json", whole[: max(1, len(whole) // 2)].encode()
+    yield "broken-json", (whole[:-1] if isinstance(good, dict | list) else "{" + whole).encode()
     path = record_path(good)
     if path is None:
         return

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from harness import labels
 from harness.engine import Leftover
 from harness.errors import DescriptionError, InfrastructureError
-from harness.records import Data, FileHash, Spec, Violation
+from harness.records import Data, FileHash, Spec, Violation, digest_of
 from harness.stages import Run, relative
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def collect(spec: Spec) -> Data:
     return Data(
         path=relative(path, spec.root),
         files=files,
-        sha256=digest(files),
+        sha256=digest_of(files),
         tables=tuple(tables),
         rows=rows,
         violations=tuple(violations[:MAX_VIOLATIONS]),
@@ -60,12 +60,6 @@ def hash_files(path: Path) -> tuple[FileHash, ...]:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         found.append(FileHash(name, file.stat().st_size, sha256))
     return tuple(sorted(found, key=lambda f: f.path))
-
-
-def digest(files: tuple[FileHash, ...]) -> str:
-    """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
-    lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def deliver(run: Run, data: Data, image: str) -> str:
@@ -118,10 +112,10 @@ def _pack(path: Path, data: Data, tar: IO[bytes]) -> None:
 
 
 def _schema(path: Path) -> Any:
-    from pandera.io import from_yaml  # type: ignore[attr-defined]
+    from pandera.io.pandas_io import from_yaml
 
     try:
-        return from_yaml(path.read_text(encoding="utf-8"))
+        return from_yaml(path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
     except Exception as exc:  # pandera raises what its YAML happens to break
         raise DescriptionError(
             f"`x-harness.data.schema`: {path.name} is no pandera schema: {type(exc).__name__}: {exc}",

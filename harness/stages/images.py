@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import labels, wheels
+from harness import wheels
 from harness.compose import Output
-from harness.dockerfile import BASE_ARGUMENT, PINNED_BASE, bases, digest_of
-from harness.engine import Engine, context_files
+from harness.context import copy_context, fingerprint
 from harness.errors import DescriptionError, InfrastructureError
-from harness.evidence import STORE
-from harness.records import BaseImage, BuiltImage, Handover, Images, Spec
+from harness.evidence import STORE, write_atomic
+from harness.pins import base_images, builds, dockerfile_text
+from harness.records import BaseImage, BuiltImage, Handover, Images
 from harness.runfile import build_file, image_name
-from harness.stages import Run, relative
+from harness.stages import Run
+
+MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
-def collect(run: Run) -> Images:
-    """Build the train and serve images; a serving image that bakes the artifact is left to `bake`."""
+def collect(run: Run, *, rebuild: bool = False) -> Images:
+    """Build the train and serve images; a serving image that bakes the artifact is left to `bake`.
+
+    An image whose build would see what it saw the last time is not built again, unless `rebuild`: sending a large
+    context to the engine, only to find every step in its cache, takes seconds.
+    """
     spec = run.spec
     _check_wheels(run)
-    context = str(_training_context(run)) if spec.block.train.from_ is not None else ""
-    model = build_file(spec, context)
-    found = _bases(spec, run.engine, model)
-    for base in found:
+    model = builds(spec, _training_context(run) if spec.block.train.from_ is not None else None)
+    bases = base_images(spec, run.engine, model)
+    for base in bases:
         if run.engine.image(base.reference) is None:
             run.engine.pull(base.reference, lambda line: run.say("images", line))
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:
         model["services"].pop(spec.serve_key)
         keys.remove(spec.serve_key)
-    builder, output = _build(run, model, "images/build.json")
+    inputs = _inputs(run, model, bases)
+    known = {} if rebuild else _known(run)
+    fresh = {key for key, value in inputs.items() if value and known.get(key) == [value, _id(run, key)]}
+    stale = {key: service for key, service in model["services"].items() if key not in fresh}
+    builder, output = _build(run, {**model, "services": stale}, "images/build.json")
     done = output is None or output.code == 0
+    if done and stale:
+        built = {key: [inputs[key], _id(run, key)] for key in inputs}
+        write_atomic(run.spec.root / MEMORY, json.dumps({**_known(run), **built}, indent=1))
     return Images(
         builder=builder,
         compose=run.compose.description,
         images=tuple(_inspect(run, key) for key in keys) if done else (),
-        bases=found,
+        bases=bases,
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
-        failure=None if done else _failed(model, output),
+        failure=None if done else _failed({"services": stale}, output),
         log_tail=() if output is None else output.lines,
     )
 
@@ -65,7 +77,7 @@ def bake(run: Run, images: Images) -> Images:
             }
         else:
             service = build_file(spec)["services"][spec.serve_key]
-            _copy_context(Path(service["build"]["context"]), context, service["build"].get("dockerfile", "Dockerfile"))
+            copy_context(Path(service["build"]["context"]), context, service["build"].get("dockerfile", "Dockerfile"))
             shutil.copytree(artifact, context / str(spec.block.serve.bake), dirs_exist_ok=True)
             service["build"]["context"] = str(context)
         model = {"name": spec.project, "services": {spec.serve_key: service}}
@@ -76,34 +88,6 @@ def bake(run: Run, images: Images) -> Images:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())
     others = tuple(image for image in images.images if image.service != spec.serve_key)
     return replace(images, images=(*others, _inspect(run, spec.serve_key, service["image"])))
-
-
-def pins(spec: Spec, engine: Engine) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what `harness lock` pins: base reference -> digest, requirements file -> SHA-256.
-
-    Raises DescriptionError for a base without a digest, naming the digest where the engine knows it.
-    """
-    found = {}
-    for base in _bases(spec, engine, build_file(spec)):
-        name = base.default or base.reference
-        digest = digest_of(name)
-        if digest is None:
-            known = (engine.image(name) or {}).get("RepoDigests") or [f"{name}@sha256:<digest>"]
-            raise DescriptionError(
-                f"the base image {name} of {base.service} is not pinned by digest",
-                hint=f"Write {known[0]} in its place, then run `harness lock` again.",
-            )
-        found[name] = digest
-    return found, {name: wheels.digest(spec.root / name) for name in spec.block.wheels}
-
-
-def built_diff_ids(spec: Spec, engine: Engine) -> dict[str, tuple[str, ...]]:
-    """Return the diff-IDs of the images that are built already; none where they start from a local base."""
-    model = build_file(spec)
-    if any(base.local for base in _bases(spec, engine, model)):
-        return {}
-    answers = {key: engine.image(image_name(spec, key)) for key in model["services"]}
-    return {key: tuple(image["RootFS"].get("Layers") or ()) for key, image in answers.items() if image}
 
 
 def baked_name(run: Run) -> str:
@@ -122,29 +106,11 @@ def _check_wheels(run: Run) -> None:
             )
 
 
-def training_dockerfile(artifact: str, *, wheels_here: bool) -> str:
-    """Return the Dockerfile of the training image for code without one; BASE_IMAGE may replace the pinned base."""
-    options = "--no-index --find-links=/harness/wheels --require-hashes " if wheels_here else ""
-    return f"""\
-ARG {BASE_ARGUMENT}={PINNED_BASE}
-FROM ${{{BASE_ARGUMENT}}}
-COPY requirements.txt /harness/
-COPY wheels /harness/wheels
-RUN python3 -m venv /opt/venv \\
- && /opt/venv/bin/pip install --no-cache-dir {options}-r /harness/requirements.txt \\
- && mkdir -p {artifact} && chown 10001:10001 {artifact}
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-WORKDIR /app
-COPY source /app
-USER 10001:10001
-"""
-
-
 def _training_context(run: Run) -> Path:
     """Lay out the build context of the training image that the harness supplies."""
     train = run.spec.block.train
     context = run.folder.path / "images" / "train-context"
-    _copy_context(run.spec.root / train.source, context / "source", "Dockerfile")
+    copy_context(run.spec.root / train.source, context / "source")
     requirements = run.spec.root / str(train.from_)
     shutil.copy2(requirements, context / "requirements.txt")
     local = run.spec.block.wheels.get(str(train.from_))
@@ -153,78 +119,37 @@ def _training_context(run: Run) -> Path:
         (context / "wheels" / wheels.STAMP).write_text("")  # COPY wants a file
     else:
         shutil.copytree(run.spec.root / local, context / "wheels")
-    (context / "Dockerfile").write_text(training_dockerfile(train.artifact, wheels_here=local is not None))
     return context
 
 
-def _copy_context(source: Path, target: Path, dockerfile: str) -> None:
-    """Copy what a build would see, without the harness's own folder and git's."""
-    for name in context_files(source, dockerfile):
-        if Path(name).parts[0] in (STORE, ".git"):
-            continue
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).is_dir():
-            (target / name).mkdir(exist_ok=True)
-        else:
-            shutil.copy2(source / name, target / name, follow_symlinks=False)
-
-
-def _bases(spec: Spec, engine: Engine, model: dict[str, Any]) -> tuple[BaseImage, ...]:
-    """Return every image that the builds start from, and those that run without a build."""
-    found = []
+def _inputs(run: Run, model: dict[str, Any], bases: tuple[BaseImage, ...]) -> dict[str, str | None]:
+    """Return a fingerprint of all that each build would see."""
+    seen: dict[Path, str] = {}
+    found = {}
     for key, service in model["services"].items():
-        build = service["build"]
-        if key == spec.train_key and spec.block.train.from_ is not None:  # the training image that we supply
-            base = base_of_environment(spec)
-            text = training_dockerfile(spec.block.train.artifact, wheels_here=True)
-            args = {BASE_ARGUMENT: base} if base else {}
-        else:
-            text, args = build.get("dockerfile_inline") or _dockerfile(spec, key, build), build.get("args") or {}
-        found += [(key, each.reference, each.default) for each in bases(text, args)]
-    for key in (spec.train_key, spec.serve_key):
-        if key not in model["services"]:
-            name = image_name(spec, key)
-            found.append((key, name, name))
-    return tuple(
-        BaseImage(
-            reference=reference,
-            service=key,
-            digest=digest_of(reference),
-            local=_local(engine, reference),
-            default=default if default != reference else None,
-        )
-        for key, reference, default in found
-    )
+        own = {base.reference: (run.engine.image(base.reference) or {}).get("Id", "") for base in bases}
+        text = dockerfile_text(key, service["build"])
+        found[key] = fingerprint(service["build"], text, own, seen)
+    return found
 
 
-def base_of_environment(spec: Spec) -> str | None:
-    """Return BASE_IMAGE as Compose sees it: from the environment, else from `.env`."""
-    if value := os.environ.get(BASE_ARGUMENT):
-        return value
-    file = spec.root / ".env"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return next((line.partition("=")[2].strip() for line in lines if line.startswith(f"{BASE_ARGUMENT}=")), None)
+def _known(run: Run) -> dict[str, list[str | None]]:
+    """Return what the last builds saw and gave; a broken file is as good as none."""
+    try:
+        known: dict[str, list[str | None]] = json.loads((run.spec.root / MEMORY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
 
 
-def _dockerfile(spec: Spec, key: str, build: dict[str, Any]) -> str:
-    path = Path(build["context"], build.get("dockerfile", "Dockerfile"))
-    if not path.is_file():
-        raise DescriptionError(
-            f"the service {key} is built from {relative(path, spec.root)}, which does not exist",
-            hint="Correct `build` in compose.yaml, or add the file.",
-        )
-    return path.read_text(encoding="utf-8")
-
-
-def _local(engine: Engine, reference: str) -> str | None:
-    image = engine.image(reference) or {}
-    return ((image.get("Config") or {}).get("Labels") or {}).get(labels.LOCAL_BASE)
+def _id(run: Run, key: str) -> str | None:
+    return (run.engine.image(image_name(run.spec, key)) or {}).get("Id")
 
 
 def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | None]:
     """Build all services of a Compose file; return the builder that ran and what it printed."""
     if not model["services"]:
-        return "none", None
+        return "nothing to build", None
     builders = ["buildkit"]
 
     def on_line(line: str) -> None:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness import http
+from harness.archive import read_files
 from harness.engine import Running
 from harness.records import Exchange, Exit, Images, Serving
 from harness.stages import Run
-from harness.stages.artifact import read_files
 
 LOG = "serve/log.txt"
 INTERVAL = 0.05  # seconds between two questions; the death of the container ends the waiting at once

@@ -1,0 +1,101 @@
+"""Reads files out of containers as tar streams, hashed on the way, with limits: never loaded, never trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from harness.engine import Engine
+from harness.errors import InfrastructureError
+from harness.records import FileHash
+
+MAX_BYTES = 20 * 1024**3  # what a hostile or runaway container may make the host write
+MAX_FILES = 100_000
+CHUNK = 1024 * 1024
+
+
+def read_files(
+    engine: Engine, container: str, path: str, destination: Path | None = None
+) -> tuple[FileHash, ...] | None:
+    """Hash every regular file at `path` in a container, sorted by name; None where there is nothing.
+
+    With `destination` the files are also written there. A single file is named by its own name. Raises
+    InfrastructureError past the limits on size and number.
+    """
+    stream = engine.read(container, path)
+    if stream is None:
+        return None
+    found: list[FileHash] = []
+    total = 0
+    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+        for member in archive:
+            total += member.size
+            if total > MAX_BYTES or len(found) >= MAX_FILES:
+                raise InfrastructureError(
+                    f"{path} is larger than {MAX_BYTES} bytes or {MAX_FILES} files",
+                    hint="Name only the artifact in `train.artifact`, not a whole file system.",
+                )
+            source = archive.extractfile(member) if member.isreg() else None
+            if source is None:
+                continue
+            name = PurePosixPath(member.name)
+            name = PurePosixPath(*name.parts[1:]) if len(name.parts) > 1 else name
+            if name.is_absolute() or ".." in name.parts:
+                raise InfrastructureError(f"the archive of {path} names a file outside it: {member.name}")
+            digest, size = _copy(source, destination / name if destination else None)
+            found.append(FileHash(str(name), size, digest))
+    return tuple(sorted(found, key=lambda file: file.path))
+
+
+def _copy(source: IO[bytes], target: Path | None) -> tuple[str, int]:
+    """Hash a stream, writing it to `target` on the way; return the digest and the size."""
+    digest, size = hashlib.sha256(), 0
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if target is None else target.open("wb") as out:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            if out is not None:
+                out.write(chunk)
+    return digest.hexdigest(), size
+
+
+def read_text(engine: Engine, container: str, path: str, limit: int) -> str | None:
+    """Return the text of one file in a container, at most `limit` bytes; None where there is no such file."""
+    stream = engine.read(container, path)
+    if stream is None:
+        return None
+    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+        member = archive.next()
+        source = archive.extractfile(member) if member and member.isreg() else None
+        return None if source is None else source.read(limit).decode("utf-8", errors="replace")
+
+
+class _Reader(io.RawIOBase):
+    """A file over an iterator of chunks, as `tarfile` wants it."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer from the next chunk; 0 at the end."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
