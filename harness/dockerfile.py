@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import dockerfile_parse
 
 PINNED_BASE = "python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285"
+LOCAL_PREFIX = "harness-local/"  # images that `harness setup` makes; never pulled: a stranger could own the name
 BASE_ARGUMENT = "BASE_IMAGE"  # the build argument through which a Dockerfile lets its base be replaced
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")

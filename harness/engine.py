@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from harness.errors import (
+    DescriptionError,
     DiskFullError,
     EngineUnavailableError,
     HarnessError,
@@ -39,6 +40,7 @@ from harness.records import Exit
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
 API = "1.44"
 LOG_TAIL = 40
+NO_PROCESS = (126, 127)  # exit codes of a container whose command cannot be run, as in a shell
 GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
 
 
@@ -127,13 +129,14 @@ class Engine:
         try:
             for event in self._api.pull(reference, stream=True, decode=True):
                 if "error" in event:
-                    raise docker.errors.APIError(event["error"])
+                    raise docker.errors.APIError("pull", explanation=event["error"])
                 if "progress" not in event and event.get("status"):
                     on_line(f"{event['status']} {event.get('id', '')}".rstrip())
         except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as exc:
             _raise_if_disk_full(exc)
+            said = getattr(exc, "explanation", None) or exc
             raise ImageUnavailableError(
-                f"the image {reference} is not on this machine and cannot be pulled: {exc}",
+                f"the image {reference} is not on this machine and cannot be pulled: {said}",
                 hint="Check the reference and the registry. Where no registry answers, `harness setup` builds a "
                 "local base image for Dockerfiles that take it as `ARG BASE_IMAGE`.",
             ) from exc
@@ -241,6 +244,17 @@ class Engine:
             )
         return str(made["Id"])
 
+    def start(self, container: str) -> None:
+        """Start a container whose output nobody watches; `started` is for those that somebody does."""
+        with _errors():
+            self._api.start(container)
+
+    def result(self, container: str, timeout: float) -> tuple[int, str]:
+        """Wait until a started container has ended; return its exit code and all that it printed."""
+        with _errors():
+            code = self._api.wait(container, timeout=timeout)["StatusCode"]
+            return int(code), self._api.logs(container).decode(errors="replace")
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume; one that exists is kept as it is."""
         with _errors():
@@ -254,6 +268,11 @@ class Engine:
             except docker.errors.NotFound:
                 return False
         return True
+
+    def is_used(self, volume: str) -> bool:
+        """Whether a container, running or not, mounts a volume."""
+        with _errors():
+            return bool(self._api.containers(all=True, filters={"volume": volume}))
 
     def labelled(self, label: str) -> list[Leftover]:
         """Return all containers, networks and volumes with a label (`key` or `key=value`), in removal order."""
@@ -321,7 +340,7 @@ class Running:
             self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
             self._reader.start()
             self._start = time.monotonic()
-            api.start(self.container)
+            self._start_process()
             self._waiter = threading.Thread(target=self._watch, daemon=True)
             self._waiter.start()
         return self
@@ -331,6 +350,18 @@ class Running:
         if kind is None:
             self._engine.kill(self.container)
             self._reader.join(timeout=5)
+
+    def _start_process(self) -> None:
+        try:
+            self._engine._api.start(self.container)  # noqa: SLF001
+        except docker.errors.APIError as exc:
+            state = self._engine.inspect(self.container).get("State", {})
+            if state.get("ExitCode") not in NO_PROCESS:
+                raise
+            raise DescriptionError(
+                f"the container cannot start: {exc.explanation}",
+                hint="Correct `command` or `entrypoint` of the service, in compose.yaml or in its Dockerfile.",
+            ) from exc
 
     def wait(self, timeout: float) -> bool:
         """Wait until the container has ended, at most `timeout` seconds; whether it has.
@@ -375,7 +406,7 @@ class Running:
         finally:
             self._ended.set()
 
-    def _read(self, stream: Iterable[bytes]) -> None:
+    def _read(self, stream: docker.types.CancellableStream) -> None:
         rest = b""
         try:
             for chunk in stream:
@@ -390,6 +421,9 @@ class Running:
         else:
             if rest:
                 self._line(rest)
+        finally:
+            with suppress(OSError):
+                stream.close()
 
     def _line(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip("\r")

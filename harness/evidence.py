@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
@@ -16,11 +16,12 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import DescriptionError, DiskFullError, InfrastructureError, is_disk_full
-from harness.records import Evidence, Finding
+from harness.records import Evidence, Exchange, Finding
 
 STORE = ".harness"
 LATEST = "latest"
 FINDINGS = "findings.json"
+EXCHANGES = "exchanges.ndjson"
 # Everything else is `<field of Evidence>.json`.
 FOLDERS = {"train": "train/record.json", "serve": "serve/record.json"}
 
@@ -65,8 +66,15 @@ class RunFolder:
         )
 
     def write(self, field: str, record: Any) -> None:
-        """Write one record of the evidence."""
+        """Write one record of the evidence; the exchanges of the contract lie beside it, one a line."""
+        if field == "contract":
+            self.write_text(EXCHANGES, "\n".join(_line(exchange) for exchange in record.exchanges))
+            record = replace(record, exchanges=())
         self.write_text(_file_of(field), _ADAPTERS[field].dump_json(record, indent=1).decode())
+
+    def append_exchange(self, exchange: Exchange) -> None:
+        """Write one exchange as soon as it is over, so that an interrupt loses none."""
+        self.append(EXCHANGES, _line(exchange))
 
     def write_findings(self, findings: Iterable[Finding]) -> None:
         """Write what the checks found."""
@@ -111,9 +119,21 @@ class RunFolder:
                 raise DescriptionError(
                     f"{path} is no record of this version: {exc}", hint="Judge it with the version that ran it."
                 ) from exc
+        if "contract" in values:
+            values["contract"] = replace(values["contract"], exchanges=self._exchanges())
         if "spec" not in values:
             raise DescriptionError(f"{self.path} holds no spec.json", hint="Give the folder of a run.")
         return Evidence(**values)
+
+    def _exchanges(self) -> tuple[Exchange, ...]:
+        path = self.path / EXCHANGES
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        try:
+            return tuple(_EXCHANGE.validate_json(line) for line in lines if line.strip())
+        except ValidationError as exc:
+            raise DescriptionError(
+                f"{path} holds a line that is no exchange: {exc}", hint="Judge it with the version that ran it."
+            ) from exc
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -132,6 +152,10 @@ def _file_of(field: str) -> str:
     return FOLDERS.get(field, f"{field}.json")
 
 
+def _line(exchange: Exchange) -> str:
+    return _EXCHANGE.dump_json(exchange).decode()
+
+
 def _adapters() -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(Evidence)
     found: dict[str, TypeAdapter[Any]] = {}
@@ -143,6 +167,7 @@ def _adapters() -> dict[str, TypeAdapter[Any]]:
 
 
 _ADAPTERS = _adapters()
+_EXCHANGE = TypeAdapter(Exchange)
 _FINDINGS: TypeAdapter[tuple[Finding, ...]] = TypeAdapter(tuple[Finding, ...])
 
 

@@ -99,9 +99,14 @@ def run(root: Path, files: Sequence[Path], watcher: Watcher, *, rebuild: bool = 
             _go(line, rebuild=rebuild)
         except _LineEndsError as end:
             line.skip_rest(str(end))
+        except BaseException:
+            line.skip_rest("the run was ended before")
+            raise
         finally:
-            line.keep("stages", tuple(line.stages))
-            _clean_up(engine, line.run, watcher)
+            try:
+                line.keep("stages", tuple(line.stages))
+            finally:  # a full disk is no reason to leave containers
+                _clean_up(engine, line.run, watcher)
         return line.verdict()
 
 
@@ -136,9 +141,7 @@ def clean(root: Path) -> list[Leftover]:
     """Remove what dead runs left and the dataset volumes that no container uses; return what was removed."""
     del root  # labels, not folders, say what is ours
     with Engine.connect() as engine:
-        removed = sweep(engine)
-        removed += [volume for volume in engine.labelled(labels.DATA) if engine.remove(volume)]
-        return removed
+        return sweep(engine) + data_stage.remove_unused(engine)
 
 
 def sweep(engine: Engine) -> list[Leftover]:

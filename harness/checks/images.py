@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.checks import check, failed, passed, warned
-from harness.records import BaseImage, Finding, Images, Lock
+from harness.records import BaseImage, BuiltImage, Finding, Images, Lock
 
 
 @check("images.built")
@@ -30,6 +30,7 @@ def pinned(images: Images, lock: Lock | None = None) -> Iterator[Finding]:
         users.setdefault(replace(base, service=""), []).append(base.service)
     findings = [_base(replace(base, service=" and ".join(names)), lock) for base, names in users.items()]
     if lock is not None:
+        findings += [_platform(image, lock) for image in images.images]
         findings += [_requirements(name, digest, lock) for name, digest in images.requirements.items()]
     bad = [finding for finding in findings if finding is not None]
     yield from bad
@@ -67,6 +68,16 @@ def _base(base: BaseImage, lock: Lock | None) -> Finding | None:
             advice="If the new base is meant, run `harness lock` and commit harness.lock.",
         )
     return None
+
+
+def _platform(image: BuiltImage, lock: Lock) -> Finding | None:
+    if image.platform == lock.platform:
+        return None
+    return warned(
+        expected=f"{image.service} built for {lock.platform}, as in harness.lock",
+        received=image.platform,
+        advice="Numbers may differ between processors; `platform:` in compose.yaml makes all machines build for one.",
+    )
 
 
 def _requirements(name: str, digest: str, lock: Lock) -> Finding | None:

@@ -35,7 +35,7 @@ def _advice(serve: Serving) -> str:
         return "Read the log lines above; the whole log is serve/log.txt of the run."
     ports = {socket.rpartition(":")[2] for socket in serve.listening}
     if str(serve.port) in ports:
-        if all(s.startswith("127.") for s in serve.listening if s.endswith(f":{serve.port}")):
+        if all(s.startswith(("127.", "[::1]")) for s in serve.listening if s.endswith(f":{serve.port}")):
             return f"It listens on 127.0.0.1 only: bind 0.0.0.0:{serve.port} inside the container."
         return "It listens on the right port: look at what the ready path waits for, or raise `serve.timeout`."
     if serve.listening:

@@ -24,6 +24,7 @@ def collect(run: Run, address: Address) -> Contract:
 
     def send(case: str, body: bytes) -> None:
         exchange = http.send(address, block.predict, case=case, method="POST", body=body, timeout=TIMEOUT)
+        run.folder.append_exchange(exchange)
         exchanges.append(exchange)
 
     document, error = _document(run, address)

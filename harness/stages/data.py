@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from harness import labels
-from harness.engine import Leftover
+from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
 from harness.records import Data, FileHash, Spec, Violation, digest_of
 from harness.stages import Run, relative
@@ -22,6 +22,7 @@ TABLES = (".csv", ".parquet", ".jsonl")
 MAX_VIOLATIONS = 50  # that a record keeps; their number is always whole
 FILL_TIMEOUT = 600.0
 MOUNT = "/harness-data"
+READY = "-ready"  # suffix of the marker volume
 
 
 def collect(spec: Spec) -> Data:
@@ -69,10 +70,10 @@ def deliver(run: Run, data: Data, image: str) -> str:
     the lock (the engine gives a name once), and the volume `...-ready` exists only when the filling is complete.
     """
     volume = f"harness-data-{data.sha256[:32]}"
-    ready, helper = f"{volume}-ready", f"{volume}-fill"
+    ready, helper = f"{volume}{READY}", f"{volume}-fill"
     kept = {labels.PROJECT: run.spec.project, labels.DATA: data.sha256}
     deadline = time.monotonic() + FILL_TIMEOUT
-    while not run.engine.has_volume(ready):
+    while not (run.engine.has_volume(ready) and run.engine.has_volume(volume)):
         run.engine.create_volume(volume, kept)
         container = run.engine.helper(image, helper, volume, MOUNT, {**run.labels, labels.STAGE: "data"})
         if container is None:
@@ -86,6 +87,16 @@ def deliver(run: Run, data: Data, image: str) -> str:
     return volume
 
 
+def remove_unused(engine: Engine) -> list[Leftover]:
+    """Remove the datasets that no container uses; return what was removed.
+
+    The marker goes first: a volume without one is filled anew, a marker without its volume would deceive.
+    """
+    volumes = sorted(engine.labelled(labels.DATA), key=lambda volume: not volume.name.endswith(READY))
+    idle = {volume.name for volume in volumes if not engine.is_used(volume.name)}
+    return [volume for volume in volumes if volume.name.removesuffix(READY) in idle and engine.remove(volume)]
+
+
 def _wait_for_other(run: Run, ready: str, helper: str, deadline: float) -> None:
     """Wait while another run fills the volume; remove its lock when that run is dead."""
     for other in run.engine.labelled(labels.STAGE):
@@ -94,7 +105,7 @@ def _wait_for_other(run: Run, ready: str, helper: str, deadline: float) -> None:
             return
     if time.monotonic() > deadline:
         raise InfrastructureError(
-            f"another run has been filling {ready.removesuffix('-ready')} for {FILL_TIMEOUT:.0f} s",
+            f"another run has been filling {ready.removesuffix(READY)} for {FILL_TIMEOUT:.0f} s",
             hint="If no other run is alive, `harness clean` removes its lock.",
         )
     time.sleep(0.1)  # the engine has no event that a name is free again

@@ -11,7 +11,8 @@ from typing import Any
 from harness import wheels
 from harness.compose import Output
 from harness.context import copy_context, fingerprint
-from harness.errors import DescriptionError, InfrastructureError
+from harness.dockerfile import LOCAL_PREFIX
+from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
 from harness.evidence import STORE, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
 from harness.records import BaseImage, BuiltImage, Handover, Images
@@ -30,10 +31,11 @@ def collect(run: Run, *, rebuild: bool = False) -> Images:
     spec = run.spec
     _check_wheels(run)
     model = builds(spec, _training_context(run) if spec.block.train.from_ is not None else None)
+    if spec.block.train.from_ is not None:
+        _as_file(model["services"][spec.train_key]["build"])
     bases = base_images(spec, run.engine, model)
     for base in bases:
-        if run.engine.image(base.reference) is None:
-            run.engine.pull(base.reference, lambda line: run.say("images", line))
+        _make_available(run, base.reference)
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:
         model["services"].pop(spec.serve_key)
@@ -95,6 +97,16 @@ def baked_name(run: Run) -> str:
     return f"{run.project}-baked"
 
 
+def _make_available(run: Run, reference: str) -> None:
+    if run.engine.image(reference) is not None:
+        return
+    if reference.startswith(LOCAL_PREFIX):
+        raise ImageUnavailableError(
+            f"the local base image {reference} is not on this engine", hint="Run `harness setup`: it builds it."
+        )
+    run.engine.pull(reference, lambda line: run.say("images", line))
+
+
 def _check_wheels(run: Run) -> None:
     for name, folder in run.spec.block.wheels.items():
         requirements = run.spec.root / name
@@ -120,6 +132,12 @@ def _training_context(run: Run) -> Path:
     else:
         shutil.copytree(run.spec.root / local, context / "wheels")
     return context
+
+
+def _as_file(build: dict[str, Any]) -> None:
+    """Put an inline Dockerfile into its context: the classic builder looks for the file."""
+    text = str(build.pop("dockerfile_inline")).replace("$$", "$")
+    (Path(build["context"]) / "Dockerfile").write_text(text)
 
 
 def _inputs(run: Run, model: dict[str, Any], bases: tuple[BaseImage, ...]) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from harness import http
 from harness.archive import read_files
@@ -18,6 +19,7 @@ LOG = "serve/log.txt"
 INTERVAL = 0.05  # seconds between two questions; the death of the container ends the waiting at once
 PROBE_TIMEOUT = 2.0
 NOT_YET = (502, 503, 504)
+NAME_SERVER = "127.0.0.11"
 LISTEN = "0A"  # the state of a listening socket in /proc/net/tcp
 
 Address = tuple[str, int]
@@ -113,13 +115,24 @@ def _candidates(run: Run, container: str) -> list[Address]:
 
 
 def _listening(run: Run, container: str) -> tuple[str, ...]:
-    """Return the TCP sockets that listen inside a container, from /proc/net/tcp (see proc(5))."""
+    """Return the TCP sockets that listen inside a container, from /proc/net/tcp (see proc(5)).
+
+    The engine's own name server, which it puts into every container of a network, is left out.
+    """
     table = run.engine.execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"])
     found = set()
     for line in table.splitlines():
         words = line.split()
         if len(words) > 3 and words[3] == LISTEN:  # noqa: PLR2004 - sl, local address, remote address, state
             address, _, port = words[1].partition(":")
-            host = "127.0.0.1" if address == "0100007F" else "0.0.0.0" if not address.strip("0") else address  # noqa: S104
-            found.add(f"{host}:{int(port, 16)}")
+            host = _host(address)
+            if host != NAME_SERVER:
+                found.add(f"{host}:{int(port, 16)}")
     return tuple(sorted(found))
+
+
+def _host(words: str) -> str:
+    """Return the address that /proc/net/tcp writes as hexadecimal words of 32 bits, each in the order of the host."""
+    raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
+    address = ip_address(raw)
+    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6

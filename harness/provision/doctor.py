@@ -1,0 +1,132 @@
+"""Says what of the machine and the project is as a run needs it, without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import wheels
+from harness.compose import Compose
+from harness.description import NAMES, load
+from harness.engine import Engine
+from harness.errors import HarnessError
+from harness.provision import base, probe
+from harness.provision.daemon import describe
+from harness.provision.host import SETUP, Host
+from harness.records import Spec
+
+PLUGINS = tuple(
+    Path(folder, "docker-buildx")
+    for folder in (
+        Path.home() / ".docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+        "/usr/local/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/libexec/docker/cli-plugins",
+    )
+)
+UNTRIED = "not tried: that needs a base image"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at, and what mends it where it is not as it should be."""
+
+    name: str
+    ok: bool
+    value: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        text = f"{'ok' if self.ok else 'MISSING':<8} {self.name:<10} {self.value}"
+        return f"{text}\n{'':<20}{self.mend}" if self.mend else text
+
+
+def doctor(root: Path, files: Sequence[Path] = ()) -> tuple[Line, ...]:
+    """Look at engine, Compose, machine and project; containers that it tries things with are removed again."""
+    try:
+        engine = Engine.connect()
+    except HarnessError as exc:
+        return (Line("engine", ok=False, value=str(exc), mend=Host.current().engine_mend()), _compose(None))
+    with engine:
+        return (*_machine(engine), _compose(engine), *_project(engine, root.resolve(), files))
+
+
+def has_project(root: Path, files: Sequence[Path]) -> bool:
+    """Whether there are Compose files to read."""
+    return bool(files) or any((root / name).is_file() for name in NAMES)
+
+
+def _machine(engine: Engine) -> Iterator[Line]:
+    try:
+        info: dict[str, Any] = engine.info()
+    except HarnessError as exc:
+        yield Line("engine", ok=False, value=str(exc), mend=exc.hint)
+        return
+    apis = f"API {info['MinAPIVersion']} to {info['MaxAPIVersion']}"
+    yield Line("engine", ok=True, value=f"{describe(engine)} (the engine has {apis})")
+    buildx = next((str(path) for path in PLUGINS if path.exists()), None)
+    yield Line("builder", ok=True, value=f"BuildKit ({buildx})" if buildx else "classic (there is no buildx plugin)")
+    yield Line("storage", ok=True, value=f"{info.get('Driver', '?')} in {info.get('DockerRootDir', '?')}")
+    yield Line("cgroup", ok=True, value=f"v{info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', '?')}")
+    memory = f"{info.get('MemTotal', 0) / 2**30:.1f} GiB"
+    yield Line("machine", ok=True, value=f"{info.get('NCPU', '?')} cores, {memory} memory, {info.get('Architecture')}")
+
+
+def _compose(engine: Engine | None) -> Line:
+    return _line("compose", lambda: Compose.find(engine.compose_host if engine else None).description)
+
+
+def _project(engine: Engine, root: Path, files: Sequence[Path]) -> Iterator[Line]:
+    if not has_project(root, files):
+        yield Line("project", ok=True, value=f"none: there is no compose.yaml in {root}")
+        return
+    try:
+        spec = load(Compose.find(engine.compose_host), root, files)
+        wants = base.wanted(spec)
+    except HarnessError as exc:
+        yield Line("project", ok=False, value=str(exc), mend=exc.hint)
+        return
+    yield Line("project", ok=True, value=f"{spec.project}: {', '.join(str(file) for file in spec.files)}")
+    bases = tuple(_line("base", lambda want=want: base.describe(engine, want)) for want in wants)  # type: ignore[misc]
+    yield from bases
+    yield from (_wheels(spec, name, folder) for name, folder in spec.block.wheels.items())
+    image = next((want.reference for want, line in zip(wants, bases, strict=True) if line.ok), None)
+    yield _line("mounts", lambda: _mounts(engine, image, spec))
+    yield _reach(engine, image)
+
+
+def _wheels(spec: Spec, name: str, folder: str) -> Line:
+    path = spec.root / name
+    if path.is_file() and wheels.is_current(path, spec.root / folder):
+        return Line("wheels", ok=True, value=f"{folder} holds those of {name}")
+    return Line("wheels", ok=False, value=f"{folder} does not hold those of {name}", mend=SETUP)
+
+
+def _mounts(engine: Engine, image: str | None, spec: Spec) -> str:
+    if image is None:
+        return UNTRIED
+    if probe.sees(engine, image, spec.files[0]):
+        return "the engine sees the folders of this machine"
+    # No fault: the harness hands data over in volumes. Other bind mounts of the project would be empty.
+    return "the engine does not see the folders of this machine: only data in volumes reach the containers"
+
+
+def _reach(engine: Engine, image: str | None) -> Line:
+    mend = "Run the harness where the engine's containers can be reached: on its host, or in a container beside them."
+    if image is None:
+        return Line("reach", ok=True, value=UNTRIED)
+    try:
+        way = probe.reach(engine, image)
+    except HarnessError as exc:
+        return Line("reach", ok=False, value=str(exc), mend=exc.hint)
+    return Line("reach", ok=way is not None, value=way or "no port of a container answers", mend="" if way else mend)
+
+
+def _line(name: str, ask: Callable[[], str]) -> Line:
+    try:
+        return Line(name, ok=True, value=ask())
+    except HarnessError as exc:
+        return Line(name, ok=False, value=str(exc), mend=exc.hint)

@@ -1,0 +1,134 @@
+"""Runs the programs that setup needs, showing little while all goes well and everything when it does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import DiskFullError, HarnessError, InfrastructureError, is_disk_full
+from harness.provision.host import Host
+
+INTERVAL = 5.0  # seconds between two lines of a long program that are shown
+GRACE = 30.0  # a program that is ended may clean up first: mmdebstrap unmounts
+APT_TIMEOUT = 900.0
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended and all that it printed."""
+
+    argv: tuple[str, ...]
+    code: int
+    lines: tuple[str, ...]
+    expired: bool
+
+    def check(self, hint: str) -> None:
+        """Raise InfrastructureError with everything that was printed, unless the program ended well."""
+        if self.code == 0 and not self.expired:
+            return
+        text = "\n".join(self.lines)
+        how = "did not end in time" if self.expired else f"ended with exit code {self.code}"
+        kind: type[HarnessError] = DiskFullError if is_disk_full(text) else InfrastructureError
+        raise kind(f"`{' '.join(self.argv)}` {how}:\n{text}", hint=hint)
+
+
+def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[str, str] | None = None) -> Ended:
+    """Run a program to its end; it ends with us on every path. Raises InfrastructureError when it cannot start."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(environment or {})},
+        )
+    except OSError as exc:
+        raise InfrastructureError(f"cannot run {argv[0]}: {exc}", hint=f"Install {argv[0]}.") from exc
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        process.terminate()
+
+    timer = threading.Timer(timeout, expire)
+    timer.daemon = True
+    timer.start()
+    lines: list[str] = []
+    show = sparsely(say)
+    try:
+        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            show(lines[-1])
+        code = process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+    return Ended(tuple(argv), code, tuple(lines), expired.is_set())
+
+
+def apt_install(packages: Sequence[str], host: Host, say: Say) -> None:
+    """Install packages of the distribution, without recommended ones. Raises InfrastructureError."""
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]  # another apt may be at work
+    hint = "Correct what apt-get says above (its sources, the network, the disk), then run `harness setup` again."
+    say(f"  installing {' '.join(packages)} from the distribution's packages")
+    run([*apt, "update"], say, timeout=APT_TIMEOUT, environment=environment).check(hint)
+    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
+    with _no_service_starts(host):
+        run(install, say, timeout=APT_TIMEOUT, environment=environment).check(hint)
+
+
+def sparsely(say: Say) -> Say:
+    """Return a function that passes on one line every few seconds, so that a wait is seen to move."""
+    last = time.monotonic()
+
+    def show(line: str) -> None:
+        nonlocal last
+        if line.strip() and time.monotonic() - last >= INTERVAL:
+            last = time.monotonic()
+            say(f"  {line.strip()}")
+
+    return show
+
+
+@contextmanager
+def _no_service_starts(host: Host) -> Iterator[None]:
+    """Keep packages from starting services through init scripts while this lasts.
+
+    Without systemd, docker.io starts the engine by its init script; where that fails (a ulimit that a container
+    does not allow) the whole installation fails. Setup starts the engine itself. This is Debian's own switch
+    for it; one that the machine already has is left as it is.
+    """
+    if host.has_systemd or POLICY.exists():
+        yield
+        return
+    try:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.stdout is not None:
+        process.stdout.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
