@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -30,9 +32,9 @@ def read_files(
     stream = engine.read(container, path)
     if stream is None:
         return None
-    found: list[FileHash] = []
+    found: dict[str, FileHash] = {}  # by the name in the archive
     total = 0
-    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+    with _opened(stream, path) as archive:
         for member in archive:
             total += member.size
             if total > MAX_BYTES or len(found) >= MAX_FILES:
@@ -40,16 +42,30 @@ def read_files(
                     f"{path} is larger than {MAX_BYTES} bytes or {MAX_FILES} files",
                     hint="Name only the artifact in `train.artifact`, not a whole file system.",
                 )
-            source = archive.extractfile(member) if member.isreg() else None
-            if source is None:
-                continue
             name = PurePosixPath(member.name)
             name = PurePosixPath(*name.parts[1:]) if len(name.parts) > 1 else name
             if name.is_absolute() or ".." in name.parts:
                 raise InfrastructureError(f"the archive of {path} names a file outside it: {member.name}")
-            digest, size = _copy(source, destination / name if destination else None)
-            found.append(FileHash(str(name), size, digest))
-    return tuple(sorted(found, key=lambda file: file.path))
+            target = destination / name if destination else None
+            if member.islnk() and (first := found.get(member.linkname)):  # a second name of a file that came before
+                if target is not None and destination is not None:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(destination / first.path, target)
+                found[member.name] = replace(first, path=str(name))
+            elif member.isreg() and (source := archive.extractfile(member)):
+                digest, size = _copy(source, target)
+                found[member.name] = FileHash(str(name), size, digest)
+    return tuple(sorted(found.values(), key=lambda file: file.path))
+
+
+@contextmanager
+def _opened(stream: Iterator[bytes], path: str) -> Iterator[tarfile.TarFile]:
+    """Open a tar stream; one that breaks off is an error of the engine, never a smaller artifact."""
+    try:
+        with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+            yield archive
+    except tarfile.TarError as exc:
+        raise InfrastructureError(f"the archive of {path} broke off: {exc}", hint="Run again.") from exc
 
 
 def _copy(source: IO[bytes], target: Path | None) -> tuple[str, int]:
@@ -71,7 +87,7 @@ def read_text(engine: Engine, container: str, path: str, limit: int) -> str | No
     stream = engine.read(container, path)
     if stream is None:
         return None
-    with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+    with _opened(stream, path) as archive:
         member = archive.next()
         source = archive.extractfile(member) if member and member.isreg() else None
         return None if source is None else source.read(limit).decode("utf-8", errors="replace")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,9 +71,12 @@ class Compose:
         Raises DescriptionError with Compose's own message when it refuses the files.
         """
         argv = [*self._base(root, files), "--profile", "*", "config", "--format", "json"]
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=CALL_TIMEOUT, env=dict(self.environment), check=False
-        )
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=CALL_TIMEOUT, env=dict(self.environment), check=False
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise _late(argv, CALL_TIMEOUT) from exc
         if done.returncode != 0:
             message = done.stderr.strip() or done.stdout.strip()
             raise DescriptionError(
@@ -132,12 +137,13 @@ class Compose:
             text=True,
             errors="replace",
             env=dict(self.environment),
+            process_group=0,  # `docker` starts the plugin as a child: both end together
         )
         expired = threading.Event()
 
         def expire() -> None:
             expired.set()
-            process.kill()
+            _kill(process)
 
         timer = threading.Timer(timeout, expire)
         timer.daemon = True
@@ -152,13 +158,24 @@ class Compose:
         finally:
             timer.cancel()
             if process.poll() is None:
-                process.kill()
+                _kill(process)
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         if expired.is_set():
-            raise ComposeError(
-                f"`{' '.join(argv)}` did not end within {timeout:g} s", hint="Look at the engine with `harness doctor`."
-            )
+            raise _late(argv, timeout)
         return Output(code, tuple(tail))
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _late(argv: Sequence[str], timeout: float) -> ComposeError:
+    return ComposeError(
+        f"`{' '.join(argv)}` did not end within {timeout:g} s", hint="Look at the engine with `harness doctor`."
+    )
 
 
 def _candidates() -> list[tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.errors import DescriptionError
-from harness.records import Example, Tolerance
+from harness.spec import Example, Tolerance
 
 FORMAT = '{"request": {...}, "response": {...}, "status": 200, "tolerance": {"relative": 1e-6}}'
 
@@ -41,7 +41,10 @@ def load_examples(root: Path, pattern: str | None) -> tuple[Example, ...]:
     """
     if pattern is None:
         return ()
-    files = sorted(root.glob(pattern))
+    try:
+        files = sorted(file for file in root.glob(pattern) if file.is_file())
+    except (ValueError, NotImplementedError):  # an empty or an absolute pattern
+        files = []
     if not files:
         raise DescriptionError(
             f"`x-harness.contract.examples`: no file matches {pattern}",

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from harness.compose import Compose
 from harness.contract_file import load_examples
 from harness.errors import DescriptionError
-from harness.records import Handover, Spec
-from harness.spec import Block
+from harness.spec import Block, Handover, Spec
 
 KEY = "x-harness"
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -245,7 +244,9 @@ def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[
 
 def _only_port(service: dict[str, Any], places: _Places) -> int:
     ports = {int(p["target"]) for p in service.get("ports", ())}
-    ports |= {int(str(p).split("/")[0]) for p in service.get("expose", ())}
+    for exposed in service.get("expose", ()):
+        first, _, last = str(exposed).partition("/")[0].partition("-")
+        ports |= set(range(int(first), int(last or first) + 1))
     if len(ports) == 1:
         return ports.pop()
     raise DescriptionError(

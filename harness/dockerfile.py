@@ -14,6 +14,7 @@ LOCAL_PREFIX = "harness-local/"  # images that `harness setup` makes; never pull
 BASE_ARGUMENT = "BASE_IMAGE"  # the build argument through which a Dockerfile lets its base be replaced
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
+_HEREDOC = re.compile(r"(?<!<)<<(?!<)-?([\"']?)([A-Za-z_]\w*)\1")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
@@ -37,28 +38,45 @@ def bases(text: str, arguments: Mapping[str, str]) -> tuple[From, ...]:
     `arguments` are the build arguments; `ARG` lines before the first FROM give the defaults, as the Dockerfile
     reference says ("Understand how ARG and FROM interact").
     """
-    parser = dockerfile_parse.DockerfileParser(fileobj=io.BytesIO(text.encode()))
+    parser = dockerfile_parse.DockerfileParser(fileobj=io.BytesIO(_without_heredocs(text).encode()))
     defaults: dict[str, str] = {}
-    stages = {"scratch"}
+    used: dict[str, str] = {}
+    stages = {"scratch"}  # their names are not case-sensitive
     found: dict[From, None] = {}  # a dict keeps the order and drops the doubles
     for line in parser.structure:
         instruction, value = line["instruction"], line["value"]
         if instruction == "ARG" and stages == {"scratch"}:
-            name, _, default = value.partition("=")
-            defaults[name.strip()] = _substitute(default.strip().strip("\"'"), defaults)
+            for name, _, default in (word.partition("=") for word in value.split()):
+                defaults[name] = _substitute(default.strip("\"'"), defaults)
+                used[name] = arguments.get(name, _substitute(default.strip("\"'"), used))
         elif instruction == "FROM":
             words = [word for word in value.split() if not word.startswith("--")]
-            used = {name: arguments.get(name, default) for name, default in defaults.items()}
             base = From(_substitute(words[0], used), _substitute(words[0], defaults))
-            if base.reference not in stages:
+            if base.reference.lower() not in stages:
                 found[base] = None
             # A stage without a name still ends the global ARG section.
-            stages.add(words[2] if len(words) > 2 else f"{len(stages) - 1}")  # noqa: PLR2004 - FROM image AS name
+            stages.add(words[2].lower() if len(words) > 2 else f"{len(stages) - 1}")  # noqa: PLR2004 - FROM image AS name
         elif instruction == "COPY":
             match = re.match(r"(?:--\S+ )*--from=(\S+)", value)
-            if match and match[1] not in stages and not match[1].isdigit():
+            if match and match[1].lower() not in stages and not match[1].isdigit():
                 found[From(match[1], match[1])] = None
     return tuple(found)
+
+
+def _without_heredocs(text: str) -> str:
+    """Drop the here-documents of RUN and COPY, which the parser would read as instructions, and a byte order mark."""
+    lines = text.removeprefix("\ufeff").split("\n")
+    kept, ends = [], list[str]()
+    for number, line in enumerate(lines):
+        if ends:
+            if line.strip("\t\r") == ends[0]:
+                ends.pop(0)
+            continue
+        kept.append(line)
+        if "<<" in line and not line.lstrip().startswith("#"):
+            later = {other.strip("\t\r") for other in lines[number + 1 :]}
+            ends = [match[2] for match in _HEREDOC.finditer(line) if match[2] in later]
+    return "\n".join(kept)
 
 
 def _substitute(text: str, values: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import DescriptionError, DiskFullError, InfrastructureError, is_disk_full
 from harness.records import Evidence, Exchange, Finding
@@ -56,10 +56,12 @@ class RunFolder:
         for candidate in (runs / name, Path(name)):
             if (candidate / "spec.json").is_file():
                 return cls(candidate.resolve())
-        matching = [p for p in sorted(runs.glob(f"{name}*")) if (p / "spec.json").is_file() and not p.is_symlink()]
+        folders = sorted(runs.glob("*"))
+        complete = [p for p in folders if (p / "spec.json").is_file() and not p.is_symlink()]
+        matching = [p for p in complete if p.name.startswith(name)]
         if len(matching) == 1:
             return cls(matching[0])
-        known = ", ".join(p.name for p in sorted(runs.glob("*"))[-5:]) or "none"
+        known = ", ".join(p.name for p in folders[-5:]) or "none"
         raise DescriptionError(
             f"{len(matching)} runs match {name!r} below {runs}; the last ones are: {known}",
             hint="Give a run's ID, its folder, or `latest`.",
@@ -70,7 +72,7 @@ class RunFolder:
         if field == "contract":
             self.write_text(EXCHANGES, "\n".join(_line(exchange) for exchange in record.exchanges))
             record = replace(record, exchanges=())
-        self.write_text(_file_of(field), _ADAPTERS[field].dump_json(record, indent=1).decode())
+        self.write_text(_file_of(field), _json(_ADAPTERS[field], record, indent=1))
 
     def append_exchange(self, exchange: Exchange) -> None:
         """Write one exchange as soon as it is over, so that an interrupt loses none."""
@@ -78,7 +80,7 @@ class RunFolder:
 
     def write_findings(self, findings: Iterable[Finding]) -> None:
         """Write what the checks found."""
-        self.write_text(FINDINGS, _FINDINGS.dump_json(tuple(findings), indent=1).decode())
+        self.write_text(FINDINGS, _json(_FINDINGS, tuple(findings), indent=1))
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write any JSON value and return its path."""
@@ -119,6 +121,8 @@ class RunFolder:
                 raise DescriptionError(
                     f"{path} is no record of this version: {exc}", hint="Judge it with the version that ran it."
                 ) from exc
+            if values[name] is None:
+                raise DescriptionError(f"{path} is no record", hint="The run folder is incomplete: run again.")
         if "contract" in values:
             values["contract"] = replace(values["contract"], exchanges=self._exchanges())
         if "spec" not in values:
@@ -127,7 +131,9 @@ class RunFolder:
 
     def _exchanges(self) -> tuple[Exchange, ...]:
         path = self.path / EXCHANGES
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        if not path.is_file():
+            raise DescriptionError(f"{path} is missing", hint="The run folder is incomplete: run again.")
+        lines = path.read_bytes().splitlines()
         try:
             return tuple(_EXCHANGE.validate_json(line) for line in lines if line.strip())
         except ValidationError as exc:
@@ -153,7 +159,13 @@ def _file_of(field: str) -> str:
 
 
 def _line(exchange: Exchange) -> str:
-    return _EXCHANGE.dump_json(exchange).decode()
+    return _json(_EXCHANGE, exchange)
+
+
+def _json(adapter: TypeAdapter[Any], record: Any, indent: int | None = None) -> str:
+    """Return JSON with NaN and infinity as themselves, and `?` for what is no Unicode (a file name in Latin-1)."""
+    text = json.dumps(adapter.dump_python(record, mode="json"), indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _adapters() -> dict[str, TypeAdapter[Any]]:
@@ -162,7 +174,8 @@ def _adapters() -> dict[str, TypeAdapter[Any]]:
     for field in fields(Evidence):
         hint = hints[field.name]
         kind = next(a for a in get_args(hint) if a is not type(None)) if isinstance(hint, UnionType) else hint
-        found[field.name] = TypeAdapter(kind)
+        # `| None`, because pydantic takes a configuration for no bare dataclass; `load` refuses it.
+        found[field.name] = TypeAdapter(kind | None, config=ConfigDict(ser_json_inf_nan="constants"))
     return found
 
 

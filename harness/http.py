@@ -24,7 +24,8 @@ def send(
 ) -> Exchange:
     """Send one request on a fresh connection and record the answer.
 
-    `timeout` is in seconds and bounds each socket operation, so that a hanging server is recorded as such.
+    `timeout` is in seconds and bounds each socket operation and the reading of the whole body, so that a server
+    that hangs or drips is recorded as such.
     """
     start = time.perf_counter()
     status: int | None = None
@@ -36,7 +37,14 @@ def send(
     try:
         connection.request(method, path, body=body or None, headers=headers)
         response = connection.getresponse()
-        answer = response.read(MAX_BODY)
+        announced = response.length  # None: in chunks, or until the connection closes
+        wanted = MAX_BODY if announced is None else min(announced, MAX_BODY)
+        while len(answer) < wanted and (chunk := response.read1(wanted - len(answer))):
+            answer += chunk
+            if time.perf_counter() - start > timeout:
+                raise TimeoutError
+        if announced is not None and len(answer) < wanted:
+            raise http.client.IncompleteRead(answer, wanted - len(answer))
         status, content_type = response.status, response.headers.get("Content-Type", "")
     except TimeoutError:
         error = f"no answer within {timeout:g} s"

@@ -15,7 +15,7 @@ def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
     known = {check.name for check in checks}
     for check in checks:
         yield from judge_one(evidence, check)
-    for name in evidence.spec.block.skip.keys() - known:
+    for name in sorted(evidence.spec.block.skip.keys() - known):
         yield Finding(
             Status.ERROR,
             received=f"`x-harness.skip` names {name}",
@@ -35,7 +35,7 @@ def judge_one(evidence: Evidence, check: Check) -> Iterator[Finding]:
         if reason := _not_reached(evidence, name):
             yield Finding(Status.SKIP, f"not reached: {reason}", check=check.name)
             return
-    if lost := [name for name in missing if name in check.reads]:
+    if lost := [name for name in missing if name in check.reads or _was_recorded(evidence, name)]:
         yield Finding(
             Status.ERROR,
             received=f"the run has no record `{lost[0]}`",
@@ -68,6 +68,13 @@ def exit_code(findings: Sequence[Finding]) -> int:
     if Status.ERROR in statuses or not findings:
         return errors.CHECK_CRASHED
     return errors.PASSED
+
+
+def _was_recorded(evidence: Evidence, name: str) -> bool:
+    """Whether a run with this description must have a record that some runs do without."""
+    if name == "data":
+        return evidence.spec.block.data is not None
+    return name in {stage.name for stage in evidence.stages}
 
 
 def _not_reached(evidence: Evidence, name: str) -> str | None:

@@ -10,8 +10,9 @@ from harness import labels, wheels
 from harness.dockerfile import BASE_ARGUMENT, PINNED_BASE, bases, digest_of
 from harness.engine import Engine
 from harness.errors import DescriptionError
-from harness.records import BaseImage, Spec
+from harness.records import BaseImage
 from harness.runfile import build_file, image_name
+from harness.spec import Spec
 
 
 def builds(spec: Spec, train_context: Path | None = None) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
 from harness.judge import exit_code, judge, judge_one
-from harness.records import Environment, Evidence, Finding, Handover, Lock, Spec, StageTime, digest_of
+from harness.records import Environment, Evidence, Finding, Lock, StageTime, digest_of
+from harness.spec import Handover, Spec
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import contract as contract_stage

@@ -11,12 +11,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
-from harness.spec import Block
+from harness.spec import Handover, Spec
 
 
 def _body_to_json(body: bytes) -> dict[str, str]:
@@ -38,52 +37,6 @@ def _body_from_json(value: object) -> object:
 
 # Bytes that stay readable in JSON where they are text, and exact where they are not.
 Body = Annotated[bytes, PlainSerializer(_body_to_json, when_used="json"), BeforeValidator(_body_from_json)]
-
-
-class Handover(StrEnum):
-    """How the artifact gets from the train container into the serving one."""
-
-    MOUNTED = "mounted"  # a volume that both services mount
-    BAKED = "baked"  # the serving Dockerfile copies it from the build context
-    TRAINED_IN_BUILD = "trained in build"  # a stage of the serving Dockerfile trains
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """`abs(received - expected) <= max(absolute, relative * abs(expected))`, as in `math.isclose`."""
-
-    relative: float = 1e-6
-    absolute: float = 0.0
-
-
-@dataclass(frozen=True)
-class Example:
-    """One prediction request and the answer that the contract promises."""
-
-    name: str
-    file: str
-    request: Any
-    response: Any
-    has_response: bool
-    status: int
-    tolerance: Tolerance
-
-
-@dataclass(frozen=True)
-class Spec:
-    """The loaded description: the `x-harness` block and the Compose model that it speaks of."""
-
-    root: Path
-    files: tuple[Path, ...]
-    project: str
-    block: Block
-    model: dict[str, Any]  # `docker compose config`, `$` doubled as Compose prints it
-    handover: Handover
-    train_key: str  # name of the train service in the run's own Compose file
-    serve_key: str
-    port: int
-    serve_artifact: str | None  # path in the serving container; None: below its working directory
-    examples: tuple[Example, ...] = ()
 
 
 class Status(StrEnum):
@@ -123,7 +76,7 @@ class FileHash:
 def digest_of(files: tuple[FileHash, ...]) -> str:
     """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -165,10 +118,7 @@ class Images:
 
     def of(self, service: str) -> BuiltImage:
         """Return the image of a service; raises KeyError."""
-        for image in self.images:
-            if image.service == service:
-                return image
-        raise KeyError(service)
+        return {image.service: image for image in self.images}[service]
 
     @property
     def blocker(self) -> str | None:
@@ -343,12 +293,14 @@ class Environment:
 class Lock:
     """The pins of `harness.lock`."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a pin that is not understood is not verified
+
     platform: str
     bases: dict[str, str]  # base image reference as the Dockerfile names it -> digest
     requirements: dict[str, str]
     data: str | None
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)  # for reference: service -> diff-IDs
-    version: int = 1
+    version: Literal[1] = 1
 
 
 @dataclass(frozen=True)

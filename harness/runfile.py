@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.description import mount_over
 from harness.labels import STAGE
-from harness.records import Handover, Spec
+from harness.spec import Handover, Spec
 
 ARTIFACT_VOLUME = "harness-artifact"
 DATA_VOLUME = "harness-data"

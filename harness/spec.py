@@ -1,4 +1,4 @@
-"""The `x-harness` block of `compose.yaml`: what Compose cannot say.
+"""The `x-harness` block of `compose.yaml`: what Compose cannot say; and the whole description as it was loaded.
 
 Strict models: an unknown key or a wrong type is refused (`harness.description` names the line and the nearest
 valid key). `harness schema` prints them as JSON Schema, draft 2020-12.
@@ -7,6 +7,9 @@ valid key). `harness schema` prints them as JSON Schema, draft 2020-12.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -34,6 +37,8 @@ def _absolute(value: str) -> str:
 def _url_path(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError(f"expected a URL path such as /predict, received {value!r}")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"expected a URL path with spaces and letters beyond ASCII %-encoded, received {value!r}")
     return value
 
 
@@ -132,6 +137,52 @@ class Block(_Block):
     skip: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict, description="Check -> the reason why it is skipped, shown in every report."
     )
+
+
+class Handover(StrEnum):
+    """How the artifact gets from the train container into the serving one."""
+
+    MOUNTED = "mounted"  # a volume that both services mount
+    BAKED = "baked"  # the serving Dockerfile copies it from the build context
+    TRAINED_IN_BUILD = "trained in build"  # a stage of the serving Dockerfile trains
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """`abs(received - expected) <= max(absolute, relative * abs(expected))`, as in `math.isclose`."""
+
+    relative: float = 1e-6
+    absolute: float = 0.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prediction request and the answer that the contract promises."""
+
+    name: str
+    file: str
+    request: Any
+    response: Any
+    has_response: bool
+    status: int
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The loaded description: the `x-harness` block and the Compose model that it speaks of."""
+
+    root: Path
+    files: tuple[Path, ...]
+    project: str
+    block: Block
+    model: dict[str, Any]  # `docker compose config`, `$` doubled as Compose prints it
+    handover: Handover
+    train_key: str  # name of the train service in the run's own Compose file
+    serve_key: str
+    port: int
+    serve_artifact: str | None  # path in the serving container; None: below its working directory
+    examples: tuple[Example, ...] = ()
 
 
 def json_schema() -> dict[str, Any]:

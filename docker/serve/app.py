@@ -149,10 +149,7 @@ class Model:
         received = hashlib.sha256(content).hexdigest()
         # Before unpickling: a file that training did not write must not run.
         if received != manifest.artifact.sha256:
-            message = (
-                f"{path}: expected SHA-256 {manifest.artifact.sha256}, "
-                f"received {received}; train again"
-            )
+            message = f"{path}: expected SHA-256 {manifest.artifact.sha256}, received {received}; train again"
             raise ModelError(message)
         try:
             with warnings.catch_warnings():

@@ -165,8 +165,7 @@ def save(model: Pipeline, out: Path, facts: Mapping[str, object]) -> None:
     content = {
         "format": MANIFEST_FORMAT,
         "artifact": {"file": artifact.name, "sha256": digest(artifact)},
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         **facts,
     }
     partial = out / "manifest.json.partial"
@@ -199,9 +198,7 @@ def run(data: Path, out: Path, seed: int) -> None:
 def main() -> int:
     """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=Path("/data"), help="folder with the CSV files"
-    )
+    parser.add_argument("--data", type=Path, default=Path("/data"), help="folder with the CSV files")
     parser.add_argument("--out", type=Path, default=Path("/model"), help="folder for the artifact")
     # A text as default: argparse then checks the variable like an argument.
     parser.add_argument("--seed", type=int, default=os.environ.get("SEED", "7"))

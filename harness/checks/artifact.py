@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed
-from harness.records import Artifact, FileHash, Finding, Handover, Serving, Training, digest_of
+from harness.records import Artifact, FileHash, Finding, Serving, Training, digest_of
+from harness.spec import Handover
 
 SHOWN = 5
 WAYS = {

@@ -9,9 +9,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Contract, Example, Exchange, Finding, Spec, Tolerance
+from harness.records import Contract, Exchange, Finding
+from harness.spec import Example, Spec, Tolerance
 
 SHOWN = 300  # characters of a body in a finding
 NO_EXAMPLES = "x-harness.contract names no examples"
@@ -82,15 +85,27 @@ def compare(expected: Any, received: Any, tolerance: Tolerance, path: str = "") 
         for number, (left, right) in enumerate(zip(expected, received, strict=False)):
             yield from compare(left, right, tolerance, f"{path}/{number}")
     elif _is_number(expected) and _is_number(received):
-        if not math.isclose(expected, received, rel_tol=0, abs_tol=_allowed(expected, tolerance)):
-            limit = _allowed(expected, tolerance)
-            yield f"{where}: expected {expected!r}, received {received!r} (more than {limit:.3g} off)"
+        limit = _allowed(expected, tolerance)
+        if not _is_close(expected, received, limit):
+            shown = f"expected {_short(repr(expected))}, received {_short(repr(received))}"
+            yield f"{where}: {shown} (more than {limit:.3g} off)"
     elif type(expected) is not type(received) or expected != received:
         yield f"{where}: expected {_short(json.dumps(expected))}, received {_short(json.dumps(received))}"
 
 
 def _allowed(expected: float, tolerance: Tolerance) -> float:
-    return max(tolerance.absolute, tolerance.relative * abs(expected))
+    try:
+        return max(tolerance.absolute, tolerance.relative * abs(expected))
+    except OverflowError:  # an integer beyond all floats
+        return tolerance.absolute
+
+
+def _is_close(expected: float, received: float, limit: float) -> bool:
+    try:
+        finite = math.isfinite(expected) and math.isfinite(received)
+        return expected == received or (finite and abs(expected - received) <= limit)
+    except OverflowError:  # an integer beyond all floats is near to itself alone
+        return expected == received
 
 
 def _is_number(value: Any) -> bool:
@@ -105,7 +120,7 @@ def _differences(example: Example, exchange: Exchange) -> Iterator[str]:
         return
     try:
         body = json.loads(exchange.response)
-    except ValueError:
+    except (ValueError, RecursionError):
         yield f"the answer is not JSON: {_short(exchange.response.decode(errors='replace'))}"
         return
     yield from compare(example.response, body, example.tolerance)
@@ -125,11 +140,18 @@ def _rejection(exchange: Exchange, validator: Draft202012Validator | None) -> st
         return "broken"
     if kind == "broken-json":
         return "ruled out"
-    if validator is None:
-        return "not promised"
-    if not validator.is_valid(json.loads(exchange.request)):
+    allowed = _allows(validator, exchange.request)
+    if allowed is False:
         return "ruled out"
-    return "optional" if kind == "missing" else "not promised"
+    return "optional" if allowed and kind == "missing" else "not promised"
+
+
+def _allows(validator: Draft202012Validator | None, request: bytes) -> bool | None:
+    """Whether the service's own document allows a request; None where it does not say."""
+    try:
+        return None if validator is None else bool(validator.is_valid(json.loads(request)))
+    except (Unresolvable, RecursionError):  # it refers to what it does not have, or to itself
+        return None
 
 
 def _broken(exchanges: list[Exchange]) -> Iterator[Finding]:
@@ -184,7 +206,8 @@ def _validator(document: dict[str, Any] | None, path: str) -> Draft202012Validat
         Draft202012Validator.check_schema(whole)
     except (KeyError, TypeError, SchemaError):
         return None
-    return Draft202012Validator(whole)
+    # An empty registry: a reference to elsewhere must not make a check ask the network.
+    return Draft202012Validator(whole, registry=Registry())
 
 
 def _answer(exchange: Exchange) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Data, Finding, Lock, Spec, Violation
+from harness.records import Data, Finding, Lock, Violation
+from harness.spec import Spec
 
 SHOWN = 5
 

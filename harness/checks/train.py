@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Artifact, Finding, Spec, Training
+from harness.records import Artifact, Finding, Training
+from harness.spec import Spec
 
 LOG_LINES = 12
 
@@ -53,8 +55,8 @@ def loss_decreases(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
         yield skipped(f"no metrics: {artifact.metrics_error}, and `train.metrics` names no other file")
         return
     losses = [m[key] for m in artifact.metrics or () if key in m]
-    numbers = [float(v) for v in losses if isinstance(v, int | float) and not isinstance(v, bool)]
-    broken = [v for v in losses if not isinstance(v, int | float) or isinstance(v, bool) or not math.isfinite(v)]
+    numbers = [float(v) for v in losses if _is_finite(v)]
+    broken = [v for v in losses if not _is_finite(v)]
     if broken:
         yield failed(
             expected=f"finite numbers for `{key}` in {where}",
@@ -75,3 +77,8 @@ def loss_decreases(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
         )
     else:
         yield passed(f"{numbers[0]:.4g} -> {numbers[-1]:.4g} over {len(numbers)} points")
+
+
+def _is_finite(value: float | str | None) -> TypeGuard[float]:
+    """Whether a metric is a number that a float can hold: not NaN, not infinite, no integer beyond all floats."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

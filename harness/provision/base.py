@@ -20,7 +20,7 @@ from harness.provision import debian
 from harness.provision.dotenv import set_base
 from harness.provision.host import SETUP, Host
 from harness.provision.programs import Say, sparsely
-from harness.records import Spec
+from harness.spec import Spec
 
 FIRST_ANSWER = 45.0  # seconds until the registry has said anything; an engine tries for minutes
 PULL_TIMEOUT = 600.0

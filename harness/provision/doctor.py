@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.provision import base, probe
 from harness.provision.daemon import describe
 from harness.provision.host import SETUP, Host
-from harness.records import Spec
+from harness.spec import Spec
 
 PLUGINS = tuple(
     Path(folder, "docker-buildx")

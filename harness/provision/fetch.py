@@ -17,7 +17,7 @@ from harness.engine import Engine
 from harness.errors import DescriptionError, InfrastructureError
 from harness.provision import base, probe
 from harness.provision.programs import Say, run
-from harness.records import Spec
+from harness.spec import Spec
 
 TIMEOUT = 1800.0
 TAIL = 30  # lines of pip's output that an error keeps

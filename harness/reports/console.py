@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -15,7 +16,8 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.text import Text
 
-from harness.records import Environment, Finding, Spec, StageTime, Status
+from harness.records import Environment, Finding, StageTime, Status
+from harness.spec import Spec
 
 STYLES = {
     Status.PASS: "green",
@@ -26,6 +28,8 @@ STYLES = {
 }
 NAME_WIDTH = 28
 # A build prints hundreds of lines; of these only the steps are shown without --verbose.
+# What a container or a service prints must not move the cursor of whoever reads it.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 BUILD_STEP = re.compile(r"^(Step \d+/\d+|#\d+ \[)|ERROR|failed")
 
 
@@ -33,12 +37,13 @@ class Console:
     """A `pipeline.Watcher` that prints. Use it in a `with`: the spinner ends with it."""
 
     def __init__(self, *, verbose: bool = False, stream: TextIO | None = None) -> None:
-        self._rich = Rich(file=stream or sys.stdout, highlight=False, soft_wrap=True)
+        out = stream or sys.stdout
+        if isinstance(out, TextIOWrapper):  # what a terminal's encoding does not have must not end the run
+            out.reconfigure(errors="replace")
+        self._rich = Rich(file=out, highlight=False, soft_wrap=True)
         self._verbose = verbose
         self._groups = os.environ.get("GITHUB_ACTIONS") == "true"
         self._spinner: Spinner | None = None
-        self._pending: list[Finding] = []
-        self._stage = ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +62,6 @@ class Console:
 
     def stage_begins(self, stage: str) -> None:
         """Show that a stage begins."""
-        self._stage = stage
         if self._groups:
             self._print(f"::group::{stage}")
         elif self._rich.is_terminal:
@@ -93,10 +97,10 @@ class Console:
         line.append(f"{finding.status.value.upper():<5}", style=STYLES[finding.status])
         line.append(f" {finding.check:<{NAME_WIDTH}} ")
         if quiet:
-            line.append(" ".join([head, *rest]))
+            line.append(ESCAPES.sub("", " ".join([head, *rest])))
             self._rich.print(line)
             return
-        self._rich.print(line.append(finding.expected and f"expected {finding.expected}"))
+        self._rich.print(line.append(ESCAPES.sub("", finding.expected and f"expected {finding.expected}")))
         for title, text in (("received", finding.received), ("do", finding.advice)):
             for number, part in enumerate(text.splitlines()):
                 self._print(f"        {title if number == 0 else '':<9} {part}")
@@ -106,7 +110,7 @@ class Console:
         counts = {status: sum(f.status is status for f in findings) for status in Status}
         names = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed", Status.ERROR: "in error"}
         parts = [f"{counts[s]} {names.get(s, 'skipped')}" for s in Status if counts[s]]
-        bad = counts[Status.FAIL] + counts[Status.ERROR]
+        bad = counts[Status.FAIL] + counts[Status.ERROR] or not findings
         self._print("")
         self._print(f"{'FAILED' if bad else 'PASSED'}: {', '.join(parts)}", style="bold red" if bad else "bold green")
         times = " · ".join(f"{stage.name} {stage.seconds:.1f}" for stage in stages if stage.seconds)
@@ -128,7 +132,7 @@ class Console:
             self._print(f"  {'do:' if number == 0 else '   '} {part}")
 
     def _print(self, text: str, style: str = "") -> None:
-        self._rich.print(Text(text, style=style))
+        self._rich.print(Text(ESCAPES.sub("", text), style=style))
 
     def _end_spinner(self) -> None:
         if self._spinner is not None:

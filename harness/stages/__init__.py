@@ -10,8 +10,8 @@ from typing import Protocol
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.evidence import RunFolder
-from harness.records import Spec
 from harness.runfile import run_file
+from harness.spec import Spec
 
 
 class Say(Protocol):

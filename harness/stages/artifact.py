@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 from harness.archive import read_files, read_text
 from harness.engine import Engine
-from harness.records import Artifact, Handover
+from harness.records import Artifact
+from harness.spec import Handover
 from harness.stages import Run
 
 MAX_METRICS = 64 * 1024**2
@@ -44,12 +45,12 @@ def _metrics(
     if text is None:
         return None, f"there is no {path}"
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             return None, f"{path}, line {number}: {exc}"
         if not isinstance(entry, dict):
             return None, f"{path}, line {number}: expected a JSON object, received {line[:60]}"

@@ -104,6 +104,6 @@ def _document(run: Run, address: Address) -> tuple[dict[str, Any] | None, str | 
         return None, f"GET {path}: {answer.error or answer.status}"
     try:
         document = json.loads(answer.response)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         return None, f"GET {path}: not JSON: {exc}"
     return (document, None) if isinstance(document, dict) else (None, f"GET {path}: no JSON object")

@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 from harness import labels
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
-from harness.records import Data, FileHash, Spec, Violation, digest_of
+from harness.records import Data, FileHash, Violation, digest_of
+from harness.spec import Spec
 from harness.stages import Run, relative
 
 if TYPE_CHECKING:
@@ -126,12 +127,15 @@ def _schema(path: Path) -> Any:
     from pandera.io.pandas_io import from_yaml
 
     try:
-        return from_yaml(path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
+        schema: Any = from_yaml(path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
+        if not (schema.columns or schema.checks or schema.index):
+            raise ValueError("it expects nothing: neither columns nor checks")
     except Exception as exc:  # pandera raises what its YAML happens to break
         raise DescriptionError(
             f"`x-harness.data.schema`: {path.name} is no pandera schema: {type(exc).__name__}: {exc}",
             hint="Write it with pandera: DataFrameSchema(...).to_yaml().",
         ) from exc
+    return schema
 
 
 def _read(path: Path) -> pd.DataFrame:

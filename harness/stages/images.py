@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,16 @@ from harness import wheels
 from harness.compose import Output
 from harness.context import copy_context, fingerprint
 from harness.dockerfile import LOCAL_PREFIX
+from harness.engine import Leftover
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
 from harness.evidence import STORE, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
-from harness.records import BaseImage, BuiltImage, Handover, Images
+from harness.records import BaseImage, BuiltImage, Images
 from harness.runfile import build_file, image_name
+from harness.spec import Handover
 from harness.stages import Run
 
+STEP_CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,})")  # as the classic builder prints it
 MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
@@ -168,15 +172,21 @@ def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | No
     """Build all services of a Compose file; return the builder that ran and what it printed."""
     if not model["services"]:
         return "nothing to build", None
-    builders = ["buildkit"]
+    builders, steps = ["buildkit"], list[str]()
 
     def on_line(line: str) -> None:
         if "classic builder" in line:
             builders[0] = "classic"
+        if step := STEP_CONTAINER.search(line):
+            steps.append(step[1])
         run.log("images", f"{Path(name).with_suffix('.log')}", line)
 
     file = run.folder.write_json(name, model)
     output = run.compose.build(run.spec.root, file, list(model["services"]), on_line)
+    if output.code != 0:
+        run.engine.ping()  # an engine that goes away ends the build: then no Dockerfile is to blame
+        for step in steps:  # the classic builder keeps the container of the step that failed
+            run.engine.remove(Leftover("container", step, step, {}))
     return builders[0], output
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.errors import DiskFullError, is_disk_full
-from harness.records import Handover, Images, Training
+from harness.records import Images, Training
+from harness.spec import Handover
 from harness.stages import Run
 
 LOG = "train/log.txt"

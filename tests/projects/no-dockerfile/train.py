@@ -15,10 +15,7 @@ RATE = 0.5
 def read(path: Path) -> list[tuple[list[float], float]]:
     """Return (inputs with a leading 1, heat) of every row."""
     with path.open(newline="", encoding="utf-8") as file:
-        return [
-            ([1.0, *(float(row[name]) for name in COLUMNS)], float(row["heat"]))
-            for row in csv.DictReader(file)
-        ]
+        return [([1.0, *(float(row[name]) for name in COLUMNS)], float(row["heat"])) for row in csv.DictReader(file)]
 
 
 def main() -> None:
@@ -28,10 +25,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with (OUT / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
         for epoch in range(1, EPOCHS + 1):
-            errors = [
-                sum(w * x for w, x in zip(weights, inputs, strict=True)) - heat
-                for inputs, heat in rows
-            ]
+            errors = [sum(w * x for w, x in zip(weights, inputs, strict=True)) - heat for inputs, heat in rows]
             loss = sum(error**2 for error in errors) / len(rows)
             print(json.dumps({"epoch": epoch, "loss": loss}), file=metrics, flush=True)
             for i in range(len(weights)):

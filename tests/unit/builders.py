@@ -1,0 +1,327 @@
+"""Builders of complete, good records: a test changes the one thing that it is about."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.compose import Compose
+from harness.description import parse_block
+from harness.records import (
+    Artifact,
+    BaseImage,
+    BuiltImage,
+    Contract,
+    Data,
+    Environment,
+    Evidence,
+    Exchange,
+    Exit,
+    FileHash,
+    Images,
+    Lock,
+    Serving,
+    StageTime,
+    Training,
+)
+from harness.spec import Example, Handover, Spec, Tolerance
+
+REPO = Path(__file__).parents[2]
+DIGEST = "sha256:" + "d" * 64
+PINNED = f"python:3.13-slim@{DIGEST}"
+REQUEST = {"instances": [{"length": 1.5, "island": "Dream"}]}
+ANSWER = {"predictions": [0.25]}
+
+BLOCK: dict[str, Any] = {
+    "version": 1,
+    "data": {"path": "data", "schema": "schema.yaml"},
+    "train": {"metrics": "/model/metrics.jsonl"},
+    "serve": {"port": 8080},
+    "contract": {"examples": "contract/*.json"},
+}
+
+MODEL: dict[str, Any] = {
+    "name": "demo",
+    "services": {
+        "train": {
+            "build": {"context": "/project", "dockerfile": "Dockerfile"},
+            "volumes": [{"type": "volume", "source": "model", "target": "/model", "volume": {}}],
+        },
+        "serve": {
+            "image": "demo-serve",
+            "ports": [{"mode": "ingress", "target": 8080, "published": "8080", "protocol": "tcp"}],
+            "volumes": [{"type": "volume", "source": "model", "target": "/model", "read_only": True, "volume": {}}],
+            "depends_on": {"train": {"condition": "service_completed_successfully"}},
+        },
+    },
+    "volumes": {"model": {"name": "demo_model"}},
+    "networks": {"default": {"name": "demo_default"}},
+}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "paths": {
+        "/predict": {
+            "post": {
+                "requestBody": {
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Request"}}},
+                }
+            }
+        }
+    },
+    "components": {
+        "schemas": {
+            "Request": {
+                "type": "object",
+                "properties": {"instances": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}},
+                "required": ["instances"],
+            },
+            "Row": {
+                "type": "object",
+                "properties": {"length": {"type": "number"}, "island": {"type": "string"}},
+                "required": ["length"],
+            },
+        }
+    },
+}
+
+
+@cache
+def compose() -> Compose:
+    """The Compose program of this machine; only its `config` is called, which needs no engine."""
+    return Compose.find()
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy with nested changes; a change to None removes the key."""
+    result = deepcopy(base)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def example(name: str = "one", **changes: Any) -> Example:
+    """One example that the good contract answers as promised."""
+    whole = Example(
+        name=name,
+        file=f"contract/{name}.json",
+        request=REQUEST,
+        response=ANSWER,
+        has_response=True,
+        status=200,
+        tolerance=Tolerance(),
+    )
+    return replace(whole, **changes)
+
+
+def spec(block: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **changes: Any) -> Spec:
+    """A mounted hand-over with data, schema and one example; `block` and `model` are merged in."""
+    whole = Spec(
+        root=Path("/project"),
+        files=(Path("/project/compose.yaml"),),
+        project="demo",
+        block=parse_block(merged(BLOCK, block or {})),
+        model=merged(MODEL, model or {}),
+        handover=Handover.MOUNTED,
+        train_key="train",
+        serve_key="serve",
+        port=8080,
+        serve_artifact="/model",
+        examples=(example(),),
+    )
+    return replace(whole, **changes)
+
+
+def base(**changes: Any) -> BaseImage:
+    """A base image pinned by digest."""
+    return replace(BaseImage(reference=PINNED, service="train", digest=DIGEST), **changes)
+
+
+def built(service: str = "train", **changes: Any) -> BuiltImage:
+    """A built image."""
+    whole = BuiltImage(
+        service=service,
+        reference=f"demo-{service}",
+        id="sha256:" + "1" * 64,
+        diff_ids=("sha256:" + "2" * 64,),
+        platform="linux/amd64",
+        size=120_000_000,
+        working_dir="/app",
+        user="10001",
+    )
+    return replace(whole, **changes)
+
+
+def images(**changes: Any) -> Images:
+    """Both images, pinned as the lock says."""
+    whole = Images(
+        builder="buildkit",
+        compose="Compose 5.0.0 (plugin)",
+        images=(built("train"), built("serve")),
+        bases=(base(), base(service="serve")),
+        requirements={"requirements.txt": "a" * 64},
+        log_tail=("#9 DONE 0.1s",),
+    )
+    return replace(whole, **changes)
+
+
+def lock(**changes: Any) -> Lock:
+    """The pins that all good records satisfy."""
+    whole = Lock(
+        platform="linux/amd64",
+        bases={PINNED: DIGEST},
+        requirements={"requirements.txt": "a" * 64},
+        data="b" * 64,
+        images={"train": ("sha256:" + "2" * 64,)},
+    )
+    return replace(whole, **changes)
+
+
+def data(**changes: Any) -> Data:
+    """A dataset of one table that satisfies its schema."""
+    whole = Data(
+        path="data", files=(FileHash("train.csv", 10, "c" * 64),), sha256="b" * 64, tables=("train.csv",), rows=3
+    )
+    return replace(whole, **changes)
+
+
+def ended(**changes: Any) -> Exit:
+    """A container that ended with exit code 0."""
+    return replace(Exit(code=0, oom_killed=False, timed_out=False, seconds=1.25, log_tail=("saved /model",)), **changes)
+
+
+def training(**changes: Any) -> Training:
+    """A training run that ended well."""
+    whole = Training(
+        image="sha256:" + "1" * 64,
+        command=("python", "train.py"),
+        exit=ended(),
+        in_image_build=False,
+        memory_limit=2**30,
+    )
+    return replace(whole, **changes)
+
+
+def artifact(*losses: Any, **changes: Any) -> Artifact:
+    """An artifact of two files, with metrics of a falling loss or of the losses given."""
+    whole = Artifact(
+        path="/model",
+        files=(FileHash("metrics.jsonl", 60, "e" * 64), FileHash("model.bin", 1000, "f" * 64)),
+        missing=None,
+        metrics_path="/model/metrics.jsonl",
+        metrics_declared=True,
+        metrics=tuple({"epoch": n, "loss": value} for n, value in enumerate(losses or (0.9, 0.5, 0.2))),
+    )
+    return replace(whole, **changes)
+
+
+def serving(**changes: Any) -> Serving:
+    """A service that became ready and sees the artifact that training left."""
+    whole = Serving(
+        image="sha256:" + "1" * 64,
+        handover=Handover.MOUNTED,
+        artifact_path="/model",
+        files=artifact().files,
+        ready=True,
+        seconds=0.8,
+        last_answer="GET /health: 200; POST /predict: 200",
+        died=None,
+        log_tail=("listening on 8080",),
+        listening=(),
+        port=8080,
+        ready_path="/health",
+        timeout=60.0,
+    )
+    return replace(whole, **changes)
+
+
+def exchange(case: str = "example:one", status: int | None = 200, body: Any = None, **changes: Any) -> Exchange:
+    """One recorded exchange; `body` is JSON, or bytes as they are."""
+    answer = ANSWER if body is None else body
+    whole = Exchange(
+        case=case,
+        method="POST",
+        path="/predict",
+        request=json.dumps(REQUEST).encode(),
+        status=status,
+        content_type="application/json",
+        response=answer if isinstance(answer, bytes) else json.dumps(answer).encode(),
+        seconds=0.01,
+    )
+    return replace(whole, **changes)
+
+
+def contract(*exchanges: Exchange, **changes: Any) -> Contract:
+    """A service that keeps its contract; an exchange given replaces the one of the same case, or is added."""
+    whole = {
+        each.case: each
+        for each in (
+            exchange(),
+            exchange("malformed:broken-json", 422, {"detail": "no JSON"}, request=b'{"instances": '),
+            exchange("recovery:broken-json"),
+        )
+    }
+    whole |= {each.case: each for each in exchanges}
+    return replace(Contract(exchanges=tuple(whole.values()), document=DOCUMENT), **changes)
+
+
+def environment(**changes: Any) -> Environment:
+    """A machine."""
+    whole = Environment(
+        harness="0.1.0",
+        python="3.13.1",
+        host="Linux",
+        engine="29.0.0 at unix:///var/run/docker.sock",
+        api="1.44 of 1.44-1.52",
+        compose="Compose 5.0.0 (plugin)",
+        storage="overlay2",
+        cores=2,
+        memory=8 * 2**30,
+        hash_seed="random",
+    )
+    return replace(whole, **changes)
+
+
+def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
+    """The times of a whole line; the stages named were not reached."""
+    names = ("images", "data", "train", "artifact", "serve", "contract")
+    return tuple(
+        StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
+        if name in unreached
+        else StageTime(name, float(number), 1.0, "done", done=True)
+        for number, name in enumerate(names)
+    )
+
+
+def evidence(**changes: Any) -> Evidence:
+    """The evidence of a run that passes every check."""
+    whole = Evidence(
+        spec=spec(),
+        environment=environment(),
+        lock=lock(),
+        images=images(),
+        data=data(),
+        train=training(),
+        artifact=artifact(),
+        serve=serving(),
+        contract=contract(),
+        stages=stages(),
+    )
+    return replace(whole, **changes)
+
+
+def write_files(root: Path, files: dict[str, str]) -> None:
+    """Write text files below a folder."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,96 @@
+"""The example files of a contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import pytest
+
+from harness.contract_file import load_examples
+from harness.errors import DescriptionError
+from harness.spec import Tolerance
+
+
+def _load(root: Path, *texts: str) -> list[str]:
+    builders.write_files(root, {f"{chr(97 + n)}.json": text for n, text in enumerate(texts)})
+    return [example.name for example in load_examples(root, "*.json")]
+
+
+def test_no_pattern(tmp_path: Path) -> None:
+    """Without a pattern there are no examples."""
+    assert load_examples(tmp_path, None) == ()
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """A request alone is an example: status 200, any answer, and a small relative tolerance."""
+    builders.write_files(tmp_path, {"c/one.json": '{"request": [1]}'})
+    (example,) = load_examples(tmp_path, "c/*.json")
+    assert (example.name, example.file, example.request, example.status) == ("one", "c/one.json", [1], 200)
+    assert not example.has_response
+    assert example.tolerance == Tolerance(1e-6, 0.0)
+
+
+def test_response_null_is_a_promise(tmp_path: Path) -> None:
+    """`"response": null` promises null, which is not the same as no promise."""
+    builders.write_files(tmp_path, {"one.json": '{"request": 1, "response": null, "tolerance": {"absolute": 1}}'})
+    (example,) = load_examples(tmp_path, "one.json")
+    assert example.has_response
+    assert example.response is None
+    assert example.tolerance == Tolerance(1e-6, 1.0)
+
+
+def test_names(tmp_path: Path) -> None:
+    """Files come by name; a list numbers its examples; a name of its own wins."""
+    many = '[{"request": 1}, {"request": 2, "name": "second"}]'
+    assert _load(tmp_path, many, '[{"request": 3}]', '{"request": 4}') == ["a-1", "second", "b", "c"]
+
+
+def test_same_name_twice(tmp_path: Path) -> None:
+    """Two examples of one name are refused: they could not be told apart in a report."""
+    with pytest.raises(DescriptionError, match="two contract examples have the name 'b'"):
+        _load(tmp_path, '{"request": 1, "name": "b"}', '{"request": 2}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "5",
+        "{}",
+        '{"request": 1, "respons": 2}',
+        '{"request": 1, "status": "200"}',
+        '{"request": 1, "status": 99}',
+        '{"request": 1, "status": 200.0}',
+        '{"request": 1, "tolerance": 0.1}',
+        '{"request": 1, "tolerance": {"relative": -1}}',
+        '{"request": 1, "tolerance": {"relative": NaN}}',
+        '{"request": 1, "tolerance": {"rel": 1}}',
+    ],
+)
+def test_no_example(tmp_path: Path, text: str) -> None:
+    """What is no example is refused with the file's name, and the hint shows the format."""
+    with pytest.raises(DescriptionError, match=r"a\.json is no contract example") as caught:
+        _load(tmp_path, text)
+    assert '"request"' in caught.value.hint
+
+
+def test_other_encoding(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is refused by name."""
+    (tmp_path / "a.json").write_bytes(b'{"request": "\xff"}')
+    with pytest.raises(DescriptionError, match=r"a\.json is no contract example"):
+        load_examples(tmp_path, "*.json")
+
+
+@pytest.mark.parametrize("pattern", ["*.yaml", "/abs/*.json", ""])
+def test_nothing_matches(tmp_path: Path, pattern: str) -> None:
+    """A pattern that matches nothing, or cannot match below the project, is a wrong description."""
+    with pytest.raises(DescriptionError, match=r"contract\.examples"):
+        load_examples(tmp_path, pattern)
+
+
+def test_folder_that_matches(tmp_path: Path) -> None:
+    """A folder that matches the pattern is no example file: it is refused, not a crash."""
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(DescriptionError):
+        load_examples(tmp_path, "*.json")

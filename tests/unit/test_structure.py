@@ -1,0 +1,120 @@
+"""The structure that the design promises, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import builders
+import pytest
+
+PACKAGE = builders.REPO / "harness"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 320
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _imports(path: Path) -> set[str]:
+    """All top-level packages that a module imports, inside functions too."""
+    found: set[str] = set()
+    for node in _nodes(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_import_rules() -> None:
+    """import-linter keeps the direction of the imports: pyproject.toml has the layers."""
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [program, "--no-cache"], cwd=builders.REPO, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_module_imports_the_sdk() -> None:
+    """The Docker SDK is imported in engine.py only."""
+    assert [_name(path) for path in MODULES if "docker" in _imports(path)] == ["engine.py"]
+
+
+def test_compose_is_called_in_one_module() -> None:
+    """Only compose.py and the provisioning start programs, and only compose.py starts Compose."""
+    callers = {_name(path) for path in MODULES if "subprocess" in _imports(path)}
+    assert {name for name in callers if not name.startswith("provision/")} == {"compose.py"}
+    for path in MODULES:
+        if _name(path) not in callers - {"compose.py"}:
+            continue
+        for node in _nodes(path):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("subprocess."):
+                words = {w.value for w in ast.walk(node) if isinstance(w, ast.Constant)}
+                assert not words & {"compose", "docker-compose"}, f"{_name(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_only_reports_and_the_cli_print(path: Path) -> None:
+    """What a person sees goes through a report: no other module prints or writes to a standard stream."""
+    if _name(path).startswith("reports/") or _name(path) == "cli.py":
+        return
+    for node in _nodes(path):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        stream = isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout", "sys.stderr"}
+        prints = called or stream
+        assert not prints, f"{_name(path)}:{getattr(node, 'lineno', '?')}"
+
+
+def test_one_place_exits() -> None:
+    """`sys.exit` stands in __main__.py alone: everything else can be used as a library."""
+    exits = [
+        _name(path)
+        for path in MODULES
+        for node in _nodes(path)
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.exit", "os._exit"})
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"exit", "quit"})
+        or (isinstance(node, ast.Name) and node.id == "SystemExit")
+    ]
+    assert exits == ["__main__.py"]
+
+
+def test_no_shell() -> None:
+    """No command goes through a shell."""
+    for path in MODULES:
+        for node in _nodes(path):
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                assert isinstance(node.value, ast.Constant), _name(path)
+                assert node.value.value is False, _name(path)
+
+
+def test_checks_see_evidence_only() -> None:
+    """Checks are pure: no module of them imports the engine, the network, the file system or a clock."""
+    forbidden = {"docker", "http", "socket", "urllib", "requests", "time", "os", "pathlib", "subprocess", "random"}
+    for path in (PACKAGE / "checks").glob("*.py"):
+        assert not _imports(path) & forbidden, _name(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_are_short(path: Path) -> None:
+    """No module is longer than 320 lines: what grows beyond has two purposes."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_no_catch_all_module() -> None:
+    """A module is named for what it does."""
+    nondescript = {"utils", "util", "helpers", "helper", "misc", "common", "tools"}
+    assert not [_name(path) for path in MODULES if path.stem in nondescript]
+
+
+def test_every_module_has_a_sentence() -> None:
+    """Every module begins with a docstring."""
+    assert not [_name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
