@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel
 
+import harness
 from harness.spec import Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
 
 EXAMPLES = [builders.REPO / "compose.yaml", *sorted((builders.REPO / "tests/projects").glob("*/compose.yaml"))]
@@ -88,3 +90,9 @@ def test_every_key_is_described() -> None:
     for name, definition in json_schema()["$defs"].items():
         bare = [key for key, entry in definition["properties"].items() if not entry.get("description")]
         assert not bare, f"{name}: {bare}"
+
+
+def test_published_schema_is_current() -> None:
+    """The schema in the package, which editors read, is the one that `harness schema` prints."""
+    published = json.loads((Path(harness.__file__).parent / "x-harness.schema.json").read_text(encoding="utf-8"))
+    assert published == json_schema(), "run: harness schema > harness/x-harness.schema.json"
