@@ -42,7 +42,7 @@ class RunFolder:
         """Make the folder of a new run. Raises InfrastructureError, DiskFullError."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         path = root / STORE / "runs" / name
-        with _disk_errors(path):
+        with disk_errors(path):
             path.mkdir(parents=True)
             ignore = root / STORE / ".gitignore"
             if not ignore.exists():
@@ -95,7 +95,7 @@ class RunFolder:
     def append(self, name: str, line: str) -> None:
         """Append one line to a log."""
         path = self.path / name
-        with _disk_errors(path):
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
@@ -104,7 +104,7 @@ class RunFolder:
         """Let `.harness/runs/latest` point at this run, atomically."""
         link = self.path.with_name(LATEST)
         temporary = self.path.with_name(f".{LATEST}-{self.id}")
-        with _disk_errors(link):
+        with disk_errors(link):
             temporary.symlink_to(self.path.name)
             temporary.replace(link)
 
@@ -145,7 +145,7 @@ class RunFolder:
 def write_atomic(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part. Raises as RunFolder does."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -185,7 +185,8 @@ _FINDINGS: TypeAdapter[tuple[Finding, ...]] = TypeAdapter(tuple[Finding, ...])
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Map what the disk of `path` refuses to DiskFullError or InfrastructureError."""
     try:
         yield
     except OSError as exc:

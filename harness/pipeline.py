@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ from harness.stages import serve as serve_stage
 from harness.stages import train as train_stage
 
 LINE = ("images", "data", "train", "artifact", "serve", "contract")  # fields of Evidence, in their order
+LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 
 
 class Blockable(Protocol):
@@ -295,8 +297,10 @@ def _clean_up(engine: Engine, run: Run, watcher: Watcher) -> None:
     """Remove all that a run created. A second interrupt waits: half a clean-up helps nobody."""
     with _uninterrupted():
         try:
-            for thing in engine.labelled(f"{labels.RUN_ID}={run.folder.id}"):
-                engine.remove(thing)
+            for look in range(1 if sys.exc_info()[0] is None else LOOKS):
+                time.sleep(0.1 if look else 0.0)
+                for thing in engine.labelled(f"{labels.RUN_ID}={run.folder.id}"):
+                    engine.remove(thing)
             engine.remove_image(images_stage.baked_name(run))
         except HarnessError as exc:
             watcher.line("clean-up", f"{exc}. What is left is removed by the next run, or by `harness clean`.")

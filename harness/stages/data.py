@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from harness import labels
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
+from harness.evidence import disk_errors
 from harness.records import Data, FileHash, Violation, digest_of
 from harness.spec import Spec
 from harness.stages import Run, relative
@@ -81,7 +82,8 @@ def deliver(run: Run, data: Data, image: str) -> str:
             _wait_for_other(run, ready, helper, deadline)
             continue
         with tempfile.TemporaryFile() as tar:
-            _pack(run.spec.root / data.path, data, tar)
+            with disk_errors(Path(tempfile.gettempdir())):
+                _pack(run.spec.root / data.path, data, tar)
             run.engine.write(container, MOUNT, tar)
         run.engine.create_volume(ready, kept)
         run.engine.remove(Leftover("container", container, helper, {}))

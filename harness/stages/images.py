@@ -15,7 +15,7 @@ from harness.context import copy_context, fingerprint
 from harness.dockerfile import LOCAL_PREFIX
 from harness.engine import Leftover
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
-from harness.evidence import STORE, write_atomic
+from harness.evidence import STORE, disk_errors, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
 from harness.records import BaseImage, BuiltImage, Images
 from harness.runfile import build_file, image_name
@@ -75,17 +75,24 @@ def bake(run: Run, images: Images) -> Images:
     try:
         if spec.handover is Handover.TRAINED_IN_BUILD:
             target = spec.serve_artifact or spec.block.train.artifact
-            shutil.copytree(artifact, context / "artifact")
-            (context / "Dockerfile").write_text(f"FROM {images.of(spec.serve_key).id}\nCOPY artifact/ {target}/\n")
+            with disk_errors(context):
+                shutil.copytree(artifact, context / "artifact")
+                text = f"FROM {images.of(spec.serve_key).id}\nCOPY artifact/ {target}/\n"
+                (context / "Dockerfile").write_text(text)
             service: dict[str, Any] = {
                 "build": {"context": str(context), "labels": dict(run.labels)},
                 "image": baked_name(run),
             }
         else:
             service = build_file(spec)["services"][spec.serve_key]
-            copy_context(Path(service["build"]["context"]), context, service["build"].get("dockerfile", "Dockerfile"))
-            shutil.copytree(artifact, context / str(spec.block.serve.bake), dirs_exist_ok=True)
-            service["build"]["context"] = str(context)
+            source, dockerfile = Path(service["build"]["context"]), service["build"].get("dockerfile", "Dockerfile")
+            with disk_errors(context):
+                copy_context(source, context, dockerfile)
+                shutil.copytree(artifact, context / str(spec.block.serve.bake), dirs_exist_ok=True)
+            # Under a name of this run's own too: another run of the project may take the common one at any moment.
+            tags = [*service["build"].get("tags", ()), service["image"]]
+            service = {**service, "build": {**service["build"], "context": str(context), "tags": tags}}
+            service["image"] = baked_name(run)
         model = {"name": spec.project, "services": {spec.serve_key: service}}
         _, output = _build(run, model, "images/bake.json")
     finally:
@@ -126,15 +133,15 @@ def _training_context(run: Run) -> Path:
     """Lay out the build context of the training image that the harness supplies."""
     train = run.spec.block.train
     context = run.folder.path / "images" / "train-context"
-    copy_context(run.spec.root / train.source, context / "source")
-    requirements = run.spec.root / str(train.from_)
-    shutil.copy2(requirements, context / "requirements.txt")
     local = run.spec.block.wheels.get(str(train.from_))
-    if local is None:
-        (context / "wheels").mkdir()
-        (context / "wheels" / wheels.STAMP).write_text("")  # COPY wants a file
-    else:
-        shutil.copytree(run.spec.root / local, context / "wheels")
+    with disk_errors(context):
+        copy_context(run.spec.root / train.source, context / "source")
+        shutil.copy2(run.spec.root / str(train.from_), context / "requirements.txt")
+        if local is None:
+            (context / "wheels").mkdir()
+            (context / "wheels" / wheels.STAMP).write_text("")  # COPY wants a file
+        else:
+            shutil.copytree(run.spec.root / local, context / "wheels")
     return context
 
 

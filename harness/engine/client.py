@@ -1,4 +1,4 @@
-"""The only importer of the Docker SDK: what the harness needs of a container engine, and nothing else.
+"""What the harness needs of a container engine, and nothing else.
 
 Every method raises errors of `harness.errors`; what the engine answers comes back as plain values.
 """
@@ -6,11 +6,7 @@ Every method raises errors of `harness.errors`; what the engine answers comes ba
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,30 +14,22 @@ from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 import docker
-import docker.context
 import docker.errors
 import docker.types
 import docker.utils
 import requests.exceptions
-import urllib3.exceptions
 
-from harness.errors import (
-    DescriptionError,
-    DiskFullError,
-    EngineUnavailableError,
-    HarnessError,
-    ImageUnavailableError,
-    InfrastructureError,
-    is_disk_full,
+from harness.engine.running import Running
+from harness.engine.sdk import (
+    GONE_HINT,
+    configured_url,
+    mapped_errors,
+    mapped_stream,
+    open_client,
+    raise_if_disk_full,
+    sockets,
 )
-from harness.records import Exit
-
-# Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
-# engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
-API = "1.44"
-LOG_TAIL = 40
-NO_PROCESS = (126, 127)  # exit codes of a container whose command cannot be run, as in a shell
-GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
+from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
 
 
 @dataclass(frozen=True)
@@ -73,9 +61,9 @@ class Engine:
         refused: list[str] = []
         for url in (None, *sockets()):
             try:
-                return cls(_open(url), url or _configured_url(), configured=url is None)
+                return cls(open_client(url), url or configured_url(), configured=url is None)
             except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError) as exc:
-                refused.append(f"{url or _configured_url()}: {exc}")
+                refused.append(f"{url or configured_url()}: {exc}")
             if os.environ.get("DOCKER_HOST"):
                 break
         raise EngineUnavailableError("no container engine answers; tried\n  " + "\n  ".join(refused), hint=GONE_HINT)
@@ -99,7 +87,7 @@ class Engine:
 
     def info(self) -> dict[str, Any]:
         """Return the engine's `info`, with its version, `ApiVersion` in use and `MinAPIVersion` added."""
-        with _errors():
+        with mapped_errors():
             version = self._api.version()
             return {
                 **self._api.info(),
@@ -112,12 +100,12 @@ class Engine:
 
     def ping(self) -> None:
         """Raise EngineUnavailableError unless the engine answers."""
-        with _errors():
+        with mapped_errors():
             self._api.ping()
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Return the inspect answer of an image, None where the engine does not have it."""
-        with _errors():
+        with mapped_errors():
             try:
                 answer: dict[str, Any] = self._api.inspect_image(reference)
             except docker.errors.NotFound:
@@ -133,7 +121,7 @@ class Engine:
                 if "progress" not in event and event.get("status"):
                     on_line(f"{event['status']} {event.get('id', '')}".rstrip())
         except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as exc:
-            _raise_if_disk_full(exc)
+            raise_if_disk_full(exc)
             said = getattr(exc, "explanation", None) or exc
             raise ImageUnavailableError(
                 f"the image {reference} is not on this machine and cannot be pulled: {said}",
@@ -143,13 +131,13 @@ class Engine:
 
     def import_image(self, tar: Path, repository: str, tag: str, changes: list[str]) -> str:
         """Import a root file system as an image and return its ID."""
-        with _errors(), tar.open("rb") as stream:
+        with mapped_errors(), tar.open("rb") as stream:
             self._api.import_image_from_data(stream, repository=repository, tag=tag, changes=changes)
             return str(self._api.inspect_image(f"{repository}:{tag}")["Id"])
 
     def remove_image(self, reference: str) -> None:
         """Remove a reference; the engine keeps layers that others use."""
-        with _errors():
+        with mapped_errors():
             try:
                 self._api.remove_image(reference)
             except docker.errors.NotFound:
@@ -158,7 +146,7 @@ class Engine:
     def container(self, project: str, service: str) -> str:
         """Return the ID of the container that Compose created for a service."""
         labels = [f"com.docker.compose.project={project}", f"com.docker.compose.service={service}"]
-        with _errors():
+        with mapped_errors():
             found = self._api.containers(all=True, filters={"label": labels})
         if not found:
             raise InfrastructureError(f"Compose created no container for {service}", hint="Run again with --verbose.")
@@ -166,33 +154,33 @@ class Engine:
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return the inspect answer of a container."""
-        with _errors():
+        with mapped_errors():
             answer: dict[str, Any] = self._api.inspect_container(container)
             return answer
 
     def changed_paths(self, container: str) -> frozenset[str]:
         """Return the paths that a container added or changed over its image (volumes are not looked at)."""
-        with _errors():
+        with mapped_errors():
             changes = self._api.diff(container) or []
         return frozenset(str(change["Path"]) for change in changes if change["Kind"] != 2)  # noqa: PLR2004 - 2: deleted
 
     def read(self, container: str, path: str) -> Iterator[bytes] | None:
         """Return the tar stream of a path in a container, volumes included; None where there is nothing."""
-        with _errors():
+        with mapped_errors():
             try:
                 stream, _ = self._api.get_archive(container, path)
             except docker.errors.NotFound:
                 return None
-        return _mapped(stream)
+        return mapped_stream(stream)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:
         """Unpack a tar stream at a path in a container."""
-        with _errors():
+        with mapped_errors():
             self._api.put_archive(container, path, tar)
 
     def execute(self, container: str, argv: list[str]) -> str:
         """Run a command in a running container and return what it printed; empty where it cannot run."""
-        with _errors():
+        with mapped_errors():
             try:
                 call = self._api.exec_create(container, argv)
                 return bytes(self._api.exec_start(call["Id"])).decode(errors="replace")
@@ -201,7 +189,7 @@ class Engine:
 
     def helper(self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str]) -> str | None:
         """Create a container that is never started and mounts a volume; None where the name is taken."""
-        with _errors():
+        with mapped_errors():
             try:
                 made = self._api.create_container(
                     image,
@@ -230,7 +218,7 @@ class Engine:
         `mount` shows a folder of this machine read-only; the engine refuses one that its machine does not have.
         """
         binds = [docker.types.Mount(mount[1], str(mount[0]), type="bind", read_only=True)] if mount else []
-        with _errors():
+        with mapped_errors():
             made = self._api.create_container(
                 image,
                 entrypoint=argv,  # the image's own would get the command as its arguments
@@ -246,23 +234,23 @@ class Engine:
 
     def start(self, container: str) -> None:
         """Start a container whose output nobody watches; `started` is for those that somebody does."""
-        with _errors():
+        with mapped_errors():
             self._api.start(container)
 
     def result(self, container: str, timeout: float) -> tuple[int, str]:
         """Wait until a started container has ended; return its exit code and all that it printed."""
-        with _errors():
+        with mapped_errors():
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
             return int(code), self._api.logs(container).decode(errors="replace")
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a volume; one that exists is kept as it is."""
-        with _errors():
+        with mapped_errors():
             self._api.create_volume(name, labels=dict(labels))
 
     def has_volume(self, name: str) -> bool:
         """Whether a volume exists."""
-        with _errors():
+        with mapped_errors():
             try:
                 self._api.inspect_volume(name)
             except docker.errors.NotFound:
@@ -271,13 +259,13 @@ class Engine:
 
     def is_used(self, volume: str) -> bool:
         """Whether a container, running or not, mounts a volume."""
-        with _errors():
+        with mapped_errors():
             return bool(self._api.containers(all=True, filters={"volume": volume}))
 
     def labelled(self, label: str) -> list[Leftover]:
         """Return all containers, networks and volumes with a label (`key` or `key=value`), in removal order."""
         filters = {"label": label}
-        with _errors():
+        with mapped_errors():
             containers = self._api.containers(all=True, filters=filters)
             networks = self._api.networks(filters=filters)
             volumes = self._api.volumes(filters=filters).get("Volumes") or []
@@ -289,7 +277,7 @@ class Engine:
 
     def remove(self, leftover: Leftover) -> bool:
         """Remove a thing at once, a running container too; False where it is still in use by somebody."""
-        with _errors():
+        with mapped_errors():
             try:
                 match leftover.kind:
                     case "container":
@@ -306,146 +294,9 @@ class Engine:
                 raise
         return True
 
-    def kill(self, container: str) -> None:
-        """End a container at once; one that has ended is left as it is."""
-        with _errors():
-            try:
-                self._api.kill(container)
-            except docker.errors.APIError as exc:
-                if exc.status_code not in (404, 409):
-                    raise
-
     def started(self, container: str, on_line: Callable[[str], None]) -> Running:
         """Return a context in which a created container runs."""
-        return Running(self, container, on_line)
-
-
-class Running:
-    """A container from its start to its end: attached before the start so that no output is lost."""
-
-    def __init__(self, engine: Engine, container: str, on_line: Callable[[str], None]) -> None:
-        self.container = container
-        self.tail: deque[str] = deque(maxlen=LOG_TAIL)
-        self._engine = engine
-        self._on_line = on_line
-        self._ended = threading.Event()
-        self._failure: Exception | None = None
-        self._timed_out = False
-        self._start = 0.0
-
-    def __enter__(self) -> Self:
-        api = self._engine._api  # noqa: SLF001 - the two classes are one room
-        with _errors():
-            stream = api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
-            self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
-            self._reader.start()
-            self._start = time.monotonic()
-            self._start_process()
-            self._waiter = threading.Thread(target=self._watch, daemon=True)
-            self._waiter.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        # After an error the run's clean-up removes the container, and both threads end with it.
-        if kind is None:
-            self._engine.kill(self.container)
-            self._reader.join(timeout=5)
-
-    def _start_process(self) -> None:
-        try:
-            self._engine._api.start(self.container)  # noqa: SLF001
-        except docker.errors.APIError as exc:
-            state = self._engine.inspect(self.container).get("State", {})
-            if state.get("ExitCode") not in NO_PROCESS:
-                raise
-            raise DescriptionError(
-                f"the container cannot start: {exc.explanation}",
-                hint="Correct `command` or `entrypoint` of the service, in compose.yaml or in its Dockerfile.",
-            ) from exc
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until the container has ended, at most `timeout` seconds; whether it has.
-
-        Raises EngineUnavailableError when the engine is lost meanwhile.
-        """
-        ended = self._ended.wait(timeout)
-        if isinstance(self._failure, HarnessError):
-            raise self._failure
-        if self._failure is not None:
-            raise EngineUnavailableError(
-                f"the engine stopped answering while a container ran: {self._failure}", hint=GONE_HINT
-            ) from self._failure
-        return ended
-
-    def stop(self) -> None:
-        """End the container because its time is over."""
-        self._timed_out = True
-        self._engine.kill(self.container)
-        self.wait(30)
-
-    def exit(self) -> Exit:
-        """Say how the container ended. Only after `wait` or `stop`."""
-        self._reader.join(timeout=5)
-        self._engine.ping()  # an engine that goes down ends its containers first: then it is to blame, not they
-        state = self._engine.inspect(self.container).get("State", {})
-        return Exit(
-            code=None if self._timed_out else state.get("ExitCode"),
-            oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
-            timed_out=self._timed_out,
-            seconds=round(time.monotonic() - self._start, 3),
-            log_tail=tuple(self.tail),
-        )
-
-    def _watch(self) -> None:
-        try:
-            self._engine._api.wait(self.container, timeout=None)  # noqa: SLF001
-        except docker.errors.NotFound:
-            pass  # removed: that is an end too
-        except Exception as exc:  # noqa: BLE001 - handed to the thread that waits
-            self._failure = exc
-        finally:
-            self._ended.set()
-
-    def _read(self, stream: docker.types.CancellableStream) -> None:
-        rest = b""
-        try:
-            for chunk in stream:
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._line(line)
-        except (OSError, ValueError, urllib3.exceptions.HTTPError, requests.exceptions.RequestException):
-            pass  # the connection ended with the container or the engine; `_watch` tells which
-        except HarnessError as exc:  # the line could not be kept: the run cannot go on
-            self._failure = exc
-            self._ended.set()
-        else:
-            if rest:
-                self._line(rest)
-        finally:
-            with suppress(OSError):
-                stream.close()
-
-    def _line(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace").rstrip("\r")
-        self.tail.append(line)
-        self._on_line(line)
-
-
-def sockets() -> list[str]:
-    """Return the URLs of the engine sockets that exist on this machine, default first."""
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    paths = (
-        Path("/var/run/docker.sock"),
-        runtime / "docker.sock",
-        Path.home() / ".docker/run/docker.sock",
-        runtime / "podman/podman.sock",
-        Path("/run/podman/podman.sock"),
-    )
-    return [f"unix://{path}" for path in paths if path.is_socket()]
-
-
-def _configured_url() -> str:
-    return os.environ.get("DOCKER_HOST") or docker.context.ContextAPI.get_current_context().Host
+        return Running(self._api, container, on_line)
 
 
 def context_files(root: Path, dockerfile: str) -> list[str]:
@@ -454,52 +305,3 @@ def context_files(root: Path, dockerfile: str) -> list[str]:
     patterns = ignore.read_text().splitlines() if ignore.is_file() else []
     patterns = [p.strip() for p in patterns if p.strip() and not p.startswith("#")]
     return sorted(docker.utils.exclude_paths(str(root), patterns, dockerfile=dockerfile))
-
-
-def _open(url: str | None) -> docker.DockerClient:
-    def make(version: str) -> docker.DockerClient:
-        if url is None:
-            return docker.from_env(version=version)
-        return docker.DockerClient(base_url=url, version=version)
-
-    client = make("auto")
-    client.ping()
-    if _number(client.api._version) > _number(API):  # noqa: SLF001
-        client.close()
-        client = make(API)
-        client.ping()
-    return client
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-def _raise_if_disk_full(exc: Exception) -> None:
-    if is_disk_full(str(exc)):
-        raise DiskFullError(
-            f"the engine's disk is full: {exc}", hint="Free space where the engine stores its data, then run again."
-        ) from exc
-
-
-def _mapped(stream: Iterable[bytes]) -> Iterator[bytes]:
-    with _errors():
-        yield from stream
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Map what the SDK raises to the harness's errors."""
-    try:
-        yield
-    except docker.errors.APIError as exc:
-        _raise_if_disk_full(exc)
-        raise InfrastructureError(
-            f"the engine refused a call: {exc.explanation or exc}", hint="`harness doctor` checks the engine."
-        ) from exc
-    except (
-        docker.errors.DockerException,
-        requests.exceptions.RequestException,
-        urllib3.exceptions.HTTPError,
-    ) as exc:
-        raise EngineUnavailableError(f"the engine stopped answering: {exc}", hint=GONE_HINT) from exc

@@ -1,0 +1,6 @@
+"""The only importer of the Docker SDK."""
+
+from harness.engine.client import Engine, Leftover, context_files
+from harness.engine.running import Running
+
+__all__ = ["Engine", "Leftover", "Running", "context_files"]

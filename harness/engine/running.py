@@ -1,0 +1,135 @@
+"""A container while it runs: started, listened to, waited for, ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import docker
+import docker.errors
+import docker.types
+import requests.exceptions
+import urllib3.exceptions
+
+from harness.engine.sdk import GONE_HINT, kill, mapped_errors
+from harness.errors import DescriptionError, EngineUnavailableError, HarnessError
+from harness.records import Exit
+
+LOG_TAIL = 40
+NO_PROCESS = (126, 127)  # exit codes of a container whose command cannot be run, as in a shell
+
+
+class Running:
+    """A container from its start to its end: attached before the start so that no output is lost."""
+
+    def __init__(self, api: docker.APIClient, container: str, on_line: Callable[[str], None]) -> None:
+        self.container = container
+        self.tail: deque[str] = deque(maxlen=LOG_TAIL)
+        self._api = api
+        self._on_line = on_line
+        self._ended = threading.Event()
+        self._failure: Exception | None = None
+        self._timed_out = False
+        self._start = 0.0
+
+    def __enter__(self) -> Self:
+        with mapped_errors():
+            stream = self._api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
+            self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
+            self._reader.start()
+            self._start = time.monotonic()
+            self._start_process()
+            self._waiter = threading.Thread(target=self._watch, daemon=True)
+            self._waiter.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        # After an error the run's clean-up removes the container, and both threads end with it.
+        if kind is None:
+            kill(self._api, self.container)
+            self._reader.join(timeout=5)
+
+    def _start_process(self) -> None:
+        try:
+            self._api.start(self.container)
+        except docker.errors.APIError as exc:
+            state = self._api.inspect_container(self.container).get("State", {})
+            if state.get("ExitCode") not in NO_PROCESS:
+                raise
+            raise DescriptionError(
+                f"the container cannot start: {exc.explanation}",
+                hint="Correct `command` or `entrypoint` of the service, in compose.yaml or in its Dockerfile.",
+            ) from exc
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the container has ended, at most `timeout` seconds; whether it has.
+
+        Raises EngineUnavailableError when the engine is lost meanwhile.
+        """
+        ended = self._ended.wait(timeout)
+        if isinstance(self._failure, HarnessError):
+            raise self._failure
+        if self._failure is not None:
+            raise EngineUnavailableError(
+                f"the engine stopped answering while a container ran: {self._failure}", hint=GONE_HINT
+            ) from self._failure
+        return ended
+
+    def stop(self) -> None:
+        """End the container because its time is over."""
+        self._timed_out = True
+        kill(self._api, self.container)
+        self.wait(30)
+
+    def exit(self) -> Exit:
+        """Say how the container ended. Only after `wait` or `stop`."""
+        self._reader.join(timeout=5)
+        with mapped_errors():  # an engine that goes down ends its containers first: then it is to blame, not they
+            self._api.ping()
+            state = self._api.inspect_container(self.container).get("State", {})
+        return Exit(
+            code=None if self._timed_out else state.get("ExitCode"),
+            oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
+            timed_out=self._timed_out,
+            seconds=round(time.monotonic() - self._start, 3),
+            log_tail=tuple(self.tail),
+        )
+
+    def _watch(self) -> None:
+        try:
+            self._api.wait(self.container, timeout=None)
+        except docker.errors.NotFound:
+            pass  # removed: that is an end too
+        except Exception as exc:  # noqa: BLE001 - handed to the thread that waits
+            self._failure = exc
+        finally:
+            self._ended.set()
+
+    def _read(self, stream: docker.types.CancellableStream) -> None:
+        rest = b""
+        try:
+            for chunk in stream:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._line(line)
+        except (OSError, ValueError, urllib3.exceptions.HTTPError, requests.exceptions.RequestException):
+            pass  # the connection ended with the container or the engine; `_watch` tells which
+        except HarnessError as exc:  # the line could not be kept: the run cannot go on
+            self._failure = exc
+            self._ended.set()
+        else:
+            if rest:
+                self._line(rest)
+        finally:
+            with suppress(OSError):
+                stream.close()
+
+    def _line(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace").rstrip("\r")
+        self.tail.append(line)
+        self._on_line(line)

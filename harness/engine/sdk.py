@@ -1,0 +1,102 @@
+"""The SDK's client: where engines are, which API is spoken, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import docker.context
+import docker.errors
+import requests.exceptions
+import urllib3.exceptions
+
+from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, is_disk_full
+
+# Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
+# engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
+API = "1.44"
+GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
+
+
+def sockets() -> list[str]:
+    """Return the URLs of the engine sockets that exist on this machine, default first."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    paths = (
+        Path("/var/run/docker.sock"),
+        runtime / "docker.sock",
+        Path.home() / ".docker/run/docker.sock",
+        runtime / "podman/podman.sock",
+        Path("/run/podman/podman.sock"),
+    )
+    return [f"unix://{path}" for path in paths if path.is_socket()]
+
+
+def configured_url() -> str:
+    """Return where DOCKER_HOST, or else the current context, says that the engine is."""
+    return os.environ.get("DOCKER_HOST") or docker.context.ContextAPI.get_current_context().Host
+
+
+def open_client(url: str | None) -> docker.DockerClient:
+    """Return a client that was answered, None meaning the configured engine; raises what the SDK raises."""
+
+    def make(version: str) -> docker.DockerClient:
+        if url is None:
+            return docker.from_env(version=version)
+        return docker.DockerClient(base_url=url, version=version)
+
+    client = make("auto")
+    client.ping()
+    if _number(client.api._version) > _number(API):  # noqa: SLF001
+        client.close()
+        client = make(API)
+        client.ping()
+    return client
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def raise_if_disk_full(exc: Exception) -> None:
+    """Raise DiskFullError where an error of the engine tells of a full disk."""
+    if is_disk_full(str(exc)):
+        raise DiskFullError(
+            f"the engine's disk is full: {exc}", hint="Free space where the engine stores its data, then run again."
+        ) from exc
+
+
+def mapped_stream(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield from a stream of the engine, its errors mapped."""
+    with mapped_errors():
+        yield from stream
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Map what the SDK raises to the harness's errors."""
+    try:
+        yield
+    except docker.errors.APIError as exc:
+        raise_if_disk_full(exc)
+        raise InfrastructureError(
+            f"the engine refused a call: {exc.explanation or exc}", hint="`harness doctor` checks the engine."
+        ) from exc
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+    ) as exc:
+        raise EngineUnavailableError(f"the engine stopped answering: {exc}", hint=GONE_HINT) from exc
+
+
+def kill(api: docker.APIClient, container: str) -> None:
+    """End a container at once; one that has ended is left as it is."""
+    with mapped_errors():
+        try:
+            api.kill(container)
+        except docker.errors.APIError as exc:
+            if exc.status_code not in (404, 409):
+                raise

@@ -1,0 +1,116 @@
+"""Fixtures of the engine tests: the command, tiny projects, and a guard that nothing is left behind."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker.errors
+import pytest
+
+from harness import labels
+
+from .support import REPO, Engine, Harness, Mini
+
+
+def _base() -> str:
+    """Return the base image of the tests: BASE_IMAGE of the environment, else of the repository's `.env`."""
+    import os
+
+    file = REPO / ".env"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    value = os.environ.get("BASE_IMAGE") or next((ln[11:] for ln in lines if ln.startswith("BASE_IMAGE=")), "")
+    return value or "python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine as the tests see it. Without one the tests fail: a skip would look like a success."""
+    try:
+        found = Engine()
+    except docker.errors.DockerException as exc:
+        pytest.fail(f"no container engine answers, and these tests need one (`harness setup`): {exc}")
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(scope="session")
+def base(engine: Engine) -> str:
+    """The image that the tests start from."""
+    reference = _base()
+    try:
+        engine.client.api.inspect_image(reference)
+    except docker.errors.NotFound:
+        pytest.fail(f"the base image {reference} is not on the engine: run `harness setup`")
+    return reference
+
+
+@pytest.fixture(scope="session")
+def bystanders(engine: Engine, base: str) -> Iterator[dict[str, str]]:
+    """Running containers that are none of the tests' business: a stranger's, and one of another live harness."""
+    api = engine.client.api
+    marks = labels.labels_of_run("another-run", "another-project")
+    found: dict[str, str] = {}
+    try:
+        for who, label in (("stranger", {}), ("live harness", {**marks, labels.STAGE: "train"})):
+            made = api.create_container(
+                base,
+                ["sleep", "infinity"],
+                name=f"bystander-{secrets.token_hex(4)}",
+                labels=label,
+                host_config=api.create_host_config(network_mode="none"),
+            )
+            found[who] = str(made["Id"])
+            api.start(made)
+        yield found
+    finally:
+        for container in found.values():
+            api.remove_container(container, force=True)
+
+
+@pytest.fixture(scope="session")
+def names(engine: Engine) -> Iterator[list[str]]:
+    """The names of all projects that the tests made; the images and datasets kept for them go at the end."""
+    found: list[str] = []
+    yield found
+    api = engine.client.api
+    for image in engine.client.images.list():
+        for tag in image.tags:
+            if any(tag.startswith(f"{name}-") for name in found):
+                api.remove_image(tag, force=True)
+    for name in found:
+        for volume in api.volumes(filters={"label": f"{labels.PROJECT}={name}"}).get("Volumes") or ():
+            api.remove_volume(volume["Name"], force=True)
+
+
+@pytest.fixture
+def mini(tmp_path: Path, names: list[str]) -> Mini:
+    """Make tiny projects."""
+    return Mini(tmp_path, names)
+
+
+@pytest.fixture
+def run_harness(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Harness]:
+    """Call the real command as a process; one that a test leaves running is ended."""
+    harness = Harness(tmp_path_factory.mktemp("logs"), base)
+    yield harness
+    for launched in harness.launched:
+        if launched.process.poll() is None:
+            launched.kill()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(engine: Engine, bystanders: dict[str, str], run_harness: Harness) -> Iterator[None]:
+    """After each test nothing that it made survives, and all that others made does."""
+    yield
+    running = [launched for launched in run_harness.launched if launched.process.poll() is None]
+    left = engine.owned(run_harness.pids)
+    for launched in running:
+        launched.kill()
+    if left:
+        run_harness(run_harness.logs, "clean")  # so that the next test starts well
+    states = {who: engine.client.api.inspect_container(c)["State"]["Status"] for who, c in bystanders.items()}
+    assert not running, "the test left the command running"
+    assert not left, f"left on the engine: {left}"
+    assert set(states.values()) == {"running"}, f"containers of others were touched: {states}"

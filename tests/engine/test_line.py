@@ -1,0 +1,257 @@
+"""The line with good projects: exit code 0, the evidence on disk, and nobody else disturbed."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import labels
+
+from .support import REPO, Engine, Harness, Mini, Ran
+
+pytestmark = pytest.mark.engine
+
+PROJECTS = REPO / "tests/projects"
+STAGES = ["images", "data", "train", "artifact", "serve", "contract"]
+FILES = (
+    "spec.json",
+    "environment.json",
+    "images.json",
+    "data.json",
+    "artifact.json",
+    "contract.json",
+    "stages.json",
+    "findings.json",
+    "compose.json",
+    "train/record.json",
+    "train/inspect.json",
+    "train/log.txt",
+    "serve/record.json",
+    "serve/inspect.json",
+    "artifact/model.json",
+    "artifact/metrics.jsonl",
+)
+# A service that cannot serve unless its neighbour answers.
+NEIGHBOUR = """
+import urllib.request
+assert urllib.request.urlopen("http://db:9000/", timeout=5).status == 200
+"""
+DB = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=9000)"
+ASK = "import urllib.request as u; u.urlopen('http://127.0.0.1:9000/', timeout=1)"
+
+
+def same_artifact(ran: Ran) -> bool:
+    """Whether training and serving recorded the same files with the same hashes."""
+    left, seen = ran.record("artifact.json")["files"], ran.record("serve/record.json")["files"]
+    hashes = {file["path"]: file["sha256"] for file in seen}
+    return bool(left) and all(hashes.get(file["path"]) == file["sha256"] for file in left)
+
+
+def serving_code() -> str:
+    return (REPO / "tests/engine/mini/serve.py").read_text(encoding="utf-8")
+
+
+def test_a_good_project_passes_and_leaves_its_evidence(mini: Mini, run_harness: Harness) -> None:
+    """Every check that applies passes, the artifact is the same on both sides, every record is a file."""
+    ran = run_harness(mini())
+    ran.assert_passed()
+    assert Counter(ran.statuses.values())["pass"] >= 9, str(ran)
+    assert ran.statuses["images.pinned"] == "warn", str(ran)
+    assert ran.statuses["data.pinned"] == "warn", str(ran)
+    assert same_artifact(ran)
+    assert [f for f in FILES if not (ran.folder / f).is_file()] == []
+    done = [stage["name"] for stage in ran.record("stages.json") if stage["done"]]
+    assert done == STAGES
+    assert "trained on 3 rows: weight 2.000" in (ran.folder / "train/log.txt").read_text(encoding="utf-8")
+    cases = [case.partition(":")[0] for case in ran.exchanges]
+    assert Counter(cases) == {"example": 1, "malformed": 4, "recovery": 4}
+    assert "PASSED" in ran.out
+    assert str(ran.folder) in ran.out
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize("name", ["baked", "trained-in-build", "no-dockerfile"])
+def test_the_example_projects_pass(name: str, mini: Mini, run_harness: Harness) -> None:
+    """Each way to hand the artifact over passes, and the files served are those that training left."""
+    ran = run_harness(mini.copy(PROJECTS / name))
+    ran.assert_passed()
+    for check in ("images.built", "train.loss-decreases", "artifact.handed-over", "contract.examples"):
+        assert ran.statuses[check] == "pass", str(ran)
+    assert ran.statuses["train.outside-build"] == ("warn" if name == "trained-in-build" else "pass")
+    assert same_artifact(ran)
+
+
+@pytest.mark.parametrize("name", ["baked", "trained-in-build"])
+def test_a_run_leaves_no_image_of_its_own(name: str, mini: Mini, run_harness: Harness, engine: Engine) -> None:
+    """The image with this run's artifact in it goes with the run; only the names of the project stay."""
+    project = mini.copy(PROJECTS / name)
+    ran = run_harness(project)
+    ran.assert_passed()
+    tags = [tag for image in engine.client.images.list() for tag in image.tags]
+    assert [tag for tag in tags if ran.folder.name.lower() in tag] == []
+
+
+def test_judging_again_finds_the_same(mini: Mini, run_harness: Harness) -> None:
+    """`harness judge latest` needs no engine and finds what the run found, word for word."""
+    project = mini()
+    before = run_harness(project).record("findings.json")
+    again = run_harness(project, "judge", "latest", env={"DOCKER_HOST": "unix:///nowhere.sock"})
+    again.assert_passed()
+    assert again.record("findings.json") == before
+
+
+def test_the_lock_pins_and_stays(mini: Mini, run_harness: Harness) -> None:
+    """`harness lock` pins the Dockerfile's own base and the data; locking again changes nothing.
+
+    A run then passes `data.pinned`; a local base in place of the pinned one is a warning, never a pass.
+    """
+    project = mini.copy(PROJECTS / "baked")
+    first = run_harness(project, "lock")
+    assert (first.code, "commit it" in first.out) == (0, True), str(first)
+    text = (project / "harness.lock").read_text(encoding="utf-8")
+    assert all("@sha256:" in name for name in json.loads(text)["bases"])
+    second = run_harness(project, "lock")
+    assert (second.code, "unchanged" in second.out) == (0, True), str(second)
+    assert (project / "harness.lock").read_text(encoding="utf-8") == text
+    ran = run_harness(project)
+    ran.assert_passed()
+    assert ran.statuses["data.pinned"] == "pass"
+    local = run_harness.base.startswith("harness-local/")
+    assert ran.statuses["images.pinned"] == ("warn" if local else "pass"), str(ran)
+
+
+def test_a_dependency_is_started_and_removed(mini: Mini, run_harness: Harness, engine: Engine) -> None:
+    """A service that serving depends on is up and healthy before it, reachable by its name, and gone after the run."""
+    project = mini(
+        {
+            "services": {
+                "serve": {"depends_on": {"db": {"condition": "service_healthy"}}},
+                "db": {
+                    "image": "${BASE_IMAGE}",
+                    "command": ["python3", "-c", DB],
+                    "stop_signal": "SIGKILL",
+                    "healthcheck": {"test": ["CMD", "python3", "-c", ASK], "interval": "1s", "retries": 20},
+                },
+            }
+        },
+        serve=NEIGHBOUR + serving_code(),
+    )
+    run_harness(project).assert_passed()
+    assert engine.containers(project.name, running=False) == []
+
+
+def test_a_bind_mounted_folder_of_the_user_stays_as_it_is(mini: Mini, run_harness: Harness) -> None:
+    """An artifact folder that both services bind-mount is replaced by a volume: the user's own model survives."""
+    project = mini(
+        {
+            "services": {
+                "train": {"volumes": ["./data:/data:ro", "./model:/model"]},
+                "serve": {"volumes": ["./model:/model:ro"]},
+            }
+        }
+    )
+    (project / "model").mkdir()
+    ran = run_harness(project)
+    ran.assert_passed()
+    assert same_artifact(ran)
+    assert list((project / "model").iterdir()) == []
+
+
+def test_the_data_volume_is_kept_and_cleaned(mini: Mini, run_harness: Harness, engine: Engine) -> None:
+    """The dataset stays on the engine for the next run, until `harness clean` removes it."""
+    project = mini()
+    (project / "data/unique.txt").write_text(project.name, encoding="utf-8")
+
+    def volumes() -> list[str]:
+        found = engine.client.api.volumes(filters={"label": f"{labels.PROJECT}={project.name}"})
+        return [volume["Name"] for volume in found.get("Volumes") or ()]
+
+    ran = run_harness(project)
+    ran.assert_passed()
+    kept = f"harness-data-{ran.record('data.json')['sha256'][:32]}"
+    assert kept in volumes()
+    cleaned = run_harness(project, "clean")
+    assert cleaned.code == 0, str(cleaned)
+    assert f"removed volume {kept}" in cleaned.out
+    assert volumes() == []
+    run_harness(project).assert_passed()
+
+
+def test_two_runs_of_one_project_at_once(mini: Mini, run_harness: Harness) -> None:
+    """Two runs of one project at the same time, with data that no run had before, both pass with their own evidence."""
+    project = mini()
+    (project / "data/unique.txt").write_text(project.name, encoding="utf-8")
+    first, second = run_harness.start(project), run_harness.start(project)
+    for launched in (first, second):
+        ran = launched.finish()
+        assert ran.code == 0, str(ran)
+    runs = [path for path in (project / ".harness/runs").iterdir() if not path.is_symlink()]
+    assert len(runs) == 2
+    artifacts = [json.loads((run / "artifact.json").read_text(encoding="utf-8"))["files"] for run in runs]
+    assert artifacts[0] == artifacts[1] != []
+
+
+def test_runs_of_a_baking_project_at_once(mini: Mini, run_harness: Harness) -> None:
+    """Three runs whose trainings differ at the same time: each serves its own artifact, not that of the other."""
+    train = (REPO / "tests/engine/mini/train.py").read_text(encoding="utf-8")
+    train += "\nimport os\nPath('/model/noise.bin').write_bytes(os.urandom(64))\n"
+    project = mini.baking(train=train)
+    for launched in [run_harness.start(project) for _ in range(3)]:
+        launched.finish().assert_passed()
+
+
+def test_clean_beside_a_live_run_takes_nothing_from_it(mini: Mini, run_harness: Harness) -> None:
+    """`harness clean` while a run trains leaves the run's things and its dataset alone."""
+    slow = "import time; print('slowly', flush=True); time.sleep(2)\n"
+    project = mini(train=slow + (REPO / "tests/engine/mini/train.py").read_text(encoding="utf-8"))
+    launched = run_harness.start(project)
+    launched.prints("train | slowly")
+    cleaned = run_harness(project, "clean")
+    assert cleaned.code == 0, str(cleaned)
+    ran = launched.finish()
+    ran.assert_passed()
+    volume = f"harness-data-{ran.record('data.json')['sha256'][:32]}"
+    assert volume not in cleaned.out, str(cleaned)
+
+
+def test_names_and_ports_of_the_user_do_not_collide(
+    mini: Mini, run_harness: Harness, engine: Engine, bystanders: dict[str, str]
+) -> None:
+    """A container name and a port that are taken already, and `restart: always`, do not disturb a run."""
+    taken = engine.client.api.inspect_container(bystanders["stranger"])["Name"].lstrip("/")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        project = mini(
+            {
+                "services": {
+                    "train": {"container_name": taken, "restart": "always"},
+                    "serve": {"restart": "always", "ports": [f"127.0.0.1:{port}:8080"]},
+                }
+            }
+        )
+        run_harness(project).assert_passed()
+
+
+def test_the_project_is_left_as_it_was(mini: Mini, run_harness: Harness) -> None:
+    """A run writes below .harness alone, which ignores itself in git."""
+    project = mini()
+
+    def files() -> dict[str, bytes]:
+        found = (p for p in project.rglob("*") if p.is_file() and ".harness" not in p.parts)
+        return {str(p): p.read_bytes() for p in found}
+
+    before = files()
+    run_harness(project).assert_passed()
+    assert files() == before
+    assert "*" in (project / ".harness/.gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_single_file_as_data(mini: Mini, run_harness: Harness) -> None:
+    """`data.path` may be one file: the train container finds it below the mount by its own name."""
+    ran = run_harness(mini({"x-harness": {"data": {"path": "data/rows.csv"}}}))
+    ran.assert_passed()
+    assert [Path(f["path"]).name for f in ran.record("data.json")["files"]] == ["rows.csv"]
