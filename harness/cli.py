@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from harness import __version__, errors
+from harness.signals import INTERRUPTS
 
 EPILOG = """\
 exit codes:
@@ -29,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code."""
     arguments = _parser().parse_args(argv)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
-    # CI cancels with SIGTERM: clean up just as after Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in INTERRUPTS:  # CI cancels with SIGTERM, a closed terminal with SIGHUP: clean up as after Ctrl-C
+        signal.signal(number, _interrupt)
     try:
         return verb(arguments)
     except errors.HarnessError as exc:

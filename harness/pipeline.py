@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from harness.errors import HarnessError
 from harness.evidence import RunFolder
 from harness.judge import exit_code, judge, judge_one
 from harness.records import Environment, Evidence, Finding, Lock, StageTime, digest_of
+from harness.signals import deferred
 from harness.spec import Handover, Spec
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -295,7 +294,7 @@ def _go(line: _Line, *, rebuild: bool) -> None:
 
 def _clean_up(engine: Engine, run: Run, watcher: Watcher) -> None:
     """Remove all that a run created. A second interrupt waits: half a clean-up helps nobody."""
-    with _uninterrupted():
+    with deferred():
         try:
             for look in range(1 if sys.exc_info()[0] is None else LOOKS):
                 time.sleep(0.1 if look else 0.0)
@@ -304,16 +303,3 @@ def _clean_up(engine: Engine, run: Run, watcher: Watcher) -> None:
             engine.remove_image(images_stage.baked_name(run))
         except HarnessError as exc:
             watcher.line("clean-up", f"{exc}. What is left is removed by the next run, or by `harness clean`.")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

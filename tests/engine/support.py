@@ -34,12 +34,12 @@ TRACEBACK = "Traceback (most recent call last)"
 Model = dict[str, Any]
 
 
-def eventually(condition: Callable[[], bool], within: float, what: str) -> float:
+def eventually(condition: Callable[[], bool], within: float, what: str, *, every: float = 0.05) -> float:
     """Return after how many seconds a condition holds; fails at the deadline."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < within, f"not within {within:g} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every)
     return time.monotonic() - start
 
 
