@@ -144,8 +144,9 @@ def _clean(arguments: argparse.Namespace) -> int:
     from harness.pipeline import clean
     from harness.reports.console import Console
 
+    del arguments
     console = Console()
-    removed = clean(arguments.project)
+    removed = clean()
     for thing in removed:
         console.say(f"removed {thing.kind} {thing.name}")
     console.say(f"{len(removed)} removed")
@@ -185,5 +186,5 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")
-    verb("clean", _clean, "Remove what dead runs left behind and the dataset volumes.", project)
+    verb("clean", _clean, "Remove what dead runs left on this engine and the dataset volumes that nobody uses.")
     return parser

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ComposeError, DescriptionError, DiskFullError, HarnessError, is_disk_full
-from harness.signals import deferred
+from harness.process import stream
 
 BUILD_TIMEOUT = 1800.0
 CALL_TIMEOUT = 120.0
@@ -129,55 +126,16 @@ class Compose:
         )
 
     def _stream(self, argv: list[str], on_line: Callable[[str], None], *, timeout: float) -> Output:
-        """Run to the end, line by line; the process ends with us on every path, an interrupt at its start included."""
         tail: deque[str] = deque(maxlen=TAIL)
-        with ExitStack() as stack:
-            with deferred():
-                process = _start(argv, self.environment)
-                stack.callback(_end, process)
-            expired = threading.Event()
 
-            def expire() -> None:
-                expired.set()
-                _kill(process)
+        def keep(line: str) -> None:
+            tail.append(line)
+            on_line(line)
 
-            timer = threading.Timer(timeout, expire)
-            timer.daemon = True
-            timer.start()
-            stack.callback(timer.cancel)
-            for line in process.stdout or ():
-                tail.append(line.rstrip())
-                on_line(line.rstrip())
-            code = process.wait()
-        if expired.is_set():
+        ended = stream(argv, self.environment, keep, timeout=timeout)
+        if ended.expired:
             raise _late(argv, timeout)
-        return Output(code, tuple(tail))
-
-
-def _start(argv: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        argv,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        env=dict(environment),
-        process_group=0,  # `docker` starts the plugin as a child: both end together
-    )
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        _kill(process)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError):  # it has just ended
-        os.killpg(process.pid, signal.SIGKILL)
+        return Output(ended.code, tuple(tail))
 
 
 def _late(argv: Sequence[str], timeout: float) -> ComposeError:

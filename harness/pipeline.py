@@ -139,9 +139,8 @@ def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:
         return made, lock.write(spec.root, made)
 
 
-def clean(root: Path) -> list[Leftover]:
+def clean() -> list[Leftover]:
     """Remove what dead runs left and the dataset volumes that no container uses; return what was removed."""
-    del root  # labels, not folders, say what is ours
     with Engine.connect() as engine:
         return sweep(engine) + data_stage.remove_unused(engine)
 

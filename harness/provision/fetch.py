@@ -128,10 +128,10 @@ def _download(requirements: Path, target: Target, folder: Path, say: Say) -> Non
     argv = [sys.executable, "-P", "-m", "pip", "download"]  # -P: a folder `pip/` in the project is not pip
     argv += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     argv += ["--only-binary=:all:", "--no-deps", "--require-hashes", *target.pip_options()]
-    ended = run([*argv, "--requirement", str(requirements), "--dest", str(folder)], say, timeout=TIMEOUT)
-    if ended.code == 0 and not ended.expired:
+    result = run([*argv, "--requirement", str(requirements), "--dest", str(folder)], say, timeout=TIMEOUT)
+    if result.ended.is_well:
         return
-    text = "\n".join(ended.lines[-TAIL:])
+    text = "\n".join(result.lines[-TAIL:])
     if "DO NOT MATCH THE HASHES" in text:
         raise InfrastructureError(
             f"the index offers another file than {requirements} has locked:\n{text}",

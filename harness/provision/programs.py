@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DiskFullError, HarnessError, InfrastructureError, is_disk_full
+from harness.process import Ended, stream
 from harness.provision.host import Host
 
 INTERVAL = 5.0  # seconds between two lines of a long program that are shown
@@ -23,59 +22,37 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Ended:
+class Result:
     """How a program ended and all that it printed."""
 
     argv: tuple[str, ...]
-    code: int
+    ended: Ended
     lines: tuple[str, ...]
-    expired: bool
 
     def check(self, hint: str) -> None:
         """Raise InfrastructureError with everything that was printed, unless the program ended well."""
-        if self.code == 0 and not self.expired:
+        if self.ended.is_well:
             return
         text = "\n".join(self.lines)
-        how = "did not end in time" if self.expired else f"ended with exit code {self.code}"
+        how = "did not end in time" if self.ended.expired else f"ended with exit code {self.ended.code}"
         kind: type[HarnessError] = DiskFullError if is_disk_full(text) else InfrastructureError
         raise kind(f"`{' '.join(self.argv)}` {how}:\n{text}", hint=hint)
 
 
-def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[str, str] | None = None) -> Ended:
+def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program to its end; it ends with us on every path. Raises InfrastructureError when it cannot start."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **(environment or {})},
-        )
-    except OSError as exc:
-        raise InfrastructureError(f"cannot run {argv[0]}: {exc}", hint=f"Install {argv[0]}.") from exc
-    expired = threading.Event()
-
-    def expire() -> None:
-        expired.set()
-        process.terminate()
-
-    timer = threading.Timer(timeout, expire)
-    timer.daemon = True
-    timer.start()
     lines: list[str] = []
     show = sparsely(say)
+
+    def keep(line: str) -> None:
+        lines.append(line)
+        show(line)
+
     try:
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            show(lines[-1])
-        code = process.wait()
-    finally:
-        timer.cancel()
-        _end(process)
-    return Ended(tuple(argv), code, tuple(lines), expired.is_set())
+        ended = stream(argv, {**os.environ, **(environment or {})}, keep, timeout=timeout, grace=GRACE)
+    except OSError as exc:
+        raise InfrastructureError(f"cannot run {argv[0]}: {exc}", hint=f"Install {argv[0]}.") from exc
+    return Result(tuple(argv), ended, tuple(lines))
 
 
 def apt_install(packages: Sequence[str], host: Host, say: Say) -> None:
@@ -120,15 +97,3 @@ def _no_service_starts(host: Host) -> Iterator[None]:
         yield
     finally:
         POLICY.unlink(missing_ok=True)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.stdout is not None:
-        process.stdout.close()
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -174,8 +174,9 @@ class Harness:
     launched: list[Launched] = field(default_factory=list)
 
     def start(self, project: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Launched:
-        """Start `harness VERB --project PROJECT ...`; `run` where no verb is given."""
+        """Start `harness VERB --project PROJECT ...`; `run` where no verb is given. `clean` is for the whole engine."""
         verb, *rest = arguments or ("run",)
+        where = () if verb == "clean" else ("--project", str(project))
         number = len(self.launched)
         out, err = self.logs / f"{number}.out", self.logs / f"{number}.err"
         home = str(Path(harness.__file__).parents[1])
@@ -184,7 +185,7 @@ class Harness:
         environment |= {"PYTHONPATH": home, "BASE_IMAGE": self.base, "COLUMNS": "200", **(env or {})}
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness", verb, "--project", str(project), *rest],
+                [sys.executable, "-m", "harness", verb, *where, *rest],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

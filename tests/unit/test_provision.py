@@ -13,6 +13,7 @@ from harness import provision, wheels
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
+from harness.process import Ended
 from harness.provision import base, daemon, debian, fetch, programs
 from harness.provision.dotenv import set_base, with_base
 from harness.provision.host import SETUP, Host
@@ -88,9 +89,9 @@ def test_uses_systemd_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is installed is only started; by systemctl where systemd runs."""
     done: list[str] = []
 
-    def run(argv: list[str], *_args: object, **_options: object) -> programs.Ended:
+    def run(argv: list[str], *_args: object, **_options: object) -> programs.Result:
         done.append(" ".join(argv))
-        return programs.Ended(tuple(argv), 0, (), expired=False)
+        return programs.Result(tuple(argv), Ended(0), ())
 
     monkeypatch.setattr(daemon, "run", run)
     monkeypatch.setattr(daemon, "await_answer", lambda *_args: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import compose
+from harness import process
 from harness.compose import Compose
 from harness.signals import INTERRUPTS, deferred
 
@@ -56,14 +56,14 @@ def test_a_compose_that_was_just_started_ends_with_an_interrupt(
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     started: list[subprocess.Popen[str]] = []
-    start = compose._start
+    start = process._start
 
     def start_and_interrupt(argv: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         started.append(start(argv, environment))
         os.kill(os.getpid(), signal.SIGINT)
         return started[0]
 
-    monkeypatch.setattr(compose, "_start", start_and_interrupt)
+    monkeypatch.setattr(process, "_start", start_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         Compose((str(program),), "5.0.0", "path", dict(os.environ)).create(tmp_path, tmp_path / "c.json", "train")
     assert started[0].returncode == -signal.SIGKILL
