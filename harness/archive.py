@@ -6,8 +6,8 @@ import hashlib
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -59,10 +59,10 @@ def read_files(
 
 
 @contextmanager
-def _opened(stream: Iterator[bytes], path: str) -> Iterator[tarfile.TarFile]:
+def _opened(stream: Generator[bytes, None, None], path: str) -> Iterator[tarfile.TarFile]:
     """Open a tar stream; one that breaks off is an error of the engine, never a smaller artifact."""
     try:
-        with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+        with closing(stream), tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
             yield archive
     except tarfile.TarError as exc:
         raise InfrastructureError(f"the archive of {path} broke off: {exc}", hint="Run again.") from exc

@@ -6,7 +6,7 @@ Every method raises errors of `harness.errors`; what the engine answers comes ba
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +22,9 @@ import requests.exceptions
 from harness.engine.running import Running
 from harness.engine.sdk import (
     GONE_HINT,
+    body_of,
     configured_url,
     mapped_errors,
-    mapped_stream,
     open_client,
     raise_if_disk_full,
     sockets,
@@ -164,14 +164,21 @@ class Engine:
             changes = self._api.diff(container) or []
         return frozenset(str(change["Path"]) for change in changes if change["Kind"] != 2)  # noqa: PLR2004 - 2: deleted
 
-    def read(self, container: str, path: str) -> Iterator[bytes] | None:
-        """Return the tar stream of a path in a container, volumes included; None where there is nothing."""
-        with mapped_errors():
+    def read(self, container: str, path: str) -> Generator[bytes, None, None] | None:
+        """Return the tar stream of a path in a container, volumes included; None where there is nothing.
+
+        Close it when it is not read to its end: until then the engine can neither remove nor change the container.
+        """
+        api = self._api
+        with mapped_errors():  # the SDK's own `get_archive` gives nothing to close
+            url = api._url("/containers/{0}/archive", container)  # noqa: SLF001
+            response = api._get(url, params={"path": path}, stream=True)  # noqa: SLF001
             try:
-                stream, _ = self._api.get_archive(container, path)
+                api._raise_for_status(response)  # noqa: SLF001
             except docker.errors.NotFound:
+                response.close()
                 return None
-        return mapped_stream(stream)
+        return body_of(response)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:
         """Unpack a tar stream at a path in a container."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import docker
 import docker.context
 import docker.errors
+import requests
 import requests.exceptions
 import urllib3.exceptions
 
@@ -18,6 +19,7 @@ from harness.errors import DiskFullError, EngineUnavailableError, Infrastructure
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
 API = "1.44"
+CHUNK = 1024 * 1024
 GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
 
 
@@ -68,10 +70,10 @@ def raise_if_disk_full(exc: Exception) -> None:
         ) from exc
 
 
-def mapped_stream(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield from a stream of the engine, its errors mapped."""
-    with mapped_errors():
-        yield from stream
+def body_of(response: requests.Response) -> Generator[bytes, None, None]:
+    """Yield the body of an answer in pieces, errors mapped; closing the generator ends the transfer."""
+    with closing(response), mapped_errors():
+        yield from response.iter_content(CHUNK)
 
 
 @contextmanager

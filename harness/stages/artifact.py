@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from harness.archive import read_files, read_text
 from harness.engine import Engine
+from harness.evidence import disk_errors
 from harness.records import Artifact
 from harness.spec import Handover
 from harness.stages import Run
@@ -18,7 +19,8 @@ def collect(run: Run, container: str) -> Artifact:
     """Copy what training left into the run folder, with its hash, and read the metrics."""
     train = run.spec.block.train
     folder = run.folder.path / "artifact"
-    files = read_files(run.engine, container, train.artifact, folder)
+    with disk_errors(folder):
+        files = read_files(run.engine, container, train.artifact, folder)
     if files and run.spec.handover is Handover.TRAINED_IN_BUILD:
         # The stage's image holds the artifact of the build already: only what this run wrote counts.
         written = run.engine.changed_paths(container)

@@ -70,7 +70,7 @@ def _wait(run: Run, server: Running) -> _Ready:
     last = "nothing: it could not be asked"
     while True:
         for address in _candidates(run, server.container):
-            ready, last = _ask(run, address)
+            ready, last = _ask(run, address, deadline - time.monotonic())
             if ready:
                 return _Ready(address, time.monotonic() - start, last)
         if server.wait(INTERVAL):
@@ -79,10 +79,11 @@ def _wait(run: Run, server: Running) -> _Ready:
             return _Ready(None, time.monotonic() - start, last)
 
 
-def _ask(run: Run, address: Address) -> tuple[bool, str]:
+def _ask(run: Run, address: Address, left: float) -> tuple[bool, str]:
     """Ask the ready path and then for a real prediction: only both together are readiness.
 
-    A prediction that fails with another status than "not yet" is answered, and judged by the contract.
+    The first prediction may be slow and has all the time that is `left`, in seconds. One that fails with another
+    status than "not yet" is answered, and judged by the contract.
     """
     block = run.spec.block
     answer = http.send(address, block.serve.ready, case="ready", timeout=PROBE_TIMEOUT)
@@ -91,7 +92,8 @@ def _ask(run: Run, address: Address) -> tuple[bool, str]:
     if not run.spec.examples:
         return True, describe(answer)
     body = json.dumps(run.spec.examples[0].request).encode()
-    first = http.send(address, block.contract.predict, case="ready", method="POST", body=body, timeout=PROBE_TIMEOUT)
+    patience = max(left, PROBE_TIMEOUT)
+    first = http.send(address, block.contract.predict, case="ready", method="POST", body=body, timeout=patience)
     return first.status is not None and first.status not in NOT_YET, f"{describe(answer)}; {describe(first)}"
 
 

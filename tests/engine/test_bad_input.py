@@ -346,6 +346,14 @@ def test_the_disk_is_full_while_baking(mini: Mini, run_harness: Harness) -> None
     ran.assert_refused(3, "the disk is full", "Free space")
 
 
+def test_the_disk_is_full_while_the_artifact_is_taken(mini: Mini, run_harness: Harness) -> None:
+    """An artifact that is larger than what is left on the host's disk: 3, as everywhere."""
+    project = mini(train=TRAIN + "\nPath('/model/big').write_bytes(bytes(2_000_000))")
+    with tmpfs(project / ".harness", "512k"):
+        ran = run_harness(project)
+    ran.assert_refused(3, "the disk is full", "Free space")
+
+
 def test_a_folder_that_cannot_be_written(mini: Mini, run_harness: Harness) -> None:
     """A file where the run folder should be: 3 with the path, no traceback."""
     project = mini()

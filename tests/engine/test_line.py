@@ -95,6 +95,13 @@ def test_a_run_leaves_no_image_of_its_own(name: str, mini: Mini, run_harness: Ha
     assert [tag for tag in tags if ran.folder.name.lower() in tag] == []
 
 
+def test_a_slow_first_prediction_is_waited_for(mini: Mini, run_harness: Harness) -> None:
+    """A model that takes seconds for its first prediction is ready late, not never."""
+    ran = run_harness(mini(fault="slow-start"))
+    ran.assert_passed()
+    assert ran.record("serve/record.json")["seconds"] > 2.5
+
+
 def test_judging_again_finds_the_same(mini: Mini, run_harness: Harness) -> None:
     """`harness judge latest` needs no engine and finds what the run found, word for word."""
     project = mini()

@@ -9,10 +9,14 @@ from pathlib import Path
 
 FAULT = os.environ.get("FAULT", "")
 LIMIT = 1e6
+SLOW = 3.0  # seconds after the start, until which no prediction is answered
+STARTED = time.monotonic()
 
 
 def predict(body: bytes) -> list[float]:
     """Return the predictions for a request; raises ValueError."""
+    if FAULT == "slow-start":
+        time.sleep(max(0.0, STARTED + SLOW - time.monotonic()))
     request = json.loads(body)
     if not isinstance(request, dict) or set(request) != {"instances"} or not request["instances"]:
         raise ValueError("expected `instances` alone")
