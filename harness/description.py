@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.compose import Compose
-from harness.contract_file import load_examples
+from harness.contract_file import load_contract
+from harness.dialects import DIALECTS
 from harness.errors import DescriptionError
 from harness.spec import Block, Handover, Spec
 
@@ -135,6 +137,11 @@ def _explain(error: dict[str, Any], places: _Places) -> str:
         return f"{where}unknown key `{name}`: {guess}"
     if error["type"] == "missing":
         return f"{where}`{name}` is missing"
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        valid = [word.strip("'") for word in re.split(r", | or ", error["ctx"]["expected"])]
+        near = difflib.get_close_matches(error["input"], valid, n=1, cutoff=0.5)
+        guess = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(valid)}"
+        return f"{where}`{name}`: there is no `{error['input']}`: {guess}"
     message = error["msg"].removeprefix("Value error, ")
     received = "" if "received" in message else f", received {error['input']!r}"
     return f"{where}`{name}`: {message[:1].lower()}{message[1:]}{received}"
@@ -166,6 +173,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
             hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
         )
     handover, serve_artifact = _handover(block, services, places)
+    examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(
         root=root,
         files=files,
@@ -175,10 +183,29 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         handover=handover,
         train_key=train_key,
         serve_key=block.serve.service,
-        port=block.serve.port or _only_port(services[block.serve.service], places),
+        port=block.serve.port or _only_port(services[block.serve.service], block.serve.dialect, places),
         serve_artifact=serve_artifact,
-        examples=load_examples(root, block.contract.examples),
+        examples=examples,
+        behaviours=behaviours,
+        baseline=_baseline(root, block, places),
     )
+
+
+def _baseline(root: Path, block: Block, places: _Places) -> dict[str, Any] | None:
+    """Read the committed API document."""
+    name = block.contract.baseline
+    if name is None:
+        return None
+    where = places("contract", "baseline")
+    try:
+        document = json.loads((root / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise DescriptionError(
+            f"{where}{name} is no JSON document: {exc}", hint="Save the service's own: curl .../openapi.json > FILE"
+        ) from exc
+    if not isinstance(document, dict):
+        raise DescriptionError(f"{where}{name} holds no JSON object", hint="Save the whole document.")
+    return document
 
 
 def _service(services: dict[str, Any], name: str, where: str) -> dict[str, Any]:
@@ -242,13 +269,15 @@ def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[
     )
 
 
-def _only_port(service: dict[str, Any], places: _Places) -> int:
+def _only_port(service: dict[str, Any], dialect: str, places: _Places) -> int:
     ports = {int(p["target"]) for p in service.get("ports", ())}
     for exposed in service.get("expose", ()):
         first, _, last = str(exposed).partition("/")[0].partition("-")
         ports |= set(range(int(first), int(last or first) + 1))
     if len(ports) == 1:
         return ports.pop()
+    if not ports and dialect not in ("auto", "openapi", "plain"):
+        return DIALECTS[dialect].port
     raise DescriptionError(
         f"{places('serve')}cannot tell the port: the serve service names {len(ports)} of them",
         hint="Add the port inside the container, for example: serve: {port: 8080}",

@@ -7,35 +7,78 @@ from __future__ import annotations
 
 import http.client
 import time
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
 
+from harness.errors import DescriptionError
 from harness.records import Exchange
 
 MAX_BODY = 32 * 1024 * 1024  # an answer longer than this is cut: a runaway server must not fill the memory
 
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a service answers; `prefix` stands before every path."""
+
+    host: str
+    port: int
+    tls: bool = False
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `http://host:port/prefix`. Raises DescriptionError."""
+        hint = "Give the root of the service, for example http://127.0.0.1:8080."
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as exc:
+            raise DescriptionError(f"{url!r} is no URL: {exc}", hint=hint) from exc
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise DescriptionError(f"expected an http or https URL with a host, received {url!r}", hint=hint)
+        tls = parts.scheme == "https"
+        return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+
+    @property
+    def url(self) -> str:
+        """The URL of its root, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.prefix}"
+
+    def connect(self, timeout: float) -> http.client.HTTPConnection:
+        """Return a connection, not open yet."""
+        kind = http.client.HTTPSConnection if self.tls else http.client.HTTPConnection
+        return kind(self.host, self.port, timeout=timeout)
+
 
 def send(
-    address: tuple[str, int],
+    target: Target,
     path: str,
     *,
     case: str,
     method: str = "GET",
     body: bytes = b"",
+    content_type: str = JSON,
     timeout: float = 10.0,
 ) -> Exchange:
-    """Send one request on a fresh connection and record the answer.
+    """Send one request on a fresh connection and record the answer; a redirect is an answer and not followed.
 
     `timeout` is in seconds and bounds each socket operation and the reading of the whole body, so that a server
     that hangs or drips is recorded as such.
     """
     start = time.perf_counter()
     status: int | None = None
-    content_type, answer, error = "", b"", ""
-    connection = http.client.HTTPConnection(address[0], address[1], timeout=timeout)
-    headers = {"Accept": "application/json", "Connection": "close"}
-    if method == "POST":
-        headers["Content-Type"] = "application/json"
+    answer_type, answer, error = "", bytearray(), ""
+    connection = target.connect(timeout)
+    headers = {"Accept": JSON, "Connection": "close"}
+    sent_type = content_type if body or method == "POST" else ""
+    if sent_type:
+        headers["Content-Type"] = sent_type
     try:
-        connection.request(method, path, body=body or None, headers=headers)
+        connection.request(method, target.prefix + path, body=body or None, headers=headers)
         response = connection.getresponse()
         announced = response.length  # None: in chunks, or until the connection closes
         wanted = MAX_BODY if announced is None else min(announced, MAX_BODY)
@@ -44,8 +87,10 @@ def send(
             if time.perf_counter() - start > timeout:
                 raise TimeoutError
         if announced is not None and len(answer) < wanted:
-            raise http.client.IncompleteRead(answer, wanted - len(answer))
-        status, content_type = response.status, response.headers.get("Content-Type", "")
+            raise http.client.IncompleteRead(bytes(answer), wanted - len(answer))
+        status, answer_type = response.status, response.headers.get("Content-Type", "")
+        if len(answer) >= MAX_BODY:
+            error = f"the answer is too long: cut after {MAX_BODY} bytes"
     except TimeoutError:
         error = f"no answer within {timeout:g} s"
     except (OSError, http.client.HTTPException) as exc:
@@ -58,8 +103,9 @@ def send(
         path=path,
         request=body,
         status=status,
-        content_type=content_type,
-        response=answer,
+        content_type=answer_type,
+        response=bytes(answer),
         seconds=time.perf_counter() - start,
         error=error,
+        request_type=sent_type,
     )

@@ -282,12 +282,12 @@ def _go(line: _Line, *, rebuild: bool) -> None:
             line.judge_until("artifact")
 
         with line.timed("serve"):
-            serving, address = stack.enter_context(serve_stage.serving(run, images, volume))
+            serving, target = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", serving)
 
-        if address is not None:
+        if target is not None and serving.interface is not None:
             with line.timed("contract"):
-                contract = contract_stage.collect(run, address)
+                contract = contract_stage.collect(run, target, serving.interface)
             line.settle("contract", contract)
 
 

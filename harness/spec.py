@@ -50,6 +50,9 @@ Seconds = Annotated[
 ]
 ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
 UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
+DialectName = Literal[
+    "auto", "openapi", "plain", "mlflow", "sagemaker", "oip-v2", "kserve-v1", "cog", "bentoml", "vertex"
+]
 Argv = Annotated[tuple[str, ...], Field(min_length=1, examples=[["python", "-m", "src.train"]])]
 
 
@@ -94,12 +97,18 @@ class ServeBlock(_Block):
 
     service: str = Field("serve", description="The Compose service that serves.")
     port: int | None = Field(
-        None, ge=1, le=65535, description="Port inside the container; default: the only one that the service names."
+        None,
+        ge=1,
+        le=65535,
+        description="Port inside the container; default: the only one that the service names, else the dialect's.",
     )
-    dialect: Literal["openapi", "plain"] = Field(
-        "openapi", description="`openapi`: the service documents itself at /openapi.json; `plain`: it does not."
+    dialect: DialectName = Field(
+        "auto", description="Serving protocol; `auto`: recognised by asking; `plain`: JSON without an API document."
     )
-    ready: UrlPath = Field("/health", description="Path that answers 2xx when the model can predict.")
+    model: str = Field("model", description="Name of the model, where the paths of the protocol hold one.")
+    ready: UrlPath | None = Field(
+        None, description="Path that answers 2xx when the model can predict; default: the dialect's."
+    )
     timeout: Seconds = Field(60.0, description="Longest time until the service is ready.")
     artifact: ContainerPath | None = Field(None, description="Where the serving container sees the artifact.")
     bake: str | None = Field(
@@ -107,10 +116,45 @@ class ServeBlock(_Block):
     )
 
 
+class LatencyBlock(_Block):
+    """How fast the service answers a steady stream of requests, sent at their times whether or not it keeps up."""
+
+    rate: float = Field(50.0, gt=0, description="Requests a second.")
+    duration: Seconds = Field(2.0, description="How long they are sent.")
+    p50: Seconds | None = Field(None, description="Half of the answers take no longer.")
+    p95: Seconds | None = Field(None, description="95 of 100 answers take no longer.")
+    p99: Seconds | None = Field(None, description="99 of 100 answers take no longer.")
+
+
+class LoadBlock(_Block):
+    """What the service bears: more and more clients at once, until its answers are slower than `p95`."""
+
+    clients: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        (1, 2, 4, 8), min_length=1, description="Steps: clients that each wait for their answer and ask again."
+    )
+    duration: Seconds = Field(0.5, description="How long each step lasts.")
+    p95: Seconds = Field(1.0, description="The step at which 95 of 100 answers take longer is the last.")
+    sustains: int | None = Field(None, ge=1, description="Clients that it must bear within `p95`, without an error.")
+
+
+class SkewBlock(_Block):
+    """Hold-out rows are predicted in the training image too: both answers must agree."""
+
+    rows: str = Field(description="CSV or JSON-lines file, relative to compose.yaml.", examples=["data/holdout.csv"])
+    command: Argv = Field(
+        description="Run in the training image with the artifact in its place; reads one JSON request a line from the "
+        "file that its last argument names, and prints one JSON answer a line."
+    )
+    limit: int = Field(100, ge=1, description="At most this many rows.")
+    relative: float = Field(1e-6, ge=0, description="Relative tolerance of numbers.")
+
+
 class ContractBlock(_Block):
     """What the service promises about its answers."""
 
-    predict: UrlPath = Field("/predict", description="Path that takes prediction requests.")
+    predict: UrlPath | None = Field(
+        None, description="Path that takes prediction requests; default: the dialect's, such as /predict."
+    )
     examples: str | None = Field(
         None,
         description="Glob of example files: request, expected response, tolerance.",
@@ -120,6 +164,12 @@ class ContractBlock(_Block):
         default=False,
         description="Judge what was never promised (unknown fields, lax types) as failures, not warnings.",
     )
+    baseline: str | None = Field(
+        None, description="Committed OpenAPI document that the served one must stay compatible with."
+    )
+    latency: LatencyBlock = LatencyBlock()
+    load: LoadBlock = LoadBlock()
+    skew: SkewBlock | None = None
 
 
 class Block(_Block):
@@ -149,10 +199,23 @@ class Handover(StrEnum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """`abs(received - expected) <= max(absolute, relative * abs(expected))`, as in `math.isclose`."""
+    """`abs(received - expected) <= max(absolute, relative * abs(expected))`, as in `math.isclose`.
+
+    `fields` holds other tolerances for single places: JSON pointer, `*` for any key or position -> tolerance.
+    """
 
     relative: float = 1e-6
     absolute: float = 0.0
+    fields: tuple[tuple[str, Tolerance], ...] = ()
+
+    def at(self, pointer: str) -> Tolerance:
+        """Return the tolerance of one place in an answer: the first of `fields` that fits it, else this one."""
+        parts = pointer.split("/")
+        for pattern, tolerance in self.fields:
+            wanted = pattern.split("/")
+            if len(wanted) == len(parts) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True)):
+                return tolerance
+        return self
 
 
 @dataclass(frozen=True)
@@ -166,6 +229,29 @@ class Example:
     has_response: bool
     status: int
     tolerance: Tolerance
+
+
+class Relation(StrEnum):
+    """What the answers of a behavioural test must have in common (CheckList, Ribeiro et al. 2020)."""
+
+    INVARIANCE = "invariance"  # INV: a change that must not matter
+    DIRECTIONAL = "directional"  # DIR: a change after which an output must not fall, or not rise
+    MINIMUM = "minimum"  # MFT: simple cases, of which a given part must be right
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One behavioural test: requests, and the relation in which their answers must stand."""
+
+    name: str
+    file: str
+    relation: Relation
+    requests: tuple[Any, ...]  # the original first, then one for each step of the change
+    responses: tuple[Any, ...] = ()  # of the cases of a `minimum` test
+    output: str = ""  # JSON pointer into the answer; empty: all of it
+    never: str = ""  # `falls` or `rises`, for a `directional` test
+    at_least: float = 1.0  # part of the cases that must be right
+    tolerance: Tolerance = Tolerance()
 
 
 @dataclass(frozen=True)
@@ -183,6 +269,8 @@ class Spec:
     port: int
     serve_artifact: str | None  # path in the serving container; None: below its working directory
     examples: tuple[Example, ...] = ()
+    behaviours: tuple[Behaviour, ...] = ()
+    baseline: dict[str, Any] | None = None  # the committed API document
 
 
 def json_schema() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from inspect import Parameter, signature
 from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
-OWN = ("images", "data", "train", "artifact", "serve", "contract")
+OWN = ("images", "data", "train", "artifact", "serve", "contract", "document", "rejects", "invariance", "behaviour")
 
 Function = Callable[..., Iterator[Finding]]
 

@@ -1,23 +1,21 @@
-"""Checks of the recorded exchanges against the API contract."""
+"""Checks of the answers to good requests: the examples, the protocol's own rules, the return after a bad request."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
-from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from harness.checks import check, failed, passed, skipped, warned
+from harness.checks.compare import compare, described, parse, short
+from harness.dialects import DIALECTS
+from harness.dialects.protocol import Expected
 from harness.records import Contract, Exchange, Finding
 from harness.spec import Example, Spec, Tolerance
 
-SHOWN = 300  # characters of a body in a finding
 NO_EXAMPLES = "x-harness.contract names no examples"
+SAME = Tolerance(1e-9, 1e-12)  # a parallel sum may end in another last digit
 
 
 @check("contract.examples", rubric="Infra 3: The full ML pipeline is integration tested")
@@ -35,7 +33,7 @@ def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
             continue
         yield failed(
             expected=f"{example.name}: status {example.status}"
-            + (f" and {_short(json.dumps(example.response))}" if example.has_response else ""),
+            + (f" and {short(json.dumps(example.response))}" if example.has_response else ""),
             received="\n".join(differences),
             advice=f"Correct the model or the service; if the new answer is right, correct {example.file}.",
         )
@@ -43,178 +41,140 @@ def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield passed(f"{good} of {good} examples answered as promised")
 
 
-@check("contract.rejects-malformed")
-def rejects_malformed(spec: Spec, contract: Contract) -> Iterator[Finding]:
-    """Malformed requests get a 4xx answer, and the service answers the next good one as before."""
-    cases = [e for e in contract.exchanges if e.case.startswith("malformed:")]
-    if not cases:
-        yield skipped(NO_EXAMPLES if not spec.examples else "the first example is no JSON object or list of them")
+@check("contract.conforms")
+def conforms(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """The service answers as its serving protocol demands."""
+    dialect = DIALECTS[contract.interface.dialect]
+    if not dialect.probes:
+        yield skipped(f"the dialect `{dialect.name}` demands nothing beyond the other checks")
+        return
+    wrong = 0
+    deviations: list[str] = []
+    for probe in dialect.probes:
+        exchange = contract.answer(f"conforms:{probe.name}")
+        problem = "no request was recorded" if exchange is None else _breach(probe.spec, exchange)
+        if exchange is not None and problem and probe.shipped is not None and not spec.block.contract.strict:
+            accepted = _breach(probe.shipped, exchange)
+            if not accepted:
+                deviations.append(probe.name)
+            problem = accepted and problem
+        if problem:
+            wrong += 1
+            yield failed(
+                expected=f"{probe.method} {exchange.path if exchange else probe.path} ({probe.name}): "
+                f"status {' or '.join(str(status) for status in probe.spec.statuses)}, as {probe.source} says",
+                received=problem,
+                advice="Correct the server, or name the protocol that it speaks in `serve.dialect`.",
+            )
+    if not wrong:
+        known = f"; known deviations of shipped servers: {', '.join(deviations)}" if deviations else ""
+        yield passed(f"{len(dialect.probes)} of {len(dialect.probes)} demands of {dialect.name} met{known}")
+
+
+@check("contract.recovers")
+def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """After every malformed request the same good request gets the same answer."""
+    if not spec.examples:
+        yield skipped(NO_EXAMPLES)
         return
     reference = contract.answer(f"example:{spec.examples[0].name}")
-    validator = _validator(contract.document, spec.block.contract.predict)
-    verdicts = {exchange.case: _rejection(exchange, validator) for exchange in cases}
-    findings = [
-        *_broken([e for e in cases if verdicts[e.case] == "broken"]),
-        *_accepted([e for e in cases if verdicts[e.case] == "ruled out"], documented=True, fails=True),
-        *_accepted(
-            [e for e in cases if verdicts[e.case] == "not promised"],
-            documented=False,
-            fails=spec.block.contract.strict,
-        ),
-        *_unrecovered(contract, cases, reference),
+    after = contract.of("recovers")
+    wrong = [e for e in after if reference is None or not _is_same(reference, e)]
+    if not after:
+        yield skipped("no malformed request was sent")
+    elif wrong:
+        first = wrong[0]
+        yield failed(
+            expected="the answer to the first example, each time: " + (described(reference) if reference else "none"),
+            received=f"another one after {len(wrong)} of {len(after)}, first after "
+            f"{first.case.partition(':rejects-')[2]}: {described(first)}",
+            advice="A bad request must not change the service: no shared state, no dying workers.",
+        )
+    else:
+        yield passed(f"the same answer after each of {len(after)} malformed requests")
+
+
+@check("contract.finite")
+def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """No answer to a good request holds NaN, Infinity or a null that no example expects."""
+    if not spec.examples:
+        yield skipped(NO_EXAMPLES)
+        return
+    dialect = DIALECTS[contract.interface.dialect]
+    may_be_null = any(_holds_null(example.response) for example in spec.examples)
+    good = [
+        e for kind in ("example", "batch", "single", "behaviour") for e in contract.of(kind) if dialect.is_answer(e)
     ]
-    yield from findings
-    if not findings:
-        optional = sum(verdict == "optional" for verdict in verdicts.values())
-        left_out = f", {optional} optional fields left out" if optional else ""
-        yield passed(f"{len(cases) - optional} refused{left_out}, a good request answered after each")
-
-
-def compare(expected: Any, received: Any, tolerance: Tolerance, path: str = "") -> Iterator[str]:
-    """Yield each difference. Numbers compare as numbers; an object may have more keys than expected."""
-    where = path or "/"
-    if isinstance(expected, dict) and isinstance(received, dict):
-        for key, value in expected.items():
-            if key in received:
-                yield from compare(value, received[key], tolerance, f"{path}/{key}")
-            else:
-                yield f"{path}/{key} is missing"
-    elif isinstance(expected, list) and isinstance(received, list):
-        if len(expected) != len(received):
-            yield f"{where}: expected {len(expected)} items, received {len(received)}"
-        for number, (left, right) in enumerate(zip(expected, received, strict=False)):
-            yield from compare(left, right, tolerance, f"{path}/{number}")
-    elif _is_number(expected) and _is_number(received):
-        limit = _allowed(expected, tolerance)
-        if not _is_close(expected, received, limit):
-            shown = f"expected {_short(repr(expected))}, received {_short(repr(received))}"
-            yield f"{where}: {shown} (more than {limit:.3g} off)"
-    elif type(expected) is not type(received) or expected != received:
-        yield f"{where}: expected {_short(json.dumps(expected))}, received {_short(json.dumps(received))}"
-
-
-def _allowed(expected: float, tolerance: Tolerance) -> float:
-    try:
-        return max(tolerance.absolute, tolerance.relative * abs(expected))
-    except OverflowError:  # an integer beyond all floats
-        return tolerance.absolute
-
-
-def _is_close(expected: float, received: float, limit: float) -> bool:
-    try:
-        finite = math.isfinite(expected) and math.isfinite(received)
-        return expected == received or (finite and abs(expected - received) <= limit)
-    except OverflowError:  # an integer beyond all floats is near to itself alone
-        return expected == received
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    wrong = [(e, problem) for e in good if (problem := _not_finite(e, may_be_null=may_be_null))]
+    for exchange, problem in wrong[:3]:
+        yield failed(
+            expected="finite numbers in every prediction",
+            received=f"{exchange.case}: {problem} in {described(exchange)}",
+            advice="Find the row that overflows or divides by zero; answer 4xx where the model has no answer.",
+        )
+    if not good:
+        yield warned(
+            expected="at least one good request that is answered",
+            received="none is, so nothing could be looked at",
+            advice="See contract.examples.",
+        )
+    elif not wrong:
+        yield passed(f"{len(good)} answers hold finite numbers only")
 
 
 def _differences(example: Example, exchange: Exchange) -> Iterator[str]:
     if exchange.status != example.status:
-        yield f"{_answer(exchange)}"
+        yield described(exchange)
         return
     if not example.has_response:
         return
     try:
-        body = json.loads(exchange.response)
+        body = parse(exchange)
     except (ValueError, RecursionError):
-        yield f"the answer is not JSON: {_short(exchange.response.decode(errors='replace'))}"
+        yield f"the answer is not JSON: {short(exchange.response.decode(errors='replace'))}"
         return
     yield from compare(example.response, body, example.tolerance)
 
 
-def _rejection(exchange: Exchange, validator: Draft202012Validator | None) -> str:
-    """Judge the answer to one malformed request.
-
-    `refused`: 4xx. `broken`: no answer or 5xx, which no input may cause. Of the accepted ones, `ruled out`: it is no
-    JSON, or the service's own document forbids it; `optional`: that document lets the field be left out, so the
-    request was a good one; `not promised`: nobody said that it would be refused.
-    """
-    kind = exchange.case.split(":")[1]
-    if exchange.status is not None and 400 <= exchange.status < 500:  # noqa: PLR2004 - 4xx
-        return "refused"
-    if exchange.status is None or exchange.status >= 500:  # noqa: PLR2004 - 5xx
-        return "broken"
-    if kind == "broken-json":
-        return "ruled out"
-    allowed = _allows(validator, exchange.request)
-    if allowed is False:
-        return "ruled out"
-    return "optional" if allowed and kind == "missing" else "not promised"
-
-
-def _allows(validator: Draft202012Validator | None, request: bytes) -> bool | None:
-    """Whether the service's own document allows a request; None where it does not say."""
+def _breach(demanded: Expected, exchange: Exchange) -> str:
+    """Return what an answer lacks of what is demanded; empty where it lacks nothing."""
+    if exchange.status not in demanded.statuses:
+        return described(exchange)
+    if demanded.schema is None:
+        return ""
     try:
-        return None if validator is None else bool(validator.is_valid(json.loads(request)))
-    except (Unresolvable, RecursionError):  # it refers to what it does not have, or to itself
-        return None
+        body = parse(exchange)
+    except (ValueError, RecursionError):
+        return f"not JSON: {described(exchange)}"
+    error = next(Draft202012Validator(demanded.schema).iter_errors(body), None)
+    return f"{error.json_path}: {short(error.message)} in {described(exchange)}" if error else ""
 
 
-def _broken(exchanges: list[Exchange]) -> Iterator[Finding]:
-    if exchanges:
-        yield failed(
-            expected="a 4xx answer to every malformed request",
-            received=_listed(exchanges),
-            advice="Validate the request before predicting, and answer 400 or 422 with a JSON error.",
-        )
-
-
-def _accepted(exchanges: list[Exchange], *, documented: bool, fails: bool) -> Iterator[Finding]:
-    if exchanges:
-        judge = failed if fails else warned
-        yield judge(
-            expected="a 4xx answer to "
-            + ("requests that JSON or the API document rules out" if documented else "these"),
-            received=_listed(exchanges),
-            advice="Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
-        )
-
-
-def _unrecovered(contract: Contract, cases: list[Exchange], reference: Exchange | None) -> Iterator[Finding]:
-    """Judge the good request after each bad one: answered as the first one was."""
-    wrong = []
-    for exchange in cases:
-        after = contract.answer(exchange.case.replace("malformed:", "recovery:", 1))
-        if after is None or reference is None or after.status != reference.status:
-            wrong.append((exchange.case, after))
-    if wrong:
-        case, after = wrong[0]
-        yield failed(
-            expected=f"after every bad request a good one is answered {reference.status if reference else 'at all'}",
-            received=f"after {len(wrong)} of {len(cases)} it is not, first after {case}: "
-            + (_answer(after) if after else "nothing was recorded"),
-            advice="A bad request must not change the service: no shared state, no dying workers.",
-        )
-
-
-def _listed(exchanges: list[Exchange]) -> str:
-    """Name the cases, and show the first answer."""
-    names = ", ".join(exchange.case.removeprefix("malformed:") for exchange in exchanges)
-    return f"{names}\n{_answer(exchanges[0])}"
-
-
-def _validator(document: dict[str, Any] | None, path: str) -> Draft202012Validator | None:
-    """Return a validator of the documented request body of POST `path` (OpenAPI 3.1: JSON Schema 2020-12)."""
+def _is_same(reference: Exchange, other: Exchange) -> bool:
+    """Whether two answers to one request are the same: status, and JSON but for the last digits of numbers."""
+    if reference.status != other.status:
+        return False
     try:
-        operation = (document or {})["paths"][path]["post"]
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        whole = {**schema, "components": (document or {}).get("components", {})}
-        Draft202012Validator.check_schema(whole)
-    except (KeyError, TypeError, SchemaError):
-        return None
-    # An empty registry: a reference to elsewhere must not make a check ask the network.
-    return Draft202012Validator(whole, registry=Registry())
+        left, right = parse(reference), parse(other)
+    except (ValueError, RecursionError):
+        return reference.response == other.response
+    return not any(compare(left, right, SAME))
 
 
-def _answer(exchange: Exchange) -> str:
-    if exchange.status is None:
-        return f"no answer: {exchange.error}"
-    return f"status {exchange.status}: {_short(exchange.response.decode(errors='replace'))}"
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_null(child) for child in value.values())
+    if isinstance(value, list):
+        return any(_holds_null(child) for child in value)
+    return value is None
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+def _not_finite(exchange: Exchange, *, may_be_null: bool) -> str:
+    constants: list[str] = []
+    try:
+        body = json.loads(exchange.response, parse_constant=constants.append)
+    except (ValueError, RecursionError):
+        return ""  # no JSON: contract.examples says so
+    if constants:
+        return constants[0]
+    return "null" if not may_be_null and _holds_null(body) else ""

@@ -26,7 +26,7 @@ STYLES = {
     Status.ERROR: "bold magenta",
     Status.SKIP: "dim",
 }
-NAME_WIDTH = 28
+NAME_WIDTH = 31
 # A build prints hundreds of lines; of these only the steps are shown without --verbose.
 # What a container or a service prints must not move the cursor of whoever reads it.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -1,105 +1,76 @@
-"""Sends the contract's requests, good and malformed, and records every answer; judges nothing."""
+"""Sends the contract's requests and records every answer; judges nothing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 from harness import http
+from harness.cases import Request
+from harness.cases.behaviour import behaviours
+from harness.cases.invariance import invariances
+from harness.cases.malformed import malformed, recovery
 from harness.dialects import DIALECTS
-from harness.records import Contract, Exchange
+from harness.dialects.protocol import Dialect, filled
+from harness.http import Target
+from harness.records import Contract, Exchange, Interface
+from harness.spec import Spec
 from harness.stages import Run
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
-UNKNOWN_FIELD = "harness_unknown_field"
-Address = tuple[str, int]
 
 
-def collect(run: Run, address: Address) -> Contract:
-    """Fetch the document, send every example, then each malformed request followed by the first example."""
-    block = run.spec.block.contract
+def collect(run: Run, target: Target, spoken: Interface) -> Contract:
+    """Fetch the document and send every request of `requests`, one after the other."""
     exchanges: list[Exchange] = []
-
-    def send(case: str, body: bytes) -> None:
-        exchange = http.send(address, block.predict, case=case, method="POST", body=body, timeout=TIMEOUT)
+    document, error = _document(target, DIALECTS[spoken.dialect])
+    for request in requests(run.spec, spoken):
+        exchange = http.send(
+            target,
+            spoken.predict if request.path is None else request.path,
+            case=request.case,
+            method=request.method,
+            body=request.body,
+            content_type=request.content_type,
+            timeout=TIMEOUT,
+        )
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
-
-    document, error = _document(run, address)
-    for example in run.spec.examples:
-        send(f"example:{example.name}", json.dumps(example.request).encode())
-    if run.spec.examples:
-        good = run.spec.examples[0].request
-        for case, body in malformed(good):
-            send(f"malformed:{case}", body)
-            send(f"recovery:{case}", json.dumps(good).encode())
     run.say("contract", f"{len(exchanges)} requests sent")
-    return Contract(exchanges=tuple(exchanges), document=document, document_error=error)
+    return Contract(
+        exchanges=tuple(exchanges),
+        interface=spoken,
+        document=document,
+        document_error=error,
+    )
 
 
-def malformed(good: Any) -> Iterator[tuple[str, bytes]]:
-    """Yield requests that a strict service must refuse, each one step away from a good one.
+def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
+    """Yield the examples, what must not matter, what must, the protocol's own probes, and at last the bad ones.
 
-    Broken JSON; then for the first record in the request (the innermost object that holds plain values): each
-    field missing, each with a value of another type, and one field that nobody knows.
+    After each bad request comes the first example again.
     """
-    whole = json.dumps(good)
-    yield "broken-json", (whole[:-1] if isinstance(good, dict | list) else "{" + whole).encode()
-    path = record_path(good)
+    dialect = DIALECTS[spoken.dialect]
+    for example in spec.examples:
+        yield Request(f"example:{example.name}", json.dumps(example.request).encode())
+    yield from invariances(spec.examples, dialect)
+    yield from behaviours(spec.behaviours)
+    for probe in dialect.probes:
+        path = filled(probe.path, spec.block.serve.model)
+        yield Request(f"conforms:{probe.name}", probe.body, probe.method, path, probe.content_type)
+    if spec.examples:
+        good = spec.examples[0].request
+        for request in malformed(good, dialect):
+            yield request
+            yield Request(recovery(request.case), json.dumps(good).encode())
+
+
+def _document(target: Target, dialect: Dialect) -> tuple[dict[str, Any] | None, str | None]:
+    path = dialect.document
     if path is None:
-        return
-    for name in _at(good, path):
-        where = "/".join(["", *(str(part) for part in path), name])
-        missing = deepcopy(good)
-        del _at(missing, path)[name]
-        yield f"missing:{where}", json.dumps(missing).encode()
-        mistyped = deepcopy(good)
-        _at(mistyped, path)[name] = mistyped_value(_at(good, path)[name])
-        yield f"wrong-type:{where}", json.dumps(mistyped).encode()
-    unknown = deepcopy(good)
-    _at(unknown, path)[UNKNOWN_FIELD] = 1
-    yield f"unknown:{'/'.join(['', *(str(part) for part in path), UNKNOWN_FIELD])}", json.dumps(unknown).encode()
-
-
-def mistyped_value(value: Any) -> Any:
-    """Return a value of a type that no lenient parser turns into that of `value`."""
-    if isinstance(value, bool | int | float):
-        return "not a number"
-    if isinstance(value, str):
-        return 12.5
-    return {"harness": "an object"}  # in place of a list or a null
-
-
-def record_path(value: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
-    """Return the path of the first object whose values are all plain; None where the request has none."""
-    if isinstance(value, dict):
-        if value and not any(isinstance(v, dict | list) for v in value.values()):
-            return path
-        items: Any = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
-        return None
-    for key, child in items:
-        if (found := record_path(child, (*path, key))) is not None:
-            return found
-    # An object that mixes plain values and lists, such as {"features": [1, 2]}, is itself the record.
-    return path if isinstance(value, dict) and value else None
-
-
-def _at(value: Any, path: tuple[str | int, ...]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
-
-
-def _document(run: Run, address: Address) -> tuple[dict[str, Any] | None, str | None]:
-    path = DIALECTS[run.spec.block.serve.dialect].document
-    if path is None:
-        return None, "the dialect `plain` has no document"
-    answer = http.send(address, path, case="document", timeout=TIMEOUT)
+        return None, f"the dialect `{dialect.name}` has no document"
+    answer = http.send(target, path, case="document", timeout=TIMEOUT)
     if answer.status != 200:  # noqa: PLR2004 - OK
         return None, f"GET {path}: {answer.error or answer.status}"
     try:

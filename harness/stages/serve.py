@@ -6,13 +6,17 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from ipaddress import ip_address
 
 from harness import http
 from harness.archive import read_files
+from harness.dialects import DIALECTS, PLAIN, interface, recognise
 from harness.engine import Running
-from harness.records import Exchange, Exit, Images, Serving
+from harness.http import Target
+from harness.records import Asked, Exchange, Exit, Images, Interface, Serving
+from harness.spec import Spec
 from harness.stages import Run
 
 LOG = "serve/log.txt"
@@ -22,18 +26,16 @@ NOT_YET = (502, 503, 504)
 NAME_SERVER = "127.0.0.11"
 LISTEN = "0A"  # the state of a listening socket in /proc/net/tcp
 
-Address = tuple[str, int]
-
 
 @contextmanager
-def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[tuple[Serving, Address | None]]:
-    """Serve the model inside a `with`; yields the record and the address, None where it never became ready."""
+def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[tuple[Serving, Target | None]]:
+    """Serve the model inside a `with`; yields the record and the target, None where it never became ready."""
     spec = run.spec
     image = images.of(spec.serve_key)
     container = run.create(spec.serve_key, {spec.serve_key: image.id}, data_volume)
     path = spec.serve_artifact or f"{image.working_dir.rstrip('/')}/{str(spec.block.serve.bake).strip('/')}"
     with run.engine.started(container, lambda line: run.log("serve", LOG, line)) as server:
-        ready = _wait(run, server)
+        ready = wait(run, server, spec.block.serve.timeout)
         run.folder.write_json("serve/inspect.json", run.engine.inspect(container))
         yield (
             Serving(
@@ -41,60 +43,95 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[tuple
                 handover=spec.handover,
                 artifact_path=path,
                 files=read_files(run.engine, container, path),
-                ready=ready.address is not None,
+                ready=ready.target is not None,
                 seconds=ready.seconds,
                 last_answer=ready.last,
                 died=ready.died,
                 log_tail=tuple(server.tail),
-                listening=() if ready.address or ready.died else _listening(run, container),
+                listening=() if ready.target or ready.died else _listening(run, container),
                 port=spec.port,
-                ready_path=spec.block.serve.ready,
+                ready_path=ready.interface.ready if ready.interface else spec.block.serve.ready or PLAIN.ready,
                 timeout=spec.block.serve.timeout,
+                interface=ready.interface,
+                asked=ready.asked,
             ),
-            ready.address,
+            ready.target,
         )
 
 
 @dataclass(frozen=True)
-class _Ready:
-    address: Address | None
+class Ready:
+    """How the waiting ended: `target` is None where the service never became ready."""
+
+    target: Target | None
+    interface: Interface | None
     seconds: float
-    last: str
+    asked: tuple[Asked, ...]
     died: Exit | None = None
 
+    @property
+    def last(self) -> str:
+        """What the service said last."""
+        if not self.asked:
+            return "nothing: it could not be asked"
+        return "; ".join(filter(None, (self.asked[-1].answer, self.asked[-1].prediction)))
 
-def _wait(run: Run, server: Running) -> _Ready:
-    """Ask until the service is ready, has died, or its time is over."""
+
+def wait(run: Run, server: Running, timeout: float) -> Ready:
+    """Ask from the first moment until the service is ready, has died, or `timeout` seconds are over."""
     start = time.monotonic()
-    deadline = start + run.spec.block.serve.timeout
-    last = "nothing: it could not be asked"
+    asked: list[Asked] = []
+    spoken: Interface | None = None
     while True:
-        for address in _candidates(run, server.container):
-            ready, last = _ask(run, address, deadline - time.monotonic())
-            if ready:
-                return _Ready(address, time.monotonic() - start, last)
+        for target in candidates(run, server.container):
+            spoken = spoken or speak(run.spec, target)
+            said = _ask(run.spec, target, spoken, start, timeout)
+            if not asked or replace(said, at=asked[-1].at) != asked[-1]:
+                asked.append(said)
+            if said.ready and said.honest:
+                return Ready(target, spoken, time.monotonic() - start, tuple(asked))
         if server.wait(INTERVAL):
-            return _Ready(None, time.monotonic() - start, last, server.exit())
-        if time.monotonic() > deadline:
-            return _Ready(None, time.monotonic() - start, last)
+            return Ready(None, spoken, time.monotonic() - start, tuple(asked), server.exit())
+        if time.monotonic() > start + timeout:
+            return Ready(None, spoken, time.monotonic() - start, tuple(asked))
 
 
-def _ask(run: Run, address: Address, left: float) -> tuple[bool, str]:
+def speak(spec: Spec, target: Target) -> Interface | None:
+    """Return the interface of a service: of the dialect that the project names, else of the one recognised.
+
+    None where nothing is recognised as yet. A service that only says that it is ready speaks `plain`.
+    """
+    if spec.block.serve.dialect != "auto":
+        return interface(spec, DIALECTS[spec.block.serve.dialect])
+
+    @cache
+    def ask(path: str) -> Exchange:
+        return http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
+
+    if found := recognise(ask):
+        return interface(spec, found)
+    plain = interface(spec, PLAIN)
+    return plain if PLAIN.is_ready(ask(plain.ready)) else None
+
+
+def _ask(spec: Spec, target: Target, spoken: Interface | None, start: float, timeout: float) -> Asked:
     """Ask the ready path and then for a real prediction: only both together are readiness.
 
-    The first prediction may be slow and has all the time that is `left`, in seconds. One that fails with another
-    status than "not yet" is answered, and judged by the contract.
+    The first prediction may be slow and has all the time that is left of `timeout` seconds since `start`. One that
+    fails with another status than "not yet" is answered, and judged by the contract.
     """
-    block = run.spec.block
-    answer = http.send(address, block.serve.ready, case="ready", timeout=PROBE_TIMEOUT)
-    if answer.status is None or not 200 <= answer.status < 300:  # noqa: PLR2004 - 2xx
-        return False, describe(answer)
-    if not run.spec.examples:
-        return True, describe(answer)
-    body = json.dumps(run.spec.examples[0].request).encode()
-    patience = max(left, PROBE_TIMEOUT)
-    first = http.send(address, block.contract.predict, case="ready", method="POST", body=body, timeout=patience)
-    return first.status is not None and first.status not in NOT_YET, f"{describe(answer)}; {describe(first)}"
+    chosen = spoken or interface(spec, PLAIN)
+    at = time.monotonic() - start
+    answer = http.send(target, chosen.ready, case="ready", timeout=PROBE_TIMEOUT)
+    if spoken is None or not DIALECTS[spoken.dialect].is_ready(answer):
+        return Asked(at, ready=False, answer=describe(answer))
+    if not spec.examples:
+        return Asked(at, ready=True, answer=describe(answer))
+    body = json.dumps(spec.examples[0].request).encode()
+    patience = max(start + timeout - time.monotonic(), PROBE_TIMEOUT)
+    first = http.send(target, chosen.predict, case="ready", method="POST", body=body, timeout=patience)
+    honest = first.status is not None and first.status not in NOT_YET
+    return Asked(at, ready=True, answer=describe(answer), prediction=describe(first), honest=honest)
 
 
 def describe(exchange: Exchange) -> str:
@@ -103,16 +140,16 @@ def describe(exchange: Exchange) -> str:
     return f"{exchange.method} {exchange.path}: {answer}"
 
 
-def _candidates(run: Run, container: str) -> list[Address]:
+def candidates(run: Run, container: str) -> list[Target]:
     """Return where the service may be reached: its published port, then the container's own addresses."""
     network = run.engine.inspect(container).get("NetworkSettings", {})
     published = (network.get("Ports") or {}).get(f"{run.spec.port}/tcp") or ()
-    found: list[Address] = [(run.engine.host, int(binding["HostPort"])) for binding in published]
+    found = [Target(run.engine.host, int(binding["HostPort"])) for binding in published]
     for name, entry in (network.get("Networks") or {}).items():
         if name == "host":
-            found.append((run.engine.host, run.spec.port))
+            found.append(Target(run.engine.host, run.spec.port))
         elif entry.get("IPAddress"):
-            found.append((entry["IPAddress"], run.spec.port))
+            found.append(Target(entry["IPAddress"], run.spec.port))
     return found
 
 

@@ -1,0 +1,115 @@
+"""Checks of the behavioural tests in the example files, after CheckList (Ribeiro et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from harness.cases.behaviour import case, resolve
+from harness.checks import check, failed, passed, skipped
+from harness.checks.compare import compare, described, is_number, parse
+from harness.dialects import DIALECTS
+from harness.dialects.rows import at
+from harness.records import Contract, Finding
+from harness.spec import Behaviour, Relation, Spec
+
+
+class _NoAnswerError(Exception):
+    """A request of the test got no prediction, or the prediction lacks the output that the test looks at."""
+
+
+@check("contract.invariance", rubric="Model 7: The model is tested for considerations of inclusion")
+def invariance(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """INV: a change that must not matter leaves the output as it is."""
+    yield from _judge(Relation.INVARIANCE, spec, contract)
+
+
+@check("contract.directional")
+def directional(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """DIR: raising a field never lowers (or never raises) the output."""
+    yield from _judge(Relation.DIRECTIONAL, spec, contract)
+
+
+@check("contract.minimum")
+def minimum(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """MFT: of the simple cases at least the stated part is right."""
+    yield from _judge(Relation.MINIMUM, spec, contract)
+
+
+def _judge(relation: Relation, spec: Spec, contract: Contract) -> Iterator[Finding]:
+    tests = [behaviour for behaviour in spec.behaviours if behaviour.relation is relation]
+    if not tests:
+        yield skipped(f'no example file holds a test of this kind ("test": "{relation.value}")')
+        return
+    wrong = 0
+    for behaviour in tests:
+        try:
+            outputs = [_output(behaviour, number, contract) for number in range(len(behaviour.requests))]
+            problem = _PROBLEMS[relation](behaviour, outputs)
+        except _NoAnswerError as exc:
+            problem = str(exc)
+        if problem:
+            wrong += 1
+            yield failed(
+                expected=f"{behaviour.name}: {_expected(behaviour)}",
+                received=problem,
+                advice=f"Correct the model or its training data; if the new behaviour is right, {behaviour.file}.",
+            )
+    if not wrong:
+        requests = sum(len(behaviour.requests) for behaviour in tests)
+        yield passed(f"{len(tests)} of {len(tests)} tests hold ({requests} requests)")
+
+
+def _output(behaviour: Behaviour, number: int, contract: Contract) -> Any:
+    exchange = contract.answer(case(behaviour, number))
+    if exchange is None:
+        raise _NoAnswerError("no request was recorded")
+    if not DIALECTS[contract.interface.dialect].is_answer(exchange):
+        raise _NoAnswerError(f"request {number} got {described(exchange)}")
+    try:
+        answer = parse(exchange)
+        return at(answer, resolve(answer, behaviour.output)) if behaviour.output else answer
+    except (ValueError, RecursionError) as exc:
+        raise _NoAnswerError(f"request {number}: {exc} in {described(exchange)}") from exc
+
+
+def _invariance(behaviour: Behaviour, outputs: list[Any]) -> str:
+    for number, output in enumerate(outputs[1:], start=1):
+        if difference := next(compare(outputs[0], output, behaviour.tolerance), None):
+            return f"step {number} changes it: {difference}"
+    return ""
+
+
+def _directional(behaviour: Behaviour, outputs: list[Any]) -> str:
+    """Compare each step with the one before; the original stands for itself and is not part of the row of steps."""
+    steps = outputs[1:]
+    if strangers := [output for output in steps if not is_number(output)]:
+        return f"{behaviour.output} is no number: {strangers[0]!r}"
+    sign = 1 if behaviour.never == "falls" else -1
+    for number, (left, right) in enumerate(pairwise(steps), start=2):
+        slack = max(behaviour.tolerance.absolute, behaviour.tolerance.relative * abs(left))
+        if sign * (right - left) < -slack:
+            return f"from step {number - 1} to {number} it goes from {left!r} to {right!r}"
+    return ""
+
+
+def _minimum(behaviour: Behaviour, outputs: list[Any]) -> str:
+    pairs = zip(behaviour.responses, outputs, strict=True)
+    wrong = [next(compare(response, output, behaviour.tolerance), "") for response, output in pairs]
+    right = sum(not problem for problem in wrong)
+    if right >= behaviour.at_least * len(wrong):
+        return ""
+    return f"{right} of {len(wrong)}, first wrong one: {next(filter(None, wrong))}"
+
+
+_PROBLEMS = {Relation.INVARIANCE: _invariance, Relation.DIRECTIONAL: _directional, Relation.MINIMUM: _minimum}
+
+
+def _expected(behaviour: Behaviour) -> str:
+    what = behaviour.output or "the answer"
+    if behaviour.relation is Relation.INVARIANCE:
+        return f"{what} stays as it is"
+    if behaviour.relation is Relation.DIRECTIONAL:
+        return f"{what} never {behaviour.never} from step to step"
+    return f"at least {behaviour.at_least:.0%} of {len(behaviour.requests)} cases right"

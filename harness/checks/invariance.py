@@ -1,0 +1,124 @@
+"""Checks that what must not matter does not: how rows are put together, their order, the order of fields, the time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from harness.checks import check, failed, passed, skipped
+from harness.checks.compare import compare, described, parse, short
+from harness.dialects import DIALECTS
+from harness.records import Contract, Exchange, Finding
+from harness.spec import Spec, Tolerance
+
+CLOSE = Tolerance(1e-6, 1e-9)  # BLAS may sum a batch in another order than a single row
+SAME = Tolerance(1e-9, 1e-12)
+NO_BATCH = "the examples hold no list of rows, so there is one row a request"
+ADVICE = "Predictions must depend on the row alone: look for state, for statistics of the batch, for dropped indices."
+
+
+@check("contract.batch-invariant", rubric="Model 6: Model quality is sufficient on important data slices")
+def batch_invariant(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """A row gets the same prediction alone and in a batch."""
+    whole, reason = _batch(spec, contract)
+    if whole is None:
+        yield skipped(reason)
+        return
+    wrong = []
+    for number, together in enumerate(whole):
+        exchange = contract.answer(f"single:{number}")
+        alone = _predictions(contract, exchange, 1)
+        differences = list(compare(together, alone[0], CLOSE)) if alone else [_said(exchange)]
+        if differences:
+            wrong.append(f"row {number}: {differences[0]}")
+    yield _verdict(wrong, f"{len(whole)} rows, alone and together", "the same prediction alone and in a batch")
+
+
+@check("contract.row-order")
+def row_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """Rows in another order get the same predictions in that order."""
+    whole, reason = _batch(spec, contract)
+    if whole is None or len(whole) < 2:  # noqa: PLR2004 - one row has one order
+        yield skipped(reason or "the examples hold one row only: add another")
+        return
+    exchange = contract.answer("reversed:all")
+    turned = _predictions(contract, exchange, len(whole))
+    if turned is None:
+        wrong = [_said(exchange)]
+    else:
+        pairs = enumerate(zip(whole, reversed(turned), strict=True))
+        wrong = [f"row {n}: {d}" for n, (left, right) in pairs for d in list(compare(left, right, CLOSE))[:1]]
+    yield _verdict(wrong, f"{len(whole)} rows in the opposite order", "each row's prediction at the row's place")
+
+
+@check("contract.field-order")
+def field_order(contract: Contract) -> Iterator[Finding]:
+    """The order of the fields in a JSON object does not matter."""
+    yield _against_batch(contract, ("fields:all",), "the fields in the opposite order")
+
+
+@check("contract.repeatable")
+def repeatable(contract: Contract) -> Iterator[Finding]:
+    """The same request gets the same answer again."""
+    cases = tuple(exchange.case for exchange in contract.of("again"))
+    yield _against_batch(contract, cases, f"asked {len(cases) + 1} times")
+
+
+def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Finding:
+    reference = contract.answer("batch:all")
+    dialect = DIALECTS[contract.interface.dialect]
+    if reference is None:
+        return skipped("x-harness.contract names no examples")
+    if not dialect.is_answer(reference):
+        return skipped(f"the good request got no prediction ({described(reference)})")
+    wrong = []
+    for case in cases:
+        exchange = contract.answer(case)
+        if exchange is None or exchange.status != reference.status:
+            wrong.append(_said(exchange))
+            continue
+        try:
+            wrong += list(compare(parse(reference), parse(exchange), SAME))
+        except (ValueError, RecursionError):
+            wrong += [] if exchange.response == reference.response else [_said(exchange)]
+    return _verdict(wrong, what, "the same answer")
+
+
+def _batch(spec: Spec, contract: Contract) -> tuple[tuple[Any, ...] | None, str]:
+    """Return the predictions of the whole batch, one a row; or None, and why there are none."""
+    if not spec.examples:
+        return None, "x-harness.contract names no examples"
+    exchange = contract.answer("batch:all")
+    dialect = DIALECTS[contract.interface.dialect]
+    if exchange is None or not contract.of("single"):
+        return None, NO_BATCH
+    batch = dialect.batch(json.loads(exchange.request))
+    if batch is None:
+        return None, NO_BATCH
+    if not dialect.is_answer(exchange):
+        return None, f"the service answers no batch of {len(batch.rows)} rows: {described(exchange)}"
+    found = _predictions(contract, exchange, len(batch.rows))
+    return found, "" if found else f"the answer has no list of {len(batch.rows)} predictions: {described(exchange)}"
+
+
+def _predictions(contract: Contract, exchange: Exchange | None, count: int) -> tuple[Any, ...] | None:
+    dialect = DIALECTS[contract.interface.dialect]
+    if exchange is None or not dialect.is_answer(exchange):
+        return None
+    try:
+        return dialect.answers(parse(exchange), count)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said(exchange: Exchange | None) -> str:
+    return "no request was recorded" if exchange is None else described(exchange)
+
+
+def _verdict(wrong: list[str], what: str, expected: str) -> Finding:
+    if not wrong:
+        return passed(f"{what}: {expected}")
+    return failed(
+        expected=f"{what}: {expected}", received=f"{len(wrong)} differ, first {short(wrong[0])}", advice=ADVICE
+    )

@@ -1,0 +1,152 @@
+"""Checks of the answers to malformed requests, one for each kind of them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from harness.cases.malformed import KINDS
+from harness.checks import Check, check, failed, passed, skipped, warned
+from harness.checks.compare import described, parse
+from harness.checks.contract import NO_EXAMPLES
+from harness.checks.document import documented_statuses, request_validator
+from harness.dialects import DIALECTS
+from harness.dialects.protocol import Dialect
+from harness.records import Contract, Exchange, Finding, Interface
+from harness.spec import Spec
+
+TRACEBACK = b"Traceback (most recent call last)"
+# What no lenient parser lets through: a service whose own document rules it out has been found to be wrong.
+HARD = ("missing", "unknown", "null", "wrong-type", "empty-batch")
+ROUTES = ("method", "path")  # their answers come from the framework, and no document lists them
+
+
+class Verdict(StrEnum):
+    """What became of one malformed request."""
+
+    REFUSED = "refused"
+    ALLOWED = "allowed by the API document"  # so it was a good one
+    BROKEN = "no answer, 5xx or a traceback"  # which no input may cause
+    RULED_OUT = "accepted, though JSON or the API document rules it out"
+    ACCEPTED = "accepted, though nobody promised that it would be refused"
+    UNDOCUMENTED = "refused with a status that the API document does not list"
+    NOT_JSON = "refused, but not in the form of an error of this protocol"
+
+
+FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
+ADVICE = {
+    Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
+    Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
+    Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
+    Verdict.UNDOCUMENTED: "List the status in the API document, so that clients expect it.",
+    Verdict.NOT_JSON: "Answer errors as JSON too: clients parse them.",
+}
+
+
+def _rejects(kind: str) -> Check:
+    def function(spec: Spec, contract: Contract) -> Iterator[Finding]:
+        yield from judge(kind, spec, contract)
+
+    function.__doc__ = f"A request with {KINDS[kind]} is refused with a documented 4xx and a JSON error."
+    return check(f"contract.rejects-{kind}")(function)
+
+
+def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """Judge the answers to one kind of malformed request."""
+    exchanges = contract.of(f"rejects-{kind}")
+    if not exchanges:
+        yield skipped(NO_EXAMPLES if not spec.examples else f"the first example has no place for {KINDS[kind]}")
+        return
+    dialect = DIALECTS[contract.interface.dialect]
+    found: dict[Verdict, list[Exchange]] = defaultdict(list)
+    for exchange in exchanges:
+        found[_verdict(kind, exchange, contract, dialect)].append(exchange)
+    bad = {verdict: found[verdict] for verdict in ADVICE if found[verdict]}
+    for verdict, cases in bad.items():
+        fails = verdict in FATAL or spec.block.contract.strict
+        yield (failed if fails else warned)(
+            expected=f"{KINDS[kind]}: refused with a documented 4xx and a JSON error",
+            received=f"{verdict}: {len(cases)} of {len(exchanges)}, such as {_where(cases[0])}\n{described(cases[0])}",
+            advice=ADVICE[verdict],
+        )
+    if not bad:
+        allowed = f", {len(found[Verdict.ALLOWED])} allowed by the API document" if found[Verdict.ALLOWED] else ""
+        statuses = sorted({str(exchange.status) for exchange in found[Verdict.REFUSED]})
+        yield passed(f"{len(found[Verdict.REFUSED])} refused ({', '.join(statuses) or 'none'}){allowed}")
+
+
+def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
+    if exchange.status is None or exchange.status >= 500 or TRACEBACK in exchange.response:  # noqa: PLR2004 - 5xx
+        return Verdict.BROKEN
+    if dialect.is_refusal(exchange):
+        return _refusal(kind, exchange, contract, dialect)
+    allows = _allows(kind, exchange, contract.document, contract.interface)
+    if allows:
+        return Verdict.ALLOWED
+    if kind == "malformed" or (allows is False and kind in HARD):
+        return Verdict.RULED_OUT
+    return Verdict.REFUSED if kind == "empty-batch" and _is_empty(exchange, dialect) else Verdict.ACCEPTED
+
+
+def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
+    if kind in ROUTES:
+        return Verdict.REFUSED
+    listed = documented_statuses(contract.document, contract.interface.predict)
+    if listed is not None and str(exchange.status) not in listed and not {"default", "4XX"} & listed:
+        return Verdict.UNDOCUMENTED
+    try:
+        body = parse(exchange)
+    except (ValueError, RecursionError):
+        return Verdict.NOT_JSON
+    if dialect.error is not None and not _fits(dialect.error, body):
+        return Verdict.NOT_JSON
+    return Verdict.REFUSED
+
+
+def _fits(schema: Any, body: Any) -> bool:
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator(schema).is_valid(body))
+
+
+def _allows(kind: str, exchange: Exchange, document: dict[str, Any] | None, interface: Interface) -> bool | None:
+    """Whether the service's own document allows a request; None where it does not say."""
+    if kind in ROUTES or kind == "content-type":
+        return None
+    validator = request_validator(document, interface.predict)
+    try:
+        return None if validator is None else validator(json.loads(exchange.request))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_empty(exchange: Exchange, dialect: Dialect) -> bool:
+    """Whether no rows got no predictions: an honest answer."""
+    try:
+        return dialect.answers(parse(exchange), 0) == ()
+    except (ValueError, RecursionError):
+        return False
+
+
+def _where(exchange: Exchange) -> str:
+    return exchange.case.partition(":")[2]
+
+
+rejects_malformed = _rejects("malformed")
+rejects_deep_nesting = _rejects("deep-nesting")
+rejects_content_type = _rejects("content-type")
+rejects_method = _rejects("method")
+rejects_path = _rejects("path")
+rejects_missing = _rejects("missing")
+rejects_unknown = _rejects("unknown")
+rejects_null = _rejects("null")
+rejects_wrong_type = _rejects("wrong-type")
+rejects_boolean = _rejects("boolean")
+rejects_number_as_text = _rejects("number-as-text")
+rejects_non_finite = _rejects("non-finite")
+rejects_huge_integer = _rejects("huge-integer")
+rejects_empty_batch = _rejects("empty-batch")
+rejects_oversized = _rejects("oversized")

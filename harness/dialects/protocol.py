@@ -1,0 +1,100 @@
+"""What a serving protocol is made of: paths, readiness, rows, refusals, and what its servers must answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.dialects.rows import Batch, answers_of_json, batch_of_json
+from harness.records import Exchange
+
+
+def parsed(exchange: Exchange) -> Any:
+    """Return the JSON of an answer; None where it is none (NaN and Infinity are read as Python's parser does)."""
+    try:
+        return json.loads(exchange.response)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_2xx(exchange: Exchange) -> bool:
+    """Whether the answer is a success by its status."""
+    return exchange.status is not None and 200 <= exchange.status < 300  # noqa: PLR2004 - 2xx
+
+
+def is_4xx(exchange: Exchange) -> bool:
+    """Whether the answer refuses the request by its status."""
+    return exchange.status is not None and 400 <= exchange.status < 500  # noqa: PLR2004 - 4xx
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an answer must be: one of these statuses, and JSON that satisfies this schema (None: any bytes)."""
+
+    statuses: tuple[int, ...]
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One request of a protocol's conformance suite.
+
+    `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
+    it is accepted unless `contract.strict`. `path` may hold `{model}`. `source` names the place in the specification.
+    """
+
+    name: str
+    method: str
+    path: str
+    spec: Expected
+    source: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    shipped: Expected | None = None
+
+
+@dataclass(frozen=True)
+class Sign:
+    """By one GET a protocol is recognised: what its answer must be like."""
+
+    path: str
+    matches: Callable[[Exchange], bool]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A serving protocol. `ready` and `predict` are paths and may hold `{model}`; times are seconds."""
+
+    name: str
+    port: int = 8080
+    ready: str = "/health"
+    predict: str = "/predict"
+    document: str | None = None  # path of its OpenAPI document
+    is_ready: Callable[[Exchange], bool] = is_2xx
+    is_answer: Callable[[Exchange], bool] = is_2xx  # a prediction was made
+    is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong
+    batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
+    answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
+    error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
+    signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
+    probes: tuple[Probe, ...] = ()
+    ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one
+    predict_within: float | None = None
+    stop_within: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)  # that the platform gives to the serving container
+    ready_variable: str = ""  # of the environment, where it names the ready path
+    predict_variable: str = ""
+    train_command: tuple[str, ...] | None = None  # where the protocol also says how the container trains
+    serve_command: tuple[str, ...] | None = None
+    artifact: str | None = None
+    data: str | None = None
+
+
+def filled(template: str, model: str) -> str:
+    """Return a path with the name of the model in it."""
+    return template.replace("{model}", model)
+
+
+Ask = Callable[[str], Exchange]  # GET a path

@@ -1,0 +1,98 @@
+"""What was built, from which data and with which pins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from harness.records.finding import FileHash
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """One image that a build starts from, or that a service runs without a build."""
+
+    reference: str
+    service: str
+    digest: str | None  # the digest in the reference, if it has one
+    local: str | None = None  # set for the base that `harness setup` built: SHA-256 of its package list
+    default: str | None = None  # what the Dockerfile itself names, where a build argument replaced it
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image as the engine has it. `diff_ids` identify its content, the ID depends on the image store."""
+
+    service: str
+    reference: str
+    id: str
+    diff_ids: tuple[str, ...]
+    platform: str
+    size: int
+    working_dir: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the images stage built."""
+
+    builder: str
+    compose: str
+    images: tuple[BuiltImage, ...]
+    bases: tuple[BaseImage, ...]
+    requirements: dict[str, str] = field(default_factory=dict)  # requirements file -> SHA-256
+    failure: str | None = None  # the services whose build failed
+    log_tail: tuple[str, ...] = ()
+
+    def of(self, service: str) -> BuiltImage:
+        """Return the image of a service; raises KeyError."""
+        return {image.service: image for image in self.images}[service]
+
+    @property
+    def blocker(self) -> str | None:
+        """Why the line cannot go on after this stage."""
+        return f"the build of {self.failure} failed" if self.failure else None
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One breach of the data schema; `row` is the 0-based data row, None for a whole column."""
+
+    file: str
+    column: str
+    row: int | None
+    value: str
+    check: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """The fixture dataset as it lies on the host and was delivered."""
+
+    path: str
+    files: tuple[FileHash, ...]
+    sha256: str  # over the sorted lines `<sha256>  <path>` of all files
+    tables: tuple[str, ...] = ()
+    rows: int = 0
+    violations: tuple[Violation, ...] = ()
+    violation_count: int = 0
+    schema_error: str | None = None
+
+    blocker: None = None
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pins of `harness.lock`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a pin that is not understood is not verified
+
+    platform: str
+    bases: dict[str, str]  # base image reference as the Dockerfile names it -> digest
+    requirements: dict[str, str]
+    data: str | None
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)  # for reference: service -> diff-IDs
+    version: Literal[1] = 1

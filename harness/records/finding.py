@@ -1,0 +1,47 @@
+"""The verdict of one check, and the hash of one file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Verdict of one finding."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    ERROR = "error"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: expected, received, and what to do next."""
+
+    status: Status
+    received: str
+    expected: str = ""
+    advice: str = ""
+    check: str = ""
+
+    def of(self, check: str) -> Finding:
+        """Return the same finding under the name of its check."""
+        return replace(self, check=check)
+
+
+@dataclass(frozen=True)
+class FileHash:
+    """One file: its path relative to the folder that was looked at."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def digest_of(files: tuple[FileHash, ...]) -> str:
+    """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
+    lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,63 @@
+"""How a container ended, what training did, and what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.records.finding import FileHash
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended."""
+
+    code: int | None  # None: it was stopped at its time limit
+    oom_killed: bool
+    timed_out: bool
+    seconds: float
+    log_tail: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say in a few words how it ended."""
+        if self.timed_out:
+            return f"stopped at its time limit after {self.seconds:.1f} s"
+        if self.oom_killed:
+            return f"killed because it used all its memory (exit code {self.code})"
+        if self.code is not None and self.code > 128:  # noqa: PLR2004 - the shell's rule: 128 + signal number
+            return f"ended by signal {self.code - 128} (exit code {self.code})"
+        return f"exit code {self.code}"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the training run did."""
+
+    image: str
+    command: tuple[str, ...]
+    exit: Exit
+    in_image_build: bool  # the project's own way is to train inside an image build
+    memory_limit: int
+
+    @property
+    def blocker(self) -> str | None:
+        """Why the line cannot go on after this stage."""
+        return None if self.exit.code == 0 else f"training did not end well: {self.exit.describe()}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What training left, hashed as it came out of the train container."""
+
+    path: str
+    files: tuple[FileHash, ...]
+    missing: str | None  # the engine's message, where there is nothing at `path`
+    metrics_path: str
+    metrics_declared: bool
+    metrics: tuple[Mapping[str, float | int | str | bool | None], ...] | None
+    metrics_error: str | None = None
+
+    @property
+    def blocker(self) -> str | None:
+        """Why the line cannot go on after this stage."""
+        return None if self.files else f"training left no artifact at {self.path}"
