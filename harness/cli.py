@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from harness import __version__, errors
 from harness.signals import INTERRUPTS
+
+if TYPE_CHECKING:
+    from harness.records import Selection
 
 EPILOG = """\
 exit codes:
@@ -101,9 +105,75 @@ def _run(arguments: argparse.Namespace) -> int:
     from harness.reports.console import Console
 
     with Console(verbose=arguments.verbose) as console:
-        verdict = run(arguments.project, arguments.file, console, rebuild=arguments.rebuild)
+        selection = _selection(arguments)
+        verdict = run(arguments.project, arguments.file, console, selection, rebuild=arguments.rebuild)
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    from harness.records import Selection
+
+    return Selection(tuple(arguments.only), tuple(arguments.skip), fast=arguments.fast, deep=arguments.deep)
+
+
+def _contract(arguments: argparse.Namespace) -> int:
+    from harness import remote
+    from harness.http import Target
+    from harness.reports.console import Console
+
+    target = Target.parse(arguments.url)
+    overrides = remote.Overrides(arguments.examples, arguments.predict, arguments.dialect, arguments.strict)
+    spec = remote.describe(arguments.project, arguments.file, target, overrides)
+    with Console() as console:
+        verdict = remote.judge(spec, target, console, _selection(arguments))
+        console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
+    return verdict.exit_code
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from harness import golden, remote
+    from harness.http import Target
+    from harness.pipeline import Served, run
+    from harness.records import Interface, Selection
+    from harness.reports.console import Console
+    from harness.spec import Spec
+    from harness.stages.serve import await_ready
+
+    if not arguments.yes and not sys.stdin.isatty():
+        raise errors.DescriptionError("nobody is here to confirm", hint="Add --yes, or run it in a terminal.")
+    found: list[golden.Golden] = []
+
+    def ask(spec: Spec, target: Target, interface: Interface) -> None:
+        requests = golden.read_requests(arguments.rows, spec.examples, interface)
+        found.extend(golden.ask(target, interface, requests, spec.root / arguments.out))
+
+    def ask_served(served: Served) -> None:
+        ask(served.run.spec, served.target, served.interface)
+
+    with Console() as console:
+        if arguments.url:
+            target = Target.parse(arguments.url)
+            spec = remote.describe(arguments.project, arguments.file, target, remote.Overrides())
+            ask(spec, target, await_ready(spec, target))
+        else:
+            verdict = run(
+                arguments.project,
+                arguments.file,
+                console,
+                Selection(only=("serve.ready", "contract.examples")),
+                then=ask_served,
+            )
+            if verdict.exit_code:
+                return verdict.exit_code
+    console.golden(found)
+    good = sum(not each.problem for each in found)
+    if good and (arguments.yes or input(f"write {good} examples to {arguments.out}? [y/N] ").lower() in ("y", "yes")):
+        for file in golden.write(found):
+            console.say(f"wrote {file}")
+        return errors.PASSED
+    console.say("nothing written")
+    return errors.PASSED
 
 
 def _judge(arguments: argparse.Namespace) -> int:
@@ -153,6 +223,14 @@ def _clean(arguments: argparse.Namespace) -> int:
     return errors.PASSED
 
 
+def _select(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose checks."""
+    parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="these checks, as `contract.*`")
+    parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="not these checks")
+    parser.add_argument("--fast", action="store_true", help="the main line alone: no load, no fuzzing, no more starts")
+    parser.add_argument("--deep", action="store_true", help="fuzz as long as the budget allows")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="harness",
@@ -182,6 +260,19 @@ def _parser() -> argparse.ArgumentParser:
     run = verb("run", _run, "Build, train, serve and judge.", files)
     run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
     run.add_argument("--rebuild", action="store_true", help="build images again although nothing has changed")
+    _select(run)
+    contract = verb("contract", _contract, "Judge a server that runs already, without training.", files)
+    contract.add_argument("--url", required=True, help="its root, such as http://127.0.0.1:8080")
+    contract.add_argument("--examples", metavar="GLOB", help="example files; default: those that x-harness names")
+    contract.add_argument("--predict", metavar="PATH", help="path of predictions; default: as x-harness says")
+    contract.add_argument("--dialect", help="serving protocol; default: x-harness's, else recognised by asking")
+    contract.add_argument("--strict", action="store_true", help="judge what was never promised as failures")
+    _select(contract)
+    record = verb("record", _record, "Write the answers of a served model down as golden examples.", files)
+    record.add_argument("rows", nargs="+", type=Path, metavar="FILE", help=".json, .jsonl or .csv with requests")
+    record.add_argument("--out", type=Path, default=Path("tests/contract"), metavar="DIR", help="where to write them")
+    record.add_argument("--url", help="a server that runs already; default: train and serve the project")
+    record.add_argument("--yes", action="store_true", help="write without asking")
     judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")

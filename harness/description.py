@@ -58,6 +58,21 @@ def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
     return _resolve(root, paths, block, model, _Places(tuple(zip(paths, trees, strict=True))))
 
 
+def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
+    """Return the x-harness block of a project as it stands in its file, without Compose; None where there is none.
+
+    Raises DescriptionError for a broken one.
+    """
+    if not files and not any((root / name).is_file() for name in NAMES):
+        return None
+    sources = [(path, _parse(path)) for path in find_files(root, files)]
+    for path, tree in reversed(sources):
+        if _child(tree, KEY):
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
+            return parse_block(raw, sources)
+    return None
+
+
 def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
     """Validate an `x-harness` block; every error names its place, and an unknown key the nearest valid one."""
     places = _Places(tuple(sources))

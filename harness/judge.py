@@ -27,8 +27,8 @@ def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
 
 def judge_one(evidence: Evidence, check: Check) -> Iterator[Finding]:
     """Yield the findings of one check: at least one, whatever happens."""
-    if reason := evidence.spec.block.skip.get(check.name):
-        yield Finding(Status.SKIP, reason, check=check.name)
+    if why := evidence.spec.block.skip.get(check.name) or _left_out(evidence, check):
+        yield Finding(Status.SKIP, why, check=check.name)
         return
     missing = [name for name in (*check.reads, *check.may_read) if getattr(evidence, name) is None]
     for name in missing:
@@ -68,6 +68,10 @@ def exit_code(findings: Sequence[Finding]) -> int:
     if Status.ERROR in statuses or not findings:
         return errors.CHECK_CRASHED
     return errors.PASSED
+
+
+def _left_out(evidence: Evidence, check: Check) -> str:
+    return evidence.selection.left_out(check) if evidence.selection else ""
 
 
 def _was_recorded(evidence: Evidence, name: str) -> bool:

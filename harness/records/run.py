@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Protocol
 
+from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
+
+# Evidence beyond the main line: further containers, load, fuzzing.
+SLOW = frozenset({"skew", "robustness", "fuzz", "load", "stop"})
+
+
+class Selectable(Protocol):
+    """A check, as far as its selection needs it."""
+
+    @property
+    def name(self) -> str:
+        """`<subject>.<expectation>`."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields of Evidence that it cannot do without."""
+
+    @property
+    def may_read(self) -> tuple[str, ...]:
+        """Fields that it reads where they are there."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +63,37 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which checks a run was asked for; patterns as in fnmatch(3), such as `contract.*`."""
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    fast: bool = False  # the main line alone
+    deep: bool = False  # fuzz too, as long as its budget allows
+
+    def left_out(self, check: Selectable) -> str:
+        """Return why a check is left out; empty where it is taken."""
+        if self.only and not any(fnmatchcase(check.name, pattern) for pattern in self.only):
+            return "left out by --only"
+        if any(fnmatchcase(check.name, pattern) for pattern in self.skip):
+            return "left out by --skip"
+        return "left out by --fast" if self.fast and SLOW & {*check.reads, *check.may_read} else ""
+
+    def verify(self, names: Sequence[str]) -> None:
+        """Raise DescriptionError for a pattern that fits no check."""
+        for pattern in (*self.only, *self.skip):
+            if not any(fnmatchcase(name, pattern) for name in names):
+                near = get_close_matches(pattern, names, n=1, cutoff=0.5)
+                guess = f"did you mean {near[0]}?" if near else "`harness checks` lists them."
+                raise DescriptionError(f"no check is named {pattern}", hint=f"Correct --only or --skip: {guess}")
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a run recorded; the only thing a check may look at. A missing record is None."""
 
     spec: Spec
+    selection: Selection | None = None
     environment: Environment | None = None
     lock: Lock | None = None
     images: Images | None = None

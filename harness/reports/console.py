@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.text import Text
 
+from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
 from harness.spec import Spec
 
@@ -26,6 +27,7 @@ STYLES = {
     Status.ERROR: "bold magenta",
     Status.SKIP: "dim",
 }
+LEFT_OUT = "left out by "
 NAME_WIDTH = 31
 # A build prints hundreds of lines; of these only the steps are shown without --verbose.
 # What a container or a service prints must not move the cursor of whoever reads it.
@@ -91,6 +93,8 @@ class Console:
 
     def found(self, finding: Finding) -> None:
         """Show a finding: one line, and for what is not well what to do."""
+        if finding.status is Status.SKIP and finding.received.startswith(LEFT_OUT):
+            return  # the user chose so: the verdict counts them
         head, *rest = finding.received.splitlines() or [""]
         quiet = finding.status in (Status.PASS, Status.SKIP)
         line = Text("  ")
@@ -117,6 +121,11 @@ class Console:
         total = max((stage.start + stage.seconds for stage in stages), default=0.0)
         self._print(f"time:     {total:.1f} s ({times})")
         self._print(f"evidence: {folder}")
+
+    def golden(self, found: Sequence[Golden]) -> None:
+        """Show what a served model answered, and what of it may be promised."""
+        for each in found:
+            self._print(f"{each.name}: {each.problem or each.exchange.response.decode(errors='replace')[:300]}")
 
     def say(self, line: str) -> None:
         """Print one plain line."""

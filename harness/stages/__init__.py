@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from harness.compose import Compose
@@ -14,6 +15,10 @@ from harness.runfile import run_file
 from harness.spec import Spec
 
 
+class RunOverError(Exception):
+    """The run was ended while a stage worked beside it; nobody waits for its record."""
+
+
 class Say(Protocol):
     """Takes one line of what a stage does, for the person who watches."""
 
@@ -21,16 +26,28 @@ class Say(Protocol):
         """Show a line."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What every stage of one run needs."""
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What a stage needs that asks a service and no engine."""
 
     spec: Spec
+    folder: RunFolder
+    say: Say
+
+    def log(self, stage: str, name: str, line: str) -> None:
+        """Append a line to a log of the run folder and show it."""
+        self.folder.append(name, line)
+        self.say(stage, line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Recording):
+    """What every other stage of one run needs."""
+
     engine: Engine
     compose: Compose
-    folder: RunFolder
     labels: Mapping[str, str]
-    say: Say
+    over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
 
     @property
     def project(self) -> str:
@@ -39,17 +56,14 @@ class Run:
 
     def create(self, service: str, images: Mapping[str, str], data_volume: str | None) -> str:
         """Create the container of train or serve with all it needs, not started, and return its ID."""
+        if self.over.is_set():
+            raise RunOverError("the run has ended")
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
         file = self.folder.write_json("compose.json", model)
         if needed := sorted(model["services"][service].get("depends_on", {})):
             self.compose.up(self.spec.root, file, needed)
         self.compose.create(self.spec.root, file, service)
         return self.engine.container(self.project, service)
-
-    def log(self, stage: str, name: str, line: str) -> None:
-        """Append a line to a log of the run folder and show it."""
-        self.folder.append(name, line)
-        self.say(stage, line)
 
 
 def relative(path: Path, root: Path) -> str:

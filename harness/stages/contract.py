@@ -16,12 +16,12 @@ from harness.dialects.protocol import Dialect, filled
 from harness.http import Target
 from harness.records import Contract, Exchange, Interface
 from harness.spec import Spec
-from harness.stages import Run
+from harness.stages import Recording
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
 
 
-def collect(run: Run, target: Target, spoken: Interface) -> Contract:
+def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
     """Fetch the document and send every request of `requests`, one after the other."""
     exchanges: list[Exchange] = []
     document, error = _document(target, DIALECTS[spoken.dialect])

@@ -14,6 +14,7 @@ from harness import http
 from harness.archive import read_files
 from harness.dialects import DIALECTS, PLAIN, interface, recognise
 from harness.engine import Running
+from harness.errors import InfrastructureError
 from harness.http import Target
 from harness.records import Asked, Exchange, Exit, Images, Interface, Serving
 from harness.spec import Spec
@@ -94,6 +95,26 @@ def wait(run: Run, server: Running, timeout: float) -> Ready:
             return Ready(None, spoken, time.monotonic() - start, tuple(asked), server.exit())
         if time.monotonic() > start + timeout:
             return Ready(None, spoken, time.monotonic() - start, tuple(asked))
+
+
+def await_ready(spec: Spec, target: Target) -> Interface:
+    """Return how a service is spoken to that runs already, as soon as it is ready.
+
+    Raises InfrastructureError when it is not within `serve.timeout`: it is not this project's to start.
+    """
+    start, timeout = time.monotonic(), spec.block.serve.timeout
+    spoken: Interface | None = None
+    while True:
+        spoken = spoken or speak(spec, target)
+        said = _ask(spec, target, spoken, start, timeout)
+        if spoken is not None and said.ready and said.honest:
+            return spoken
+        if time.monotonic() > start + timeout:
+            raise InfrastructureError(
+                f"the service at {target.url} is not ready within {timeout:g} s; last answer: {said.answer}",
+                hint="Start it, correct the URL, or name its `serve.ready` and `serve.dialect`.",
+            )
+        time.sleep(INTERVAL)  # a server elsewhere has no event to wait for
 
 
 def speak(spec: Spec, target: Target) -> Interface | None:

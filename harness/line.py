@@ -1,0 +1,213 @@
+"""The run so far: its evidence, its times, and the verdict as it grows; whoever watches is told at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from harness.checks import Check, all_checks
+from harness.errors import HarnessError
+from harness.evidence import RunFolder
+from harness.judge import exit_code, judge, judge_one
+from harness.records import Environment, Evidence, Finding, Selection, StageTime
+from harness.spec import Spec
+from harness.stages import Recording
+
+# Fields of Evidence, in the order in which the line records them.
+LINE = (
+    "images",
+    "data",
+    "train",
+    "artifact",
+    "serve",
+    "contract",
+    "skew",
+    "robustness",
+    "fuzz",
+    "load",
+    "stop",
+)
+MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
+LEFT_OUT = "no selected check reads it"
+
+
+class Blockable(Protocol):
+    """A record that says why the line cannot go on after it, if it cannot."""
+
+    @property
+    def blocker(self) -> str | None:
+        """The reason, None where the line goes on."""
+
+
+class Watcher(Protocol):
+    """Whoever shows a run while it goes on. Nothing else prints."""
+
+    def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
+        """Show what is about to run, and where."""
+
+    def stage_begins(self, stage: str) -> None:
+        """Show that a stage begins."""
+
+    def line(self, stage: str, line: str) -> None:
+        """Show a line of a stage's log. Called from other threads too."""
+
+    def stage_ends(self, stage: StageTime) -> None:
+        """Show how a stage ended."""
+
+    def found(self, finding: Finding) -> None:
+        """Show a finding."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a run."""
+
+    folder: RunFolder
+    findings: tuple[Finding, ...]
+    stages: tuple[StageTime, ...]
+    exit_code: int
+
+
+class LineEndsError(Exception):
+    """A stage's result leaves the next ones nothing to work on; its text says why."""
+
+
+class Line:
+    """The run so far: its evidence, its times, and the checks that could be judged already."""
+
+    def __init__(self, run: Recording, watcher: Watcher, selection: Selection) -> None:
+        self.run = run
+        self.evidence = Evidence(spec=run.spec)
+        self.stages: list[StageTime] = []
+        self._watcher = watcher
+        self._start = time.monotonic()
+        self._checks: tuple[Check, ...] = all_checks()
+        self._findings: dict[str, list[Finding]] = {}
+        # Stages of which nothing more will come.
+        self._settled: set[str] = set() if run.spec.block.data else {"data"}
+        selection.verify([check.name for check in self._checks])
+        taken = [check for check in self._checks if not selection.left_out(check)]
+        self._needed = {name for check in taken for name in (*check.reads, *check.may_read)}
+        self.keep("spec", run.spec)
+        self.keep("selection", selection)
+
+    def keep(self, field: str, record: Any) -> None:
+        """Put a record into the evidence and on disk."""
+        self.evidence = replace(self.evidence, **{field: record})
+        if record is not None:
+            self.run.folder.write(field, record)
+
+    def needs(self, stage: str) -> bool:
+        """Whether a selected check reads what a stage would record; if not, the stage is noted as left out."""
+        if stage in self._needed:
+            return True
+        self.leave_out(stage, LEFT_OUT)
+        return False
+
+    def leave_out(self, stage: str, reason: str) -> None:
+        """Note that a stage does not take place, and why."""
+        self._note(StageTime(stage, time.monotonic() - self._start, 0.0, reason, done=False))
+        self._settled.add(stage)
+        self._judge()
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Time a stage, and note how it ended."""
+        self._watcher.stage_begins(stage)
+        with self._measured(stage):
+            yield
+
+    def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], None]:
+        """Begin a stage on a thread, beside the others; return what waits for its end and settles its record."""
+        start = time.monotonic()
+        future = pool.submit(work)
+
+        def join() -> None:
+            with self._measured(stage, start):
+                record = future.result()
+            self.settle(stage, record)
+
+        return join
+
+    def settle(self, name: str, record: Blockable, *, final: bool = True) -> None:
+        """Keep a stage's record, judge the checks that waited for it, and end the line where it leads nowhere.
+
+        With `final=False` the checks wait: baking will still add to the images.
+        """
+        self.keep(name, record)
+        self._settled.add(name)
+        if final:
+            self._judge()
+        if record.blocker:
+            raise LineEndsError(record.blocker)
+        if final and name in MAIN and not self._needed & set(LINE[LINE.index(name) + 1 :]):
+            raise LineEndsError(LEFT_OUT)
+
+    def skip_rest(self, reason: str) -> None:
+        """Note the stages that were not reached, and why."""
+        done = {stage.name for stage in self.stages}
+        for name in LINE:
+            if name not in done and (name != "data" or self.run.spec.block.data):
+                self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False))
+
+    def verdict(self) -> Verdict:
+        """Judge what is left, in the light of how the line ended."""
+        self.keep("stages", tuple(self.stages))
+        self._settled |= set(LINE)
+        self._judge()
+        names = [check.name for check in self._checks]
+        unknown = [f for f in judge(self.evidence, ()) if f.check not in names]
+        findings = tuple([f for name in names for f in self._findings[name]] + unknown)
+        self.run.folder.write_findings(findings)
+        return Verdict(self.run.folder, findings, tuple(self.stages), exit_code(findings))
+
+    def _judge(self) -> None:
+        """Judge every check of whose evidence nothing more will come."""
+        for check in self._checks:
+            if check.name not in self._findings and not {*check.reads, *check.may_read} & set(LINE) - self._settled:
+                self._findings[check.name] = list(judge_one(self.evidence, check))
+                for finding in self._findings[check.name]:
+                    self._watcher.found(finding)
+
+    def _note(self, stage: StageTime) -> None:
+        """Add the time of a stage; checks that are judged early see it too."""
+        self.stages.append(stage)
+        self.evidence = replace(self.evidence, stages=tuple(self.stages))
+
+    @contextmanager
+    def _measured(self, stage: str, start: float | None = None) -> Iterator[None]:
+        start = time.monotonic() if start is None else start
+        outcome = "crashed"
+        try:
+            yield
+            outcome = "done"
+        except HarnessError as exc:
+            outcome = exc.kind
+            raise
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
+        finally:
+            now = time.monotonic()
+            ended = StageTime(stage, start - self._start, now - start, outcome, outcome == "done")
+            self._note(ended)
+            self._watcher.stage_ends(ended)
+
+
+@contextmanager
+def ended(line: Line) -> Iterator[None]:
+    """Note how the line ends, on every path, and what it did not reach."""
+    try:
+        yield
+        line.skip_rest("not a part of this run")
+    except LineEndsError as end:
+        line.skip_rest(str(end))
+    except BaseException:
+        line.skip_rest("the run was ended before")
+        raise
+    finally:
+        line.keep("stages", tuple(line.stages))

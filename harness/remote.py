@@ -1,0 +1,98 @@
+"""Judges a server that runs already: the contract alone, without an engine, an image or a training."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import __version__
+from harness.contract_file import load_contract
+from harness.description import find_block
+from harness.errors import DescriptionError
+from harness.evidence import RunFolder
+from harness.http import Target
+from harness.line import LINE, Line, Verdict, Watcher, ended
+from harness.records import Environment, Selection
+from harness.spec import Block, Handover, Spec
+from harness.stages import Recording
+from harness.stages import contract as contract_stage
+from harness.stages.serve import await_ready
+
+ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
+JUDGED = ("contract", "fuzz", "load")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of x-harness; None: what x-harness says."""
+
+    examples: str | None = None
+    predict: str | None = None
+    dialect: str | None = None
+    strict: bool = False
+
+
+def describe(root: Path, files: Sequence[Path], target: Target, overrides: Overrides) -> Spec:
+    """Return the description of a service that runs already: the x-harness block where there is one.
+
+    Raises DescriptionError.
+    """
+    root = root.resolve()
+    block = find_block(root, files) or Block(version=1)
+    raw = block.model_dump(by_alias=True, exclude_unset=True)
+    contract, serve = dict(raw.get("contract", {})), dict(raw.get("serve", {}))
+    changes = {"examples": overrides.examples, "predict": overrides.predict, "strict": overrides.strict or None}
+    contract |= {key: value for key, value in changes.items() if value is not None}
+    if overrides.dialect is not None:
+        serve["dialect"] = overrides.dialect
+    try:
+        block = Block.model_validate({**raw, "contract": contract, "serve": serve})
+    except ValueError as exc:
+        raise DescriptionError(f"the command line and x-harness do not fit: {exc}", hint="Correct the option.") from exc
+    examples, behaviours = load_contract(root, block.contract.examples)
+    return Spec(
+        root=root,
+        files=(),
+        project=target.host,
+        block=block.model_copy(update={"data": None}),
+        model={},
+        handover=Handover.MOUNTED,
+        train_key="",
+        serve_key="",
+        port=target.port,
+        serve_artifact=None,
+        examples=examples,
+        behaviours=behaviours,
+    )
+
+
+def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) -> Verdict:
+    """Send the requests of the contract to a server that runs already, and judge the answers. Raises HarnessError."""
+    folder = RunFolder.create(spec.root)
+    folder.mark_latest()
+    environment = Environment(
+        harness=__version__,
+        python=platform.python_version(),
+        host=platform.platform(),
+        engine=f"none: {target.url}",
+        api="none",
+        compose="none",
+        storage="none",
+        cores=0,
+        memory=0,
+        hash_seed="",
+    )
+    watcher.run_begins(spec, environment, folder.id)
+    line = Line(Recording(spec=spec, folder=folder, say=watcher.line), watcher, selection)
+    line.keep("environment", environment)
+    with ended(line):
+        for name in LINE:
+            if name not in JUDGED:
+                line.leave_out(name, ELSEWHERE)
+        with line.timed("contract"):
+            spoken = await_ready(spec, target)
+            contract = contract_stage.collect(line.run, target, spoken)
+        line.settle("contract", contract)
+    return line.verdict()
