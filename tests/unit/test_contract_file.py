@@ -7,25 +7,25 @@ from pathlib import Path
 import builders
 import pytest
 
-from harness.contract_file import load_examples
+from harness.contract_file import load_contract
 from harness.errors import DescriptionError
 from harness.spec import Tolerance
 
 
 def _load(root: Path, *texts: str) -> list[str]:
     builders.write_files(root, {f"{chr(97 + n)}.json": text for n, text in enumerate(texts)})
-    return [example.name for example in load_examples(root, "*.json")]
+    return [example.name for example in load_contract(root, "*.json")[0]]
 
 
 def test_no_pattern(tmp_path: Path) -> None:
     """Without a pattern there are no examples."""
-    assert load_examples(tmp_path, None) == ()
+    assert load_contract(tmp_path, None) == ((), ())
 
 
 def test_defaults(tmp_path: Path) -> None:
     """A request alone is an example: status 200, any answer, and a small relative tolerance."""
     builders.write_files(tmp_path, {"c/one.json": '{"request": [1]}'})
-    (example,) = load_examples(tmp_path, "c/*.json")
+    ((example,), _) = load_contract(tmp_path, "c/*.json")
     assert (example.name, example.file, example.request, example.status) == ("one", "c/one.json", [1], 200)
     assert not example.has_response
     assert example.tolerance == Tolerance(1e-6, 0.0)
@@ -34,7 +34,7 @@ def test_defaults(tmp_path: Path) -> None:
 def test_response_null_is_a_promise(tmp_path: Path) -> None:
     """`"response": null` promises null, which is not the same as no promise."""
     builders.write_files(tmp_path, {"one.json": '{"request": 1, "response": null, "tolerance": {"absolute": 1}}'})
-    (example,) = load_examples(tmp_path, "one.json")
+    ((example,), _) = load_contract(tmp_path, "one.json")
     assert example.has_response
     assert example.response is None
     assert example.tolerance == Tolerance(1e-6, 1.0)
@@ -79,18 +79,18 @@ def test_other_encoding(tmp_path: Path) -> None:
     """A file that is not UTF-8 is refused by name."""
     (tmp_path / "a.json").write_bytes(b'{"request": "\xff"}')
     with pytest.raises(DescriptionError, match=r"a\.json is no contract example"):
-        load_examples(tmp_path, "*.json")
+        load_contract(tmp_path, "*.json")
 
 
 @pytest.mark.parametrize("pattern", ["*.yaml", "/abs/*.json", ""])
 def test_nothing_matches(tmp_path: Path, pattern: str) -> None:
     """A pattern that matches nothing, or cannot match below the project, is a wrong description."""
     with pytest.raises(DescriptionError, match=r"contract\.examples"):
-        load_examples(tmp_path, pattern)
+        load_contract(tmp_path, pattern)
 
 
 def test_folder_that_matches(tmp_path: Path) -> None:
     """A folder that matches the pattern is no example file: it is refused, not a crash."""
     (tmp_path / "x.json").mkdir()
     with pytest.raises(DescriptionError):
-        load_examples(tmp_path, "*.json")
+        load_contract(tmp_path, "*.json")

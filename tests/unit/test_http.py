@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 
 @contextmanager
-def _server(behaviour: Behaviour) -> Iterator[tuple[str, int]]:
+def _server(behaviour: Behaviour) -> Iterator[http.Target]:
     """Accept connections, read the request, and behave."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(5)
@@ -38,7 +38,7 @@ def _server(behaviour: Behaviour) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield listener.getsockname()[:2]
+        yield http.Target(*listener.getsockname()[:2])
     finally:
         listener.close()
         thread.join(timeout=5)
@@ -128,8 +128,8 @@ def test_dripping_body() -> None:
 def test_nobody_listens() -> None:
     """A refused connection is on record."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()[:2]
-    exchange = http.send(address, "/", case="c", timeout=1)
+        target = http.Target(*listener.getsockname()[:2])
+    exchange = http.send(target, "/", case="c", timeout=1)
     assert exchange.status is None
     assert "ConnectionRefusedError" in exchange.error
 
