@@ -29,6 +29,7 @@ class Verdict(StrEnum):
 
     REFUSED = "refused"
     ALLOWED = "allowed by the API document"  # so it was a good one
+    SHIPPED = "a 5xx, as the shipped servers of this protocol answer"
     BROKEN = "no answer, 5xx or a traceback"  # which no input may cause
     RULED_OUT = "accepted, though JSON or the API document rules it out"
     ACCEPTED = "accepted, though nobody promised that it would be refused"
@@ -38,6 +39,7 @@ class Verdict(StrEnum):
 
 FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
 ADVICE = {
+    Verdict.SHIPPED: "The server's own weakness: put something before it that refuses such a body, and tell its makers.",
     Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
     Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
@@ -79,6 +81,8 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
 
 
 def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
+    if exchange.status == dialect.shipped_5xx.get(kind, 0) and TRACEBACK not in exchange.response:
+        return Verdict.SHIPPED
     if exchange.status is None or exchange.status >= 500 or TRACEBACK in exchange.response:  # noqa: PLR2004 - 5xx
         return Verdict.BROKEN
     if dialect.is_refusal(exchange):
@@ -97,6 +101,8 @@ def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
     listed = documented_statuses(contract.document, contract.interface.predict)
     if listed is not None and str(exchange.status) not in listed and not {"default", "4XX"} & listed:
         return Verdict.UNDOCUMENTED
+    if exchange.status in dialect.text_errors:
+        return Verdict.REFUSED
     try:
         body = parse(exchange)
     except (ValueError, RecursionError):

@@ -38,6 +38,7 @@ class Training:
     exit: Exit
     in_image_build: bool  # the project's own way is to train inside an image build
     memory_limit: int
+    failure: str = ""  # what a failed training wrote where its protocol wants the reason
 
     @property
     def blocker(self) -> str | None:

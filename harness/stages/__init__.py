@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.archive import write_texts
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.evidence import RunFolder
-from harness.runfile import run_file
+from harness.runfile import inline_files, run_file
 from harness.spec import Spec
 
 
@@ -44,7 +45,10 @@ class Run:
         if needed := sorted(model["services"][service].get("depends_on", {})):
             self.compose.up(self.spec.root, file, needed)
         self.compose.create(self.spec.root, file, service)
-        return self.engine.container(self.project, service)
+        container = self.engine.container(self.project, service)
+        if files := inline_files(model, service):
+            write_texts(self.engine, container, files)
+        return container
 
     def log(self, stage: str, name: str, line: str) -> None:
         """Append a line to a log of the run folder and show it."""
