@@ -19,6 +19,8 @@ from harness.records import Contract, Exchange, Finding, Interface
 from harness.spec import Spec
 
 TRACEBACK = b"Traceback (most recent call last)"
+# A server that knows a method nowhere may say so (RFC 9110, 15.6.2), as Python's http.server does.
+NOT_IMPLEMENTED = 501
 # What no lenient parser lets through: a service whose own document rules it out has been found to be wrong.
 HARD = ("missing", "unknown", "null", "wrong-type", "empty-batch")
 ROUTES = ("method", "path")  # their answers come from the framework, and no document lists them
@@ -39,7 +41,7 @@ class Verdict(StrEnum):
 
 FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
 ADVICE = {
-    Verdict.SHIPPED: "The server's own weakness: put something before it that refuses such a body, and tell its makers.",
+    Verdict.SHIPPED: "A weakness of the server itself: refuse such a body before it gets there, and tell its makers.",
     Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
     Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
@@ -81,10 +83,8 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
 
 
 def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
-    if exchange.status == dialect.shipped_5xx.get(kind, 0) and TRACEBACK not in exchange.response:
-        return Verdict.SHIPPED
     if exchange.status is None or exchange.status >= 500 or TRACEBACK in exchange.response:  # noqa: PLR2004 - 5xx
-        return Verdict.BROKEN
+        return _broken(kind, exchange, dialect)
     if dialect.is_refusal(exchange):
         return _refusal(kind, exchange, contract, dialect)
     allows = _allows(kind, exchange, contract.document, contract.interface)
@@ -93,6 +93,14 @@ def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
     if kind == "malformed" or (allows is False and kind in HARD):
         return Verdict.RULED_OUT
     return Verdict.REFUSED if kind == "empty-batch" and _is_empty(exchange, dialect) else Verdict.ACCEPTED
+
+
+def _broken(kind: str, exchange: Exchange, dialect: Dialect) -> Verdict:
+    if exchange.status is None or TRACEBACK in exchange.response:
+        return Verdict.BROKEN
+    if kind == "method" and exchange.status == NOT_IMPLEMENTED:
+        return Verdict.REFUSED
+    return Verdict.SHIPPED if exchange.status == dialect.shipped_5xx.get(kind) else Verdict.BROKEN
 
 
 def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:

@@ -23,10 +23,8 @@ HOST = "algo-1"
 
 def train_files(block: Block) -> dict[str, str]:
     """Return path -> text of the three files that SageMaker gives to a training container."""
-    hyperparameters = {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in block.train.hyperparameters.items()
-    }
+    given = block.train.hyperparameters
+    hyperparameters = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
     channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
     files = {
         "hyperparameters.json": hyperparameters,
