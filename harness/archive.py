@@ -95,7 +95,7 @@ def read_text(engine: Engine, container: str, path: str, limit: int) -> str | No
 
 
 def write_texts(engine: Engine, container: str, files: Mapping[str, str]) -> None:
-    """Write path -> text into a container, readable by every user. Raises InfrastructureError for a read-only root."""
+    """Write path -> text into a container, readable by every user. One with a read-only root takes none."""
     with tempfile.TemporaryFile() as tar:
         with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for path, text in files.items():

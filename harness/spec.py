@@ -98,7 +98,7 @@ class TrainBlock(_Block):
     )
     loss: str = Field("loss", description="The key of the loss in the metrics.")
     hyperparameters: dict[str, str | int | float | bool] = Field(
-        default_factory=dict,
+        {},
         description="Given to training where the protocol says how (sagemaker: as strings, in hyperparameters.json).",
     )
 

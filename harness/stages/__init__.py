@@ -10,6 +10,7 @@ from typing import Protocol
 from harness.archive import write_texts
 from harness.compose import Compose
 from harness.engine import Engine
+from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.runfile import inline_files, run_file
 from harness.spec import Spec
@@ -39,7 +40,10 @@ class Run:
         return f"harness-{self.folder.id.lower()}"
 
     def create(self, service: str, images: Mapping[str, str], data_volume: str | None) -> str:
-        """Create the container of train or serve with all it needs, not started, and return its ID."""
+        """Create the container of train or serve with all it needs, not started, and return its ID.
+
+        Raises DescriptionError where a file of its `configs` cannot be put into it.
+        """
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
         file = self.folder.write_json("compose.json", model)
         if needed := sorted(model["services"][service].get("depends_on", {})):
@@ -47,6 +51,11 @@ class Run:
         self.compose.create(self.spec.root, file, service)
         container = self.engine.container(self.project, service)
         if files := inline_files(model, service):
+            if model["services"][service].get("read_only"):
+                raise DescriptionError(
+                    f"`{service}` has `read_only: true`, so {', '.join(files)} cannot be put into its container",
+                    hint=f"Remove `read_only` of `{service}`, or mount the files from a folder.",
+                )
             write_texts(self.engine, container, files)
         return container
 
