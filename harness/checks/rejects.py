@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
     REFUSED = "refused"
     ALLOWED = "allowed by the API document"  # so it was a good one
-    SHIPPED = "a 5xx, as the shipped servers of this protocol answer"
+    SHIPPED = "a weakness that the well-known servers of this protocol have"
     BROKEN = "no answer, 5xx or a traceback"  # which no input may cause
     RULED_OUT = "accepted, though JSON or the API document rules it out"
     ACCEPTED = "accepted, though nobody promised that it would be refused"
@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
 ADVICE = {
-    Verdict.SHIPPED: "A weakness of the server itself: refuse such a body before it gets there, and tell its makers.",
+    Verdict.SHIPPED: "",  # the dialect has it
     Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
     Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
@@ -74,7 +74,7 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield (failed if fails else warned)(
             expected=f"{KINDS[kind]}: refused with a documented 4xx and a JSON error",
             received=f"{verdict}: {len(cases)} of {len(exchanges)}, such as {_where(cases[0])}\n{described(cases[0])}",
-            advice=ADVICE[verdict],
+            advice=ADVICE[verdict] or dialect.weakness(kind, cases[0]),
         )
     if not bad:
         allowed = f", {len(found[Verdict.ALLOWED])} allowed by the API document" if found[Verdict.ALLOWED] else ""
@@ -96,11 +96,9 @@ def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
 
 
 def _broken(kind: str, exchange: Exchange, dialect: Dialect) -> Verdict:
-    if exchange.status is None or TRACEBACK in exchange.response:
-        return Verdict.BROKEN
-    if kind == "method" and exchange.status == NOT_IMPLEMENTED:
+    if kind == "method" and exchange.status == NOT_IMPLEMENTED and TRACEBACK not in exchange.response:
         return Verdict.REFUSED
-    return Verdict.SHIPPED if exchange.status == dialect.shipped_5xx.get(kind) else Verdict.BROKEN
+    return Verdict.SHIPPED if dialect.weakness(kind, exchange) else Verdict.BROKEN
 
 
 def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:

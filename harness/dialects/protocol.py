@@ -30,6 +30,11 @@ def is_4xx(exchange: Exchange) -> bool:
     return exchange.status is not None and 400 <= exchange.status < 500  # noqa: PLR2004 - 4xx
 
 
+def no_weakness(_kind: str, _exchange: Exchange) -> str:
+    """Return what to do about a bad answer of the well-known servers to a kind of malformed request; here nothing."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What an answer must be: one of these statuses, and JSON that satisfies this schema (None: any bytes)."""
@@ -82,7 +87,7 @@ class Dialect:
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
     text_errors: frozenset[int] = frozenset()  # statuses whose body the protocol does not want to be JSON
-    shipped_5xx: Mapping[str, int] = field(default_factory=dict)  # kind of malformed request -> what its servers answer
+    weakness: Callable[[str, Exchange], str] = no_weakness
     signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
     probes: tuple[Probe, ...] = ()
     ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,22 @@ def wheels(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
     setup = Harness(tmp_path_factory.mktemp("setup"), base)
     ran = setup(PROJECT, "setup", timeout=SETUP_TIMEOUT)
     assert ran.code == 0, str(ran)
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_model_without_a_signature_shows_its_tracebacks(mini: Mini, run_harness: Harness) -> None:
+    """The server sends the model's own exception along, as shipped: a warning that says what helps, no failure."""
+    project = mini.copy(PROJECT)
+    file = project / "train.py"
+    text = file.read_text(encoding="utf-8")
+    assert "            signature=SIGNATURE,\n" in text
+    file.write_text(text.replace("            signature=SIGNATURE,\n", ""), encoding="utf-8")
+    ran = run_harness(project, timeout=BUILD_TIMEOUT)
+    ran.assert_passed()
+    answer = json.loads(ran.exchanges["rejects-missing:/dataframe_split/columns"].response)
+    assert answer["error_code"] == "BAD_REQUEST"
+    assert answer["stack_trace"].startswith("Traceback (most recent call last)")
+    assert "signature" in ran.finding("contract.rejects-missing")["advice"]
 
 
 def recognise(project: Path) -> None:

@@ -127,6 +127,24 @@ def test_the_shipped_weakness_is_a_warning() -> None:
     assert _rejects("huge-integer", 500, b"Internal Server Error") is Status.FAIL
 
 
+TRACE = {"error_code": "BAD_REQUEST", "message": "no", "stack_trace": "Traceback (most recent call last):\n"}
+
+
+def test_the_models_traceback_is_a_warning() -> None:
+    """A traceback where MLflow puts it warns; anywhere else, with another status, and where strict it fails."""
+
+    def status(*, code: int = 400, strict: bool = False, **changes: str) -> Status:
+        return _rejects("missing", code, json.dumps(TRACE | changes).encode(), strict=strict)
+
+    assert status() is Status.WARN
+    assert status(strict=True) is Status.FAIL
+    assert status(code=500) is Status.FAIL
+    assert status(code=200) is Status.FAIL
+    assert status(message=TRACE["stack_trace"]) is Status.FAIL
+    assert _rejects("missing", 400, json.dumps({"stack_trace": TRACE["stack_trace"]}).encode()) is Status.FAIL
+    assert _rejects("missing", 400, TRACE["stack_trace"].encode()) is Status.FAIL
+
+
 def test_a_415_may_be_text() -> None:
     """415 is text in this protocol; any other refusal is JSON of the protocol's form."""
     assert _rejects("content-type", 415, b"This predictor only supports", strict=True) is Status.PASS
@@ -139,6 +157,7 @@ def test_an_unknown_method_may_be_501() -> None:
     """501 is an answer to a method that the server knows nowhere, and to nothing else."""
     assert _rejects("method", 501, b"", strict=True) is Status.PASS
     assert _rejects("method", 500, b"") is Status.FAIL
+    assert _rejects("method", 501, b"Traceback (most recent call last):") is Status.FAIL
     assert _rejects("path", 501, b"") is Status.FAIL
 
 

@@ -18,9 +18,10 @@ class Heat(mlflow.pyfunc.PythonModel):
         """Read the weights: the constant first, then one for each column."""
         self.weights = np.array(json.loads(Path(context.artifacts["weights"]).read_text(encoding="utf-8")))
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> np.ndarray:  # noqa: ARG002 - MLflow's interface
-        """Return the heat of every row."""
-        return self.weights[0] + model_input[COLUMNS].to_numpy(dtype=float) @ self.weights[1:]
+    def predict(self, context: Any, model_input: Any) -> np.ndarray:  # noqa: ARG002 - MLflow's interface
+        """Return the heat of every row; without a signature the rows may come as columns."""
+        table = pd.DataFrame(model_input)
+        return self.weights[0] + table[COLUMNS].to_numpy(dtype=float) @ self.weights[1:]
 
 
 mlflow.models.set_model(Heat())

@@ -13,6 +13,7 @@ from mlflow.types import ColSpec, Schema
 DATA, OUT = Path("/data"), Path("/model")
 COLUMNS = ["frost", "wind"]
 EPOCHS, RATE = 200, 0.5
+SIGNATURE = ModelSignature(Schema([ColSpec("double", name) for name in COLUMNS]), Schema([ColSpec("double", "heat")]))
 
 
 def main() -> None:
@@ -33,9 +34,7 @@ def main() -> None:
             OUT / "heat",
             python_model="heat.py",
             artifacts={"weights": str(file)},
-            signature=ModelSignature(
-                Schema([ColSpec("double", name) for name in COLUMNS]), Schema([ColSpec("double", "heat")])
-            ),
+            signature=SIGNATURE,
             pip_requirements=["mlflow-skinny", "numpy", "pandas"],
         )
 
