@@ -50,7 +50,9 @@ def conforms(spec: Spec, contract: Contract) -> Iterator[Finding]:
         return
     wrong = 0
     deviations: list[str] = []
-    for probe in dialect.probes:
+    has_good = any(example.is_good for example in spec.examples)
+    probes = [probe for probe in dialect.probes if has_good or not probe.example]
+    for probe in probes:
         exchange = contract.answer(f"conforms:{probe.name}")
         problem = "no request was recorded" if exchange is None else _breach(probe.spec, exchange)
         if exchange is not None and problem and probe.shipped is not None and not spec.block.contract.strict:
@@ -62,13 +64,14 @@ def conforms(spec: Spec, contract: Contract) -> Iterator[Finding]:
             wrong += 1
             yield failed(
                 expected=f"{probe.method} {exchange.path if exchange else probe.path} ({probe.name}): "
-                f"status {' or '.join(str(status) for status in probe.spec.statuses)}, as {probe.source} says",
+                f"status {' or '.join(str(status) for status in probe.spec.statuses)}"
+                f"{f' within {probe.spec.within:g} s' if probe.spec.within else ''}, as {probe.source} says",
                 received=problem,
                 advice="Correct the server, or name the protocol that it speaks in `serve.dialect`.",
             )
     if not wrong:
         known = f"; known deviations of shipped servers: {', '.join(deviations)}" if deviations else ""
-        yield passed(f"{len(dialect.probes)} of {len(dialect.probes)} demands of {dialect.name} met{known}")
+        yield passed(f"{len(probes)} of {len(probes)} demands of {dialect.name} met{known}")
 
 
 @check("contract.recovers")
@@ -140,6 +143,8 @@ def _breach(demanded: Expected, exchange: Exchange) -> str:
     """Return what an answer lacks of what is demanded; empty where it lacks nothing."""
     if exchange.status not in demanded.statuses:
         return described(exchange)
+    if demanded.within is not None and exchange.seconds > demanded.within:
+        return f"after {exchange.seconds:.1f} s, more than {demanded.within:g} s: {described(exchange)}"
     if demanded.schema is None:
         return ""
     try:

@@ -24,16 +24,18 @@ TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a ha
 def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
     """Fetch the document and send every request of `requests`, one after the other."""
     exchanges: list[Exchange] = []
-    document, error = _document(target, DIALECTS[spoken.dialect])
+    dialect = DIALECTS[spoken.dialect]
+    document, error = _document(target, dialect)
     for request in requests(run.spec, spoken):
+        path = spoken.predict if request.path is None else request.path
         exchange = http.send(
             target,
-            spoken.predict if request.path is None else request.path,
+            path,
             case=request.case,
             method=request.method,
             body=request.body,
             content_type=request.content_type,
-            timeout=TIMEOUT,
+            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
         )
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
@@ -56,9 +58,15 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
+    good_body = next((json.dumps(example.request).encode() for example in spec.examples if example.is_good), None)
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
-        yield Request(f"conforms:{probe.name}", probe.body, probe.method, path, probe.content_type)
+        body = probe.body
+        if probe.example:
+            if good_body is None:
+                continue
+            body = good_body
+        yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
     if spec.examples:
         good = spec.examples[0].request
         for request in malformed(good, dialect):
