@@ -235,12 +235,12 @@ class _Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as exc:
             self.give_up("more than one answer" if self._answers else f"no HTTP answer: {exc}")
             return
-        if self._answers == 1:
+        if self._size > MAX_BODY:
+            self.give_up(f"an answer of more than {MAX_BODY} bytes")
+        elif self._answers == 1:
             self._finish(self._status)
         elif self._answers:
             self.give_up("more than one answer")
-        elif self._size > MAX_BODY:
-            self.give_up(f"an answer of more than {MAX_BODY} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; an answer that announced no length ends with its connection."""

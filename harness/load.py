@@ -79,7 +79,7 @@ async def _open_loop(traffic: Traffic, rate: float, seconds: float, limit: int) 
         start = time.perf_counter()
         for number in range(max(1, round(rate * seconds))):
             due = start + number / rate
-            while (left := due - time.perf_counter()) > 0:
+            while (left := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - it waits for a time, not for a state
                 await asyncio.sleep(max(left - PUNCTUAL, 0))
             late.append(time.perf_counter() - due)
             server.send(tally.shot(due))
@@ -155,9 +155,7 @@ class _Tally:
         """Count a request without an answer."""
         self._errors[reason] += 1
 
-    def step(
-        self, seconds: float, *, rate: float | None = None, clients: int | None = None, late: float = 0.0
-    ) -> Step:
+    def step(self, seconds: float, *, rate: float | None = None, clients: int | None = None, late: float = 0.0) -> Step:
         """Return the record."""
         return Step(
             rate=rate,
