@@ -129,7 +129,7 @@ def _report(block: LoadBlock, load: Load) -> str:
     parts = [_step(step) for step in load.steps]
     slow = bool(last.latencies) and last.percentile(95) > block.p95
     parts.append(f"p95 beyond {_ms(block.p95)} {f'from {_clients(last)} on' if slow else 'not reached'}")
-    memory = [used for step in load.steps for _, used in step.memory]
+    memory = [used for step in filter(None, (load.stream, *load.steps)) for _, used in step.memory]
     if memory:
         peak = f"peak {max(memory) / MIB:.1f}"
         parts.append(f"memory {memory[0] / MIB:.1f} MiB before, {peak}, {memory[-1] / MIB:.1f} after")
@@ -137,7 +137,7 @@ def _report(block: LoadBlock, load: Load) -> str:
         parts.append("crossed answers could not be seen: all requests have one answer")
     else:
         parts.append(f"no answer crossed ({load.distinct} different ones)")
-    return "\n".join(parts)
+    return "; ".join(parts)
 
 
 def _step(step: Step) -> str:

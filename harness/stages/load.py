@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from harness import http
 from harness.checks.compare import compare
@@ -38,23 +41,22 @@ def collect(run: Recording, target: Target, contract: Contract, memory: Memory |
     """Ask each good request again, warm up, then measure the stream and the steps.
 
     The steps end after the first one whose p95 exceeds that of `contract.load`, or that has an error. `memory` is
-    asked on a thread during each step.
+    asked on a thread meanwhile.
     """
-    block = run.spec.block.contract
+    latency, load = run.spec.block.contract.latency, run.spec.block.contract.load
     asks = pool(run.spec, target, contract)
     traffic = Traffic(target, contract.interface.predict, asks, same=same, timeout=TIMEOUT)
     if not asks:
         return Load(stream=None, steps=(), distinct=0, cores=os.cpu_count() or 0)
     warm = traffic.closed_loop(1, WARM_UP)
-    stream = _watched(memory, partial(traffic.open_loop, _rate(block.latency, warm), block.latency.duration))
-    run.say("load", _line(stream))
-    steps: list[Step] = []
-    for clients in _clients(block.load):
-        step = _watched(memory, partial(traffic.closed_loop, clients, block.load.duration))
-        steps.append(step)
-        run.say("load", _line(step))
-        if step.errors or step.crossed or step.percentile(95) > block.load.p95:
-            break
+    with Measured(memory) as measured:
+        run.say("load", _line(measured.step(partial(traffic.open_loop, _rate(latency, warm), latency.duration))))
+        for clients in _clients(load):
+            step = measured.step(partial(traffic.closed_loop, clients, load.duration))
+            run.say("load", _line(step))
+            if step.errors or step.crossed or step.percentile(95) > load.p95:
+                break
+    stream, *steps = measured.steps()
     return Load(stream=stream, steps=tuple(steps), distinct=_distinct(asks), cores=os.cpu_count() or 0)
 
 
@@ -165,46 +167,64 @@ def _clients(block: LoadBlock) -> list[int]:
     return sorted({*block.clients, *([block.sustains] if block.sustains else [])})
 
 
-def _watched(memory: Memory | None, measure: Callable[[], Step]) -> Step:
-    """Measure one step while the memory is looked at."""
-    if memory is None:
-        return measure()
-    with _sampled(memory) as samples:
+class Measured:
+    """Measures steps while a thread looks at the memory every 0.25 s.
+
+    Engine 20.10 answers only when its own collector has looked, once a second: one thread serves all steps, so that
+    none of them waits for it, and a short step may stay without a sample.
+    """
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+        self._steps: list[tuple[float, Step]] = []
+        self._samples: list[tuple[float, int]] = []
+        self._failure: HarnessError | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def step(self, measure: Callable[[], Step]) -> Step:
+        """Measure one step."""
+        start = time.monotonic()
         step = measure()
-    return replace(step, memory=tuple(samples))
+        self._steps.append((start, step))
+        return step
 
+    def steps(self) -> list[Step]:
+        """Return all steps, each with its samples; after the `with`. Raises HarnessError where the engine is lost."""
+        if self._failure is not None:
+            raise self._failure
+        ends = [*(start for start, _ in self._steps[1:]), math.inf]
+        samples = deque(self._samples)
+        found = []
+        for (start, step), end in zip(self._steps, ends, strict=True):
+            own = []
+            while samples and samples[0][0] < end:  # what was seen before the first step is where that one began
+                at, used = samples.popleft()
+                own.append((round(max(0.0, at - start), 3), used))
+            found.append(replace(step, memory=tuple(own)))
+        return found
 
-@contextmanager
-def _sampled(memory: Memory) -> Iterator[list[tuple[float, int]]]:
-    """Look at the memory at once, every 0.25 s, and at the end. Raises HarnessError where the engine is lost."""
-    samples: list[tuple[float, int]] = []
-    failures: list[HarnessError] = []
-    over = threading.Event()
-    start = time.monotonic()
-
-    def look() -> None:
-        used = memory()
-        if used is not None:
-            samples.append((round(time.monotonic() - start, 3), used))
-
-    def keep_looking() -> None:
+    def _look(self) -> None:
+        """Look until the end, and once more after it."""
+        if self._memory is None:
+            return
         try:
-            while not over.wait(SAMPLING):
-                look()
+            last = False
+            while not last:
+                last = self._over.wait(SAMPLING if self._samples else 0)
+                used = self._memory()
+                if used is not None:
+                    self._samples.append((time.monotonic(), used))
         except HarnessError as exc:
-            failures.append(exc)
-
-    look()
-    thread = threading.Thread(target=keep_looking, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        over.set()
-        thread.join()
-    if failures:
-        raise failures[0]
-    look()
+            self._failure = exc
 
 
 def _line(step: Step) -> str:

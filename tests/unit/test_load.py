@@ -471,7 +471,9 @@ def test_stage(tmp_path: Path) -> None:
     assert (load.stream.sent, load.stream.answered) == (10, 10)
     assert [step.clients for step in load.steps] == [1, 2, 3]
     assert load.distinct == 2
-    assert all(len(step.memory) >= 2 for step in (load.stream, *load.steps))
+    samples = [sample for step in (load.stream, *load.steps) for sample in step.memory]
+    assert len(samples) >= 2
+    assert [used for _, used in samples] == list(range(1000, 1000 + len(samples)))
     assert [finding.status for finding in _judge(load, sustains=3)] == [PASS, PASS]
     run.folder.write("spec", run.spec)
     run.folder.write("load", load)
@@ -664,7 +666,7 @@ def test_figures() -> None:
     latency, load = _judge(_load(*steps, stream=_step(None, late=0.01), distinct=1))
     assert "p50 10 ms, p95 10 ms, p99 10 ms, max 10 ms of 100 answers, 50 requests a second" in latency.received
     assert "the harness itself sent up to 10 ms late" in latency.received
-    assert load.received.splitlines() == [
+    assert load.received.split("; ") == [
         "1 client: 100 answers a second, p95 10 ms",
         "8 clients: 100 answers a second, p95 2 s",
         "p95 beyond 1 s from 8 clients on",
