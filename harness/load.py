@@ -24,7 +24,8 @@ KEPT = 2000  # latencies of one step that the record keeps
 SAMPLES = 3  # other answers of one step that the record keeps
 SHOWN = 300  # characters of an answer in a sample
 CONNECTIONS = 256  # at most, in an open loop
-PUNCTUAL = 0.001  # seconds before a request is due from which the loop does not sleep: its timers are that coarse
+TIMER = 0.001  # seconds: the loop's timers are that coarse, so shortly before a request is due it does not sleep
+AWAKE = 0.05  # part of the time that may be spent so: the service often runs on the same cores
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ async def _open_loop(traffic: Traffic, rate: float, seconds: float, limit: int) 
         traffic.target, limit=limit, timeout=traffic.timeout, answered=tally.take, failed=tally.fail
     ) as server:
         start = time.perf_counter()
+        awake = min(TIMER, AWAKE / rate)
         for number in range(max(1, round(rate * seconds))):
             due = start + number / rate
             while (left := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - it waits for a time, not for a state
-                await asyncio.sleep(max(left - PUNCTUAL, 0))
+                await asyncio.sleep(max(left - awake, 0))
             late.append(time.perf_counter() - due)
             server.send(tally.shot(due))
             await asyncio.sleep(0)  # look at answers between requests that are overdue
