@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import ssl
 import subprocess
 import threading
@@ -13,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import builders
@@ -420,6 +423,28 @@ def test_a_crash_of_the_comparison_ends_the_step() -> None:
 
     with _serving(_raw(_answer(b"{}"))) as seen, pytest.raises(ZeroDivisionError):
         _traffic(seen, same=same).closed_loop(2, 0.1)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, _interrupted])
+def test_interrupt(handler: Callable[[int, FrameType | None], Any]) -> None:
+    """Ctrl-C ends a step at once, and its connections, whoever handles the signal."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with _serving(_silent) as seen:
+            timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            start = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                _traffic(seen, timeout=30.0).closed_loop(2, 0.1)
+            assert time.monotonic() - start < 10
+            assert seen.all_closed()
+            timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
