@@ -25,6 +25,7 @@ SAMPLES = 3  # other answers of one step that the record keeps
 SHOWN = 300  # characters of an answer in a sample
 CONNECTIONS = 256  # at most, in an open loop
 TIMER = 0.001  # seconds: the loop's timers are that coarse, so shortly before a request is due it does not sleep
+ARRIVING = 0.1  # part of a closed loop in which its clients come, one by one: connecting all at once is another test
 AWAKE = 0.05  # part of the time that may be spent so: the service often runs on the same cores
 
 
@@ -87,8 +88,8 @@ async def _open_loop(traffic: Traffic, rate: float, seconds: float, limit: int) 
             server.send(tally.shot(due))
             await asyncio.sleep(0)  # look at answers between requests that are overdue
         await server.drained()
-        seconds = time.perf_counter() - start
-    return tally.step(seconds, rate=rate, late=sorted(late)[-(-99 * len(late) // 100) - 1])
+        lasted = time.perf_counter() - start
+    return tally.step(lasted, rate=rate, late=sorted(late)[-(-99 * len(late) // 100) - 1])
 
 
 async def _closed_loop(traffic: Traffic, clients: int, seconds: float) -> Step:
@@ -112,11 +113,13 @@ async def _closed_loop(traffic: Traffic, clients: int, seconds: float) -> Step:
     ) as server:
         start = time.perf_counter()
         end = start + seconds
-        for _ in range(clients):
-            server.send(tally.shot(start))
+        for number in range(clients):
+            if number:
+                await asyncio.sleep(seconds * ARRIVING / clients)
+            server.send(tally.shot(time.perf_counter()))
         await server.drained()
-        seconds = time.perf_counter() - start
-    return tally.step(seconds, clients=clients)
+        lasted = time.perf_counter() - start
+    return tally.step(lasted, clients=clients)
 
 
 class _Tally:
