@@ -22,6 +22,7 @@ from harness.stages import load as load_stage
 from harness.stages.serve import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
+GENTLY = "the service runs elsewhere and others may use it: --deep puts it under load"
 JUDGED = ("contract", "fuzz", "load")
 
 
@@ -96,7 +97,9 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
             spoken = await_ready(spec, target)
             contract = contract_stage.collect(line.run, target, spoken)
         line.settle("contract", contract)
-        if line.needs("load"):
+        if not selection.deep:
+            line.leave_out("load", GENTLY)
+        elif line.needs("load"):
             with line.timed("load"):
                 load = load_stage.collect(line.run, target, contract)
             line.settle("load", load)
