@@ -98,8 +98,8 @@ def _plain(schema: Schema, kind: str | None) -> Alternative:
     for name in ("exclusiveMinimum", "exclusiveMaximum"):  # 3.0: a boolean beside `minimum`
         if own.get(name) is True:
             own[name] = own.pop(name.removeprefix("exclusive").lower(), None)
-        if own.get(name, 0) in (False, None):
-            own.pop(name)
+        if not is_number(own.get(name)):
+            own.pop(name, None)
     return own
 
 
@@ -124,8 +124,8 @@ def _merged(word: str, left: Any, right: Any) -> Any:
     merged: Any = None
     if word == "properties":
         left, right = mapping(left), mapping(right)
-        common = {key: {"allOf": [left[key], right[key]]} for key in left.keys() & right.keys() if left[key] != right[key]}
-        merged = {**left, **right, **common}
+        common = [name for name in left if name in right and left[name] != right[name]]
+        merged = {**left, **right, **{name: {"allOf": [left[name], right[name]]} for name in common}}
     elif word == "required":
         merged = [*_list(left), *(name for name in _list(right) if name not in _list(left))]
     elif word == "enum":

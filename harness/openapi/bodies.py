@@ -7,10 +7,31 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from harness.openapi.reading import Document
+from harness.openapi.reading import Document, operation
 
 Holds = Callable[[Any], "str | None"]  # what of a value breaks the schema; empty: nothing; None: it does not say
 SHOWN = 200  # characters of a message
+
+
+def request_validator(document: Document | None, path: str) -> Callable[[Any], bool | None] | None:
+    """Return whether the document allows a JSON body of POST `path` (None: it does not say); None without a schema."""
+    found = operation(document, path)
+    schema = None if found is None else found.request.schema("application/json")
+    if document is None or schema is None:
+        return None
+    holds = holder(document, schema)
+
+    def allows(value: Any) -> bool | None:
+        problem = holds(value)
+        return None if problem is None else not problem
+
+    return allows
+
+
+def documented_statuses(document: Document | None, path: str) -> frozenset[str] | None:
+    """Return the statuses that POST `path` lists, as the document writes them; None where it does not say."""
+    found = operation(document, path)
+    return frozenset(found.responses) if found is not None and "responses" in found.item else None
 
 
 def holder(document: Document, schema: Any) -> Holds:
@@ -20,14 +41,14 @@ def holder(document: Document, schema: Any) -> Holds:
     the schema cannot tell: it is broken, without end, or refers to what the document does not hold.
     """
     from jsonschema.exceptions import SchemaError, UnknownType, best_match
-    from referencing import Registry, Resource
+    from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
     # The schema stands inside its document, so that `#/components/...` leads where it should; nothing else is known,
     # and so nothing is fetched.
     kind = validators(str(document.get("openapi", "")))
-    whole = Resource(contents={**document, _PLACE: schema}, specification=DRAFT202012)
+    whole = DRAFT202012.create_resource({**document, _PLACE: schema})
     registry: Registry[Any] = Registry().with_resource(_ROOT, whole)
     validator = kind({"$ref": f"{_ROOT}#/{_PLACE}"}, registry=registry)
 
@@ -76,7 +97,7 @@ def _lenient() -> Any:
     changed = {name: nullable(own[name]) for name in ("allOf", "anyOf", "oneOf", "enum", "$ref")}
     changed["required"] = OAS30ReadValidator.VALIDATORS["required"]
     types = OAS30Validator.TYPE_CHECKER.redefine("integer", lambda _, value: _is_integer(value))
-    return extend(OAS30Validator, changed, type_checker=types)
+    return extend(OAS30Validator, changed, type_checker=types)  # type: ignore[no-untyped-call]
 
 
 def _is_integer(value: Any) -> bool:

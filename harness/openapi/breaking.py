@@ -90,11 +90,13 @@ def _responses(old: Operation, new: Operation) -> Iterator[tuple[str, Difference
     for status, answer in old.responses.items():
         after = new.response(int(status)) if status.isdecimal() else _content_of(new, status)
         if after is not None:
-            yield from _content(f"answer {status}", Content(old.document, mapping(answer.get("content"))), after, answer=True)
+            before = Content(old.document, mapping(answer.get("content")))
+            yield from _content(f"answer {status}", before, after, answer=True)
         elif status.startswith("2"):
             yield f"answer {status}", Difference("", "is gone")
-    for status in new.responses.keys() - old.responses.keys():
-        yield f"answer {status}", Difference("", "is new", addition=True)
+    for status in new.responses:
+        if status not in old.responses:
+            yield f"answer {status}", Difference("", "is new", addition=True)
 
 
 def _content_of(operation: Operation, status: str) -> Content | None:
@@ -108,7 +110,7 @@ def _content(place: str, old: Content, new: Content, *, answer: bool) -> Iterato
         before, after = old.schema(kind), new.schema(kind)
         where = f"{place} ({media_type(kind)})" if len(old.types) > 1 else place
         if after is None:
-            yield place, Difference("", f"is no longer {media_type(kind)}" if answer else f"no longer takes {media_type(kind)}")
+            yield place, Difference("", f"{'is no longer' if answer else 'no longer takes'} {media_type(kind)}")
             continue
         pair = Schema(old.document, before), Schema(new.document, after)
         yield from ((where, difference) for difference in Comparison(answer=answer).compare(*pair))

@@ -15,6 +15,7 @@ from harness.openapi.alternatives import Alternative, Schema, Values, alternativ
 from harness.openapi.reading import mapping
 
 MAX_SHOWN = 5  # values of an enumeration that a message names
+MAX_DEPTH = 32  # of fields in fields: a schema that is composed with itself has no end
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ class Comparison:
     answer: bool  # the body is an answer: the sender is the service
     _known: dict[tuple[int, int], list[Difference]] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # what `_known` names by identity must live
+    _depth: int = 0
 
     def compare(self, old: Schema, new: Schema) -> list[Difference]:
         """Return what differs for a client that was made for the old schema."""
         sent, read = (new, old) if self.answer else (old, new)
         pair = (id(old.node), id(new.node))
-        if pair not in self._known:
+        if pair not in self._known and self._depth < MAX_DEPTH:
             self._known[pair] = []  # inside itself a schema counts as unchanged
             self._kept += [old.node, new.node]
+            self._depth += 1
             self._known[pair] = list(self._compare(sent, read))
-        return self._known[pair]
+            self._depth -= 1
+        return self._known.get(pair, [])
 
     def _compare(self, sent: Schema, read: Schema) -> Iterator[Difference]:
         """Yield what the reader's schema refuses of the sender's."""
@@ -83,8 +87,8 @@ class Comparison:
                     yield Difference("", f"{verb} {', '.join(others[:MAX_SHOWN])}")
             elif value.get("type") not in ("boolean", "null"):
                 names = ", ".join(key(each) for each in allowed[:MAX_SHOWN])
-                yield Difference("", f"{verb} any {value.get('type') or 'value'}, only {names} before"
-                                 if self.answer else f"{verb} any {value.get('type') or 'value'}, only {names}")
+                before = "was only" if self.answer else "only"
+                yield Difference("", f"{verb} any {value.get('type') or 'value'} ({before} {names})")
             return
         if "enum" in value:
             return
@@ -102,13 +106,14 @@ class Comparison:
                 yield Difference("", self._words(name, _plain(left, sign), _plain(right, sign)))
 
     def _words(self, name: str, sent: Any, wanted: Any) -> str:
-        old, new = (wanted, sent) if self.answer else (sent, wanted)
-        return f"{name} was {'not limited' if old is None else key(old)}, is {'not limited' if new is None else key(new)}"
+        pair = (wanted, sent) if self.answer else (sent, wanted)
+        old, new = ("not limited" if each is None else key(each) for each in pair)
+        return f"{name} was {old}, is {new}"
 
     def _fields(self, sent: Schema, value: Alternative, read: Schema, wanted: Alternative) -> Iterator[Difference]:
         theirs, known = mapping(value.get("properties")), mapping(wanted.get("properties"))
         required, promised = _names(wanted), _names(value)
-        for name in known.keys() | set(required):
+        for name in dict.fromkeys((*known, *required)):
             if name in theirs:
                 continue
             yield from self._only_read(name, required=name in required, also=name in promised)
@@ -166,7 +171,7 @@ _BOUNDS = (
 
 
 def _bound(schema: Alternative, words: tuple[str, ...], sign: int) -> tuple[float, bool]:
-    """Return the narrowest of some bounds, such that a greater one refuses more; whether it is exclusive breaks ties."""
+    """Return the narrowest of some bounds, such that a greater one refuses more; an exclusive one breaks a tie."""
     found = [(sign * schema[word], word.startswith("excl")) for word in words if is_number(schema.get(word))]
     floor = (0, False) if words[0] in ("minLength", "minItems", "minProperties") else (-inf, False)
     return max([*found, floor])

@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.evidence import RunFolder
-from harness.runfile import run_file
+from harness.runfile import Variant, run_file, varied
 from harness.spec import Spec
 
 
@@ -37,13 +37,18 @@ class Run:
         """The Compose project of this run: its containers, networks and volumes are nobody else's."""
         return f"harness-{self.folder.id.lower()}"
 
-    def create(self, service: str, images: Mapping[str, str], data_volume: str | None) -> str:
-        """Create the container of train or serve with all it needs, not started, and return its ID."""
+    def create(
+        self, service: str, images: Mapping[str, str], data_volume: str | None, variant: Variant | None = None
+    ) -> str:
+        """Create the container of train or serve, or a variant of it, with all it needs, not started; return its ID."""
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
-        file = self.folder.write_json("compose.json", model)
+        file = "compose.json"
+        if variant is not None:
+            model, service, file = varied(model, service, variant), variant.name, f"compose-{variant.name}.json"
+        path = self.folder.write_json(file, model)
         if needed := sorted(model["services"][service].get("depends_on", {})):
-            self.compose.up(self.spec.root, file, needed)
-        self.compose.create(self.spec.root, file, service)
+            self.compose.up(self.spec.root, path, needed)
+        self.compose.create(self.spec.root, path, service)
         return self.engine.container(self.project, service)
 
     def log(self, stage: str, name: str, line: str) -> None:
