@@ -17,7 +17,7 @@ MAX_SHOWN = 3
 NOT_RUN = "there is no record of the training image's answers"
 
 
-@check("contract.skew", rubric="Monitor 3: Training and serving features compute the same values")
+@check("contract.skew", rubric="Monitor 3: Training and serving are not skewed")
 def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[Finding]:
     """Hold-out rows get over HTTP the predictions that the training image makes of them."""
     block = spec.block.contract.skew

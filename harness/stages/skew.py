@@ -47,7 +47,7 @@ def collect(run: Run, images: Images, data_volume: str | None, artifact: Artifac
         requests = row_requests(read_rows(run.spec, block), run.spec.examples, dialect)
     except ValueError as exc:
         return Skew(requests=(), answers=(), exit=NOT_RUN, error=f"{block.rows}: {exc}")
-    ended, printed = _predict(run, images, data_volume, artifact, block, requests)
+    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=requests)
     answers = answers_in(printed, len(requests), dialect)
     short = ended.code == 0 and len(answers) != len(requests)
     error = f"expected {len(requests)} answers, one JSON line each, received {len(answers)}" if short else ""
@@ -77,7 +77,13 @@ def read_rows(spec: Spec, block: SkewBlock) -> list[dict[str, Any]]:
 
 
 def _predict(
-    run: Run, images: Images, data_volume: str | None, artifact: Artifact, block: SkewBlock, requests: list[Any]
+    run: Run,
+    images: Images,
+    data_volume: str | None,
+    artifact: Artifact,
+    *,
+    command: tuple[str, ...],
+    requests: list[Any],
 ) -> tuple[Exit, str]:
     """Run the command in the training image; return how it ended and its standard output."""
     spec = run.spec
@@ -94,13 +100,16 @@ def _predict(
         volumes[ARTIFACT] = _filled(run, image, "artifact", place, files)
 
     def change(service: Model) -> None:
-        argv = [*block.command, f"{FOLDER}/{FILE}"]
+        argv = [*command, f"{FOLDER}/{FILE}"]
         words = [word.replace("$", "$$") for word in argv]
         for key in ("logging", "tty", "healthcheck"):  # its standard output alone must be readable
             service.pop(key, None)
         service |= {"entrypoint": words[:1], "command": words[1:]}
-        mount(service, FOLDER, REQUESTS, read_only=True)
-        mount(service, place, ARTIFACT_VOLUME if ARTIFACT not in volumes else ARTIFACT, read_only=True)
+        _show(service, FOLDER, REQUESTS)
+        if ARTIFACT in volumes:
+            _show(service, place, ARTIFACT)
+        else:
+            mount(service, place, ARTIFACT_VOLUME, read_only=True)
 
     variant = Variant(NAME, change, volumes)
     container = run.create(spec.train_key, {spec.train_key: image}, data_volume, variant)
@@ -108,6 +117,13 @@ def _predict(
         if not program.wait(spec.block.train.timeout):
             program.stop()
         return program.exit(), program.printed()
+
+
+def _show(service: Model, path: str, volume: str) -> None:
+    """Mount a volume read-only at a path, above whatever the service has there."""
+    others = [entry for entry in service.get("volumes", ()) if entry["target"] != path]
+    shown = {"type": "volume", "source": volume, "target": path, "read_only": True, "volume": {}}
+    service["volumes"] = [*others, shown]
 
 
 def _filled(run: Run, image: str, name: str, path: str, files: dict[str, Path]) -> str:
