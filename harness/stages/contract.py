@@ -11,21 +11,22 @@ from harness.cases import Request
 from harness.cases.behaviour import behaviours
 from harness.cases.invariance import invariances
 from harness.cases.malformed import malformed, recovery
+from harness.cases.skew import skew_requests
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect, filled
 from harness.http import Target
-from harness.records import Contract, Exchange, Interface
+from harness.records import Contract, Exchange, Interface, Skew
 from harness.spec import Spec
 from harness.stages import Run
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
 
 
-def collect(run: Run, target: Target, spoken: Interface) -> Contract:
+def collect(run: Run, target: Target, spoken: Interface, skew: Skew | None = None) -> Contract:
     """Fetch the document and send every request of `requests`, one after the other."""
     exchanges: list[Exchange] = []
     document, error = _document(target, DIALECTS[spoken.dialect])
-    for request in requests(run.spec, spoken):
+    for request in requests(run.spec, spoken, skew):
         exchange = http.send(
             target,
             spoken.predict if request.path is None else request.path,
@@ -46,8 +47,8 @@ def collect(run: Run, target: Target, spoken: Interface) -> Contract:
     )
 
 
-def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
-    """Yield the examples, what must not matter, what must, the protocol's own probes, and at last the bad ones.
+def requests(spec: Spec, spoken: Interface, skew: Skew | None = None) -> Iterator[Request]:
+    """Yield the examples, what must not matter, what must, the hold-out rows, the probes, and at last the bad ones.
 
     After each bad request comes the first example again.
     """
@@ -56,6 +57,7 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
+    yield from skew_requests(skew)
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
         yield Request(f"conforms:{probe.name}", probe.body, probe.method, path, probe.content_type)
