@@ -62,7 +62,8 @@ def _compared(block: SkewBlock, contract: Contract, skew: Skew) -> Finding:
             wrong.append(f"row {number + 1}: {problem}")
     rows = f"{len(skew.answers)} rows of {block.rows}"
     if not wrong:
-        return passed(f"{rows}: the same in the training image and over HTTP (at most {largest:.2g} apart, relatively)")
+        apart = f"at most {largest:.1e} apart, relatively" if largest else "to the last digit"
+        return passed(f"{rows}: the same in the training image and over HTTP ({apart})")
     more = f"\nand {len(wrong) - MAX_SHOWN} more rows" if len(wrong) > MAX_SHOWN else ""
     return failed(
         expected=f"{rows}: over HTTP what the training image predicts, within {block.relative:g} of it",

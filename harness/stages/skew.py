@@ -88,8 +88,7 @@ def _predict(
     """Run the command in the training image; return how it ended and its standard output."""
     spec = run.spec
     image = images.of(spec.train_key).id
-    text = "".join(json.dumps(request) + "\n" for request in requests)
-    source = run.folder.write_text(f"skew/{FILE}", text)
+    source = run.folder.write_text(f"skew/{FILE}", "\n".join(json.dumps(request) for request in requests))
     volumes = {REQUESTS: _filled(run, image, "requests", FOLDER, {FILE: source})}
     place = spec.block.train.artifact
     if spec.handover is not Handover.MOUNTED:
@@ -113,7 +112,7 @@ def _predict(
 
     variant = Variant(NAME, change, volumes)
     container = run.create(spec.train_key, {spec.train_key: image}, data_volume, variant)
-    with run.engine.started(container, lambda line: run.log("skew", LOG, line)) as program:
+    with run.engine.started(container, lambda line: run.folder.append(LOG, line)) as program:
         if not program.wait(spec.block.train.timeout):
             program.stop()
         return program.exit(), program.printed()
