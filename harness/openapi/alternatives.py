@@ -19,6 +19,13 @@ MAX_ALTERNATIVES = 64
 
 Alternative = dict[str, Any]
 _COMPOSED = ("$ref", "allOf", "anyOf", "oneOf", "type", "nullable", "const", "enum")
+_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_SPEAK_OF = {  # JSON Schema 2020-12, Validation, 6.2 to 6.5: on values of other types they say nothing
+    **dict.fromkeys(_NUMBERS, ("number", "integer")),
+    **dict.fromkeys(("minLength", "maxLength", "pattern"), ("string",)),
+    **dict.fromkeys(("minItems", "maxItems", "uniqueItems", "items"), ("array",)),
+    **dict.fromkeys(("minProperties", "maxProperties", "required", "properties", "additionalProperties"), ("object",)),
+}
 _LARGEST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _SMALLEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
@@ -57,13 +64,17 @@ def alternatives(schema: Schema) -> list[Alternative]:
     return found
 
 
+def named(document: Document, node: Any) -> Any:
+    """Return what a schema that is a reference and nothing else stands for; any other as it is."""
+    return resolve(document, node) if isinstance(node, dict) and node.keys() == {"$ref"} else node
+
+
 def _parts(schema: Schema) -> Iterator[list[Alternative]]:
     """Yield what a value must satisfy besides the keywords of the schema itself, each as its alternatives."""
     node = schema.node
 
     def inner(child: Any, circle: list[Alternative]) -> list[Alternative]:
-        if isinstance(child, dict) and child.keys() == {"$ref"}:
-            child = resolve(schema.document, child)
+        child = named(schema.document, child)
         above = (*schema.above, id(node))
         return circle if id(child) in above else alternatives(replace(schema, node=child, above=above))
 
@@ -89,7 +100,12 @@ def _types(node: dict[str, Any]) -> list[str | None]:
 
 
 def _plain(schema: Schema, kind: str | None) -> Alternative:
-    own = {word: value for word, value in schema.node.items() if word not in _COMPOSED}
+    """Return the keywords of a schema itself that speak of values of one type."""
+    own = {
+        word: value
+        for word, value in schema.node.items()
+        if word not in _COMPOSED and (kind is None or kind in _SPEAK_OF.get(word, (kind,)))
+    }
     if kind is not None:
         own["type"] = kind
     values = [schema.node["const"]] if "const" in schema.node else _list(schema.node.get("enum"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from harness.openapi.alternatives import Alternative, Schema, Values, alternatives, is_number, key
+from harness.openapi.alternatives import Alternative, Schema, Values, alternatives, is_number, key, named
 from harness.openapi.reading import mapping
 
 MAX_SHOWN = 5  # values of an enumeration that a message names
@@ -42,6 +42,7 @@ class Comparison:
 
     def compare(self, old: Schema, new: Schema) -> list[Difference]:
         """Return what differs for a client that was made for the old schema."""
+        old, new = (each.at(named(each.document, each.node)) for each in (old, new))
         sent, read = (new, old) if self.answer else (old, new)
         pair = (id(old.node), id(new.node))
         if pair not in self._known and self._depth < MAX_DEPTH:
@@ -114,9 +115,8 @@ class Comparison:
         theirs, known = mapping(value.get("properties")), mapping(wanted.get("properties"))
         required, promised = _names(wanted), _names(value)
         for name in dict.fromkeys((*known, *required)):
-            if name in theirs:
-                continue
-            yield from self._only_read(name, required=name in required, also=name in promised)
+            if name not in theirs and name not in promised:
+                yield self._only_read(name, required=name in required)
         for name in theirs:
             if name not in known:
                 yield from self._only_sent(name, theirs[name], sent, read, wanted)
@@ -127,14 +127,11 @@ class Comparison:
             yield from self._inner(sent.at(theirs[name]), read.at(known[name]), name)
         yield from self._others(sent, value, read, wanted)
 
-    def _only_read(self, name: str, *, required: bool, also: bool) -> Iterator[Difference]:
-        """Yield what follows where only the reader knows a field."""
+    def _only_read(self, name: str, *, required: bool) -> Difference:
+        """Say what follows where only the reader knows a field."""
         if self.answer:
-            yield Difference(name, "is gone from the answer")
-        elif required and not also:
-            yield Difference(name, "is new and required")
-        elif not required:
-            yield Difference(name, "is new and optional", addition=True)
+            return Difference(name, "is gone from the answer")
+        return Difference(name, f"is new and {'required' if required else 'optional'}", addition=not required)
 
     def _only_sent(self, name: str, node: Any, sent: Schema, read: Schema, wanted: Alternative) -> Iterator[Difference]:
         """Yield what follows where only the sender knows a field."""

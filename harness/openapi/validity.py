@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -40,8 +40,8 @@ def errors(document: Document) -> list[str]:
     inside = _without_elsewhere(document)
     validator = _validator(str(version(document)))
     form = [best_match([error]) for error in validator.schema_validator.iter_errors(inside)]
-    found = [_said(inside, error) for error in form] or list(_beyond_form(validator, inside))
-    return list(dict.fromkeys(found))[:MAX_ERRORS]
+    said = [f"{_json_path(tuple(error.absolute_path))}: {_short(error.message)}" for error in form]
+    return list(dict.fromkeys(said or _beyond_form(validator, inside)))[:MAX_ERRORS]
 
 
 def _beyond_form(validator: Any, document: dict[str, Any]) -> Iterator[str]:
@@ -50,19 +50,20 @@ def _beyond_form(validator: Any, document: dict[str, Any]) -> Iterator[str]:
     from referencing.exceptions import Unresolvable
 
     path = SchemaPath.from_dict(document, handlers=_Nowhere())
+    taken: set[Path] = set()
     try:
         for error in validator(path).root_validator(path):
-            yield _said(document, error)
+            place = _place(document, error, taken)
+            taken.add(place)
+            yield f"{_json_path(place)}: {_short(error.message)}"
     except Unresolvable as exc:
-        yield f"$: the reference {_short(str(exc.ref))} leads to nothing"
+        reference = f"#{exc.ref}" if exc.ref.startswith("/") else exc.ref  # the library cuts a pointer's `#`
+        places = _find(document, lambda node: isinstance(node, dict) and node.get("$ref") == reference)
+        yield f"{_json_path(next(places, ()))}: the reference {_short(reference)} leads to nothing"
     except RecursionError:
         yield "$: it refers to itself without end"
     except (TypeError, AttributeError, ValueError, KeyError) as exc:  # what the library raises where a form is wrong
         yield f"$: {type(exc).__name__}: {_short(str(exc))}"
-
-
-def _said(document: dict[str, Any], error: Any) -> str:
-    return f"{_json_path(_place(document, error))}: {_short(error.message)}"
 
 
 class _Nowhere(dict[str, Any]):
@@ -108,16 +109,24 @@ def _validator(known: str) -> Any:
     return type(kind.__name__, (kind,), own)
 
 
-def _place(document: Any, error: Any) -> Path:
-    """Return where an error stands. The library says it from the root, or from the schema that it was looking at."""
+def _place(document: Any, error: Any, taken: set[Path]) -> Path:
+    """Return where an error stands, which the library says from the schema on that it was looking at.
+
+    Equal texts may be one object: a place that an earlier error has is not the place of this one.
+    """
     path: Path = tuple(error.absolute_path)
+    places = ((*where, *path) for where in _find(document, lambda node: _is_at(node, path, error.instance)))
+    return next((place for place in places if place not in taken), path)
+
+
+def _find(document: Any, fits: Callable[[Any], bool]) -> Iterator[Path]:
+    """Yield where values stand that fit, the outermost first."""
     queue: deque[tuple[Path, Any]] = deque([((), document)])
     while queue:
         where, node = queue.popleft()
-        if _is_at(node, path, error.instance):
-            return (*where, *path)
+        if fits(node):
+            yield where
         queue.extend(((*where, key), child) for key, child in _children(node))
-    return path
 
 
 def _is_at(node: Any, path: Path, wanted: Any) -> bool:
