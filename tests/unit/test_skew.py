@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import builders
@@ -12,6 +13,7 @@ from builders import example, exchange
 
 from harness.cases.skew import answers_in, row_requests, skew_requests
 from harness.checks import all_checks
+from harness.description import load
 from harness.dialects import OPENAPI, PLAIN
 from harness.errors import DescriptionError
 from harness.judge import judge_one
@@ -228,3 +230,31 @@ def test_without_rows_it_is_skipped_and_without_a_record_an_error() -> None:
     """A project that names no rows has nothing to compare; a lost record is never a pass."""
     assert judged(None, block={}).status is Status.SKIP
     assert judged(None).status is Status.ERROR
+
+
+@pytest.mark.parametrize(
+    ("rows", "files", "said"),
+    [
+        ("gone.csv", {"contract/one.json": "{}"}, "gone.csv is no CSV or JSON-lines file"),
+        ("rows.txt", {"rows.txt": "x"}, "rows.txt is no CSV or JSON-lines file"),
+        ("rows.csv", {"rows.csv": "x\n1\n"}, "needs `contract.examples`"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_run(rows: str, files: dict[str, str], said: str, tmp_path: Path) -> None:
+    """A file that is not there, or rows without an example, end the run before it begins, with the line."""
+    services = dedent(
+        """\
+        services:
+          train: {image: trainer, volumes: ["model:/model"]}
+          serve: {image: server, ports: ["8080:8080"], volumes: ["model:/model:ro"]}
+        volumes: {model: }
+        x-harness:
+          version: 1
+          contract:
+        """
+    )
+    skew = f"    skew: {{rows: {rows}, command: [python, predict.py]}}\n"
+    builders.write_files(tmp_path, {"compose.yaml": services + skew, **files})
+    with pytest.raises(DescriptionError, match=r"^compose\.yaml:8:\d+: ") as caught:
+        load(builders.compose(), tmp_path)
+    assert said in str(caught.value)
