@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from harness.openapi.reading import Document, operation
+from harness.openapi.reading import Document, operation, short
 
 Holds = Callable[[Any], "str | None"]  # what of a value breaks the schema; empty: nothing; None: it does not say
-SHOWN = 200  # characters of a message
 
 
 def request_validator(document: Document | None, path: str) -> Callable[[Any], bool | None] | None:
@@ -57,7 +56,7 @@ def holder(document: Document, schema: Any) -> Holds:
             error = best_match(validator.iter_errors(value))
         except (Unresolvable, RecursionError, SchemaError, UnknownType, re.error, *_BROKEN):
             return None
-        return "" if error is None else f"{error.json_path}: {_short(error.message)}"
+        return "" if error is None else f"{error.json_path}: {short(error.message)}"
 
     return holds
 
@@ -102,7 +101,3 @@ def _lenient() -> Any:
 
 def _is_integer(value: Any) -> bool:
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+SHOWN = 200  # characters of a message
 MAX_HOPS = 32  # of references that lead to references
 JSON_TYPE = re.compile(r"^application/([\w.!#$&^-]+\+)?json$")  # RFC 6839 for `+json`
 
@@ -18,6 +19,11 @@ Document = Mapping[str, Any]
 def mapping(value: Any) -> dict[str, Any]:
     """Return a JSON object as it is, and nothing in place of anything else: a document may hold what it should not."""
     return value if isinstance(value, dict) else {}
+
+
+def short(text: str) -> str:
+    """Return a message that fits a finding."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def resolve(document: Document, node: Any) -> Any:

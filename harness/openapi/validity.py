@@ -6,15 +6,13 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
-from harness.openapi.reading import Document
+from harness.openapi.reading import Document, short
 
 KNOWN = ("3.0", "3.1", "3.2")
 MAX_ERRORS = 10
-SHOWN = 200
 
 Path = tuple[str | int, ...]
 
@@ -40,7 +38,7 @@ def errors(document: Document) -> list[str]:
     inside = _without_elsewhere(document)
     validator = _validator(str(version(document)))
     form = [best_match([error]) for error in validator.schema_validator.iter_errors(inside)]
-    said = [f"{_json_path(tuple(error.absolute_path))}: {_short(error.message)}" for error in form]
+    said = [f"{_json_path(tuple(error.absolute_path))}: {short(error.message)}" for error in form]
     return list(dict.fromkeys(said or _beyond_form(validator, inside)))[:MAX_ERRORS]
 
 
@@ -55,15 +53,15 @@ def _beyond_form(validator: Any, document: dict[str, Any]) -> Iterator[str]:
         for error in validator(path).root_validator(path):
             place = _place(document, error, taken)
             taken.add(place)
-            yield f"{_json_path(place)}: {_short(error.message)}"
+            yield f"{_json_path(place)}: {short(error.message)}"
     except Unresolvable as exc:
         reference = f"#{exc.ref}" if exc.ref.startswith("/") else exc.ref  # the library cuts a pointer's `#`
         places = _find(document, lambda node: isinstance(node, dict) and node.get("$ref") == reference)
-        yield f"{_json_path(next(places, ()))}: the reference {_short(reference)} leads to nothing"
+        yield f"{_json_path(next(places, ()))}: the reference {short(reference)} leads to nothing"
     except RecursionError:
         yield "$: it refers to itself without end"
     except (TypeError, AttributeError, ValueError, KeyError) as exc:  # what the library raises where a form is wrong
-        yield f"$: {type(exc).__name__}: {_short(str(exc))}"
+        yield f"$: {type(exc).__name__}: {short(str(exc))}"
 
 
 class _Nowhere(dict[str, Any]):
@@ -163,7 +161,7 @@ def _without_elsewhere(node: Any) -> Any:
     """Return a copy in which nothing stands in place of each reference that leads out."""
     if isinstance(node, dict):
         return {} if _leads_out(node) else {key: _without_elsewhere(child) for key, child in node.items()}
-    return [_without_elsewhere(child) for child in node] if isinstance(node, list) else deepcopy(node)
+    return [_without_elsewhere(child) for child in node] if isinstance(node, list) else node
 
 
 def _json_path(path: Path) -> str:
@@ -173,7 +171,3 @@ def _json_path(path: Path) -> str:
 
 def _key(name: str) -> str:
     return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name)}]"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -46,11 +46,11 @@ def skewed(mini: Mini, *, predict: str = PREDICT, serve: str = "") -> Path:
     return folder
 
 
-def serving(*change: str) -> str:
+def serving(old: str, new: str) -> str:
     """Return the code of the service, with one text replaced."""
     code = (HERE / "mini/serve.py").read_text(encoding="utf-8")
-    assert not change or change[0] in code
-    return code.replace(*change) if change else code
+    assert old in code
+    return code.replace(old, new)
 
 
 def answered(ran: Ran) -> list[Any]:
