@@ -189,6 +189,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
             f"{places('data', 'path')}the dataset {block.data.path} does not exist",
             hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
         )
+    _check_skew(root, block, places)
     handover, serve_artifact = _handover(block, services, places)
     examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(
@@ -223,6 +224,22 @@ def _baseline(root: Path, block: Block, places: _Places) -> dict[str, Any] | Non
     if not isinstance(document, dict):
         raise DescriptionError(f"{where}{name} holds no JSON object", hint="Save the whole document.")
     return document
+
+
+def _check_skew(root: Path, block: Block, places: _Places) -> None:
+    skew = block.contract.skew
+    if skew is None:
+        return
+    if Path(skew.rows).suffix not in (".csv", ".jsonl") or not (root / skew.rows).is_file():
+        raise DescriptionError(
+            f"{places('contract', 'skew', 'rows')}{skew.rows} is no CSV or JSON-lines file",
+            hint="Name a .csv or .jsonl file with hold-out rows.",
+        )
+    if block.contract.examples is None:
+        raise DescriptionError(
+            f"{places('contract', 'skew')}`contract.skew` needs `contract.examples`: the rows take their form",
+            hint="Add an example with one good request.",
+        )
 
 
 def _service(services: dict[str, Any], name: str, where: str) -> dict[str, Any]:

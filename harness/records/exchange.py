@@ -124,6 +124,8 @@ class Skew:
     exit: Exit
     error: str = ""  # what of the output could not be read
 
+    blocker: None = None
+
 
 @dataclass(frozen=True)
 class FuzzFailure:
