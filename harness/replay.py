@@ -12,8 +12,8 @@ from typing import Any
 from harness import http
 from harness.cases.shrink import shrink
 from harness.checks.document import request_validator
-from harness.dialects.protocol import parsed
-from harness.fuzzer import NO_ANSWER, SERVER_ERROR, Found
+from harness.dialects.protocol import is_2xx, parsed
+from harness.fuzzer import NO_ANSWER, REFUSED, SERVER_ERROR, Found, with_integers
 from harness.http import Target
 from harness.records import Exchange
 
@@ -29,25 +29,35 @@ class Replay:
 
     sent: Exchange
     reproduced: bool
-    shrunk: bool
+    shrunk: bool = False
+    integers: bool = False
 
 
 def replay(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> Replay:
     """Send a failing request again and, where the failure can be told from the answer, smaller ones too."""
     first = send(target, found, found.body, case=case, timeout=timeout)
     if not _is_same(found, first):
-        return Replay(first, reproduced=False, shrunk=False)
+        return Replay(first, reproduced=False)
+    integers = with_integers(found.body) if found.check == REFUSED else None
+    if integers is not None and is_2xx(send(target, found, integers, case=case, timeout=timeout)):
+        return Replay(first, reproduced=True, integers=True)
+    smallest = _smaller(target, found, document, first, timeout=timeout)
+    return Replay(smallest, reproduced=True, shrunk=smallest is not first)
+
+
+def _smaller(target: Target, found: Found, document: dict[str, Any], first: Exchange, *, timeout: float) -> Exchange:
+    """Return the smallest request that fails in the same way: `first`, where no smaller one is found."""
     last = first
     breaks_too = _breaks(found, document)
     if breaks_too is None or not _is_json(found) or len(found.body) > MAX_BODY:
-        return Replay(first, reproduced=True, shrunk=False)
+        return first
     end = monotonic() + PATIENCE
 
     def breaks(value: Any) -> bool:
         nonlocal last
         if monotonic() > end:
             return False
-        answer = send(target, found, json.dumps(value).encode(), case=case, timeout=timeout)
+        answer = send(target, found, json.dumps(value).encode(), case=first.case, timeout=timeout)
         if not (_is_same(found, answer) and breaks_too(value, answer)):
             return False
         last = answer
@@ -59,8 +69,8 @@ def replay(target: Target, found: Found, document: dict[str, Any], *, case: str,
         if breaks_too(value, first):
             shrink(value, breaks)
     except (ValueError, RecursionError):
-        last = first
-    return Replay(last, reproduced=True, shrunk=last is not first)
+        return first
+    return last
 
 
 def send(target: Target, found: Found, body: bytes, *, case: str, timeout: float) -> Exchange:
@@ -109,9 +119,9 @@ def _breaks(found: Found, document: dict[str, Any]) -> Callable[[Any, Exchange],
     match found.check:
         case check if check in (SERVER_ERROR, "status_code_conformance", "content_type_conformance"):
             return lambda _value, _answer: True  # the status and the type say it all
-        case "negative_data_rejection" | "positive_data_acceptance":
+        case check if check in ("negative_data_rejection", REFUSED):
             allows = request_validator(document, path)
-            wanted = found.check == "positive_data_acceptance"
+            wanted = check == REFUSED
             return (lambda value, _answer: allows(value) is wanted) if allows else None
         case "response_schema_conformance":
             conforms = request_validator(_as_request(document, found), path)

@@ -123,6 +123,7 @@ class FuzzFailure:
     headers: dict[str, str]  # that belong to the request, the Content-Type apart
     reproduced: bool  # the same came back
     shrunk: bool  # made smaller than any request of the tool
+    integers: bool  # refused only because a whole number was written `2.0`: an integer to JSON Schema, not to others
     curl: str
 
 
