@@ -13,11 +13,11 @@ from harness import http
 from harness.cases.shrink import shrink
 from harness.checks.document import request_validator
 from harness.dialects.protocol import is_2xx, parsed
-from harness.fuzzer import NO_ANSWER, REFUSED, SERVER_ERROR, Found, with_integers
+from harness.fuzz_report import NO_ANSWER, REFUSED, SERVER_ERROR, Found, with_integers
 from harness.http import Target
 from harness.records import Exchange
 
-PATIENCE = 10.0  # seconds for the shrinking of one failure
+PATIENCE = 3.0  # seconds for the shrinking of one failure
 MAX_BODY = 64 * 1024  # bytes; a larger request is left as it is
 SHOWN = 1000  # characters of a body in a command line; a longer one lies in a file
 OWN = ("content-type", "content-length", "host", "connection")

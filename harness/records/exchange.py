@@ -141,7 +141,7 @@ class Fuzz:
     budget: float = 0.0  # seconds
     failures: tuple[FuzzFailure, ...] = ()
     untested: tuple[str, ...] = ()  # operations that the tool could not test, and why
-    out_of_time: bool = False  # fuzzing goes on until its time is over; here it was over before the coverage phase was
+    out_of_time: bool = False  # before the coverage phase was over; fuzzing goes on until the time is over
     skipped: str = ""  # why it was not done
     error: str = ""  # why it could not be done, or not to its end
 

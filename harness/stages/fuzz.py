@@ -10,7 +10,7 @@ from typing import Any
 from harness import fuzzer
 from harness.cases.operations import operations, references_elsewhere, restricted
 from harness.evidence import disk_errors
-from harness.fuzzer import Found
+from harness.fuzz_report import Found, Report, read
 from harness.http import Target
 from harness.records import Contract, Fuzz, FuzzFailure
 from harness.replay import curl, own_headers, replay
@@ -52,32 +52,36 @@ def collect(
     document = restricted(contract.document, contract.interface.predict if foreign else None)
     if not operations(document):
         return Fuzz(skipped="the API document lists no operation that may be fuzzed")
-    phases = fuzzer.DEEP if deep else fuzzer.SMOKE
+    # One after the other: together the tool gives the coverage phase a part of the time, and cuts it off.
+    passes = (fuzzer.SMOKE, fuzzer.FUZZING) if deep else (fuzzer.SMOKE,)
     limit = budget or (DEEP_BUDGET if deep else SMOKE_BUDGET)
     timeout = _timeout(contract)
     start = monotonic()
     folder = run.folder.write_json(f"{FOLDER}/{fuzzer.DOCUMENT}", document).parent
+    report, problems, out_of_time = Report(), [], False
     with disk_errors(folder):
-        fuzzer.configure(folder, seed=seed, budget=limit, timeout=timeout)
-        problem = fuzzer.run(folder, run.folder.cache, target.url, phases, budget=limit)
-        report = fuzzer.read(folder)
+        fuzzer.configure(folder, seed=seed, timeout=timeout)
+        for phases in passes:
+            left = start + limit - monotonic()
+            problem = fuzzer.run(folder, run.folder.cache, target.url, phases, budget=left) if left > 0 else ""
+            report = read(folder / fuzzer.report_of(phases), report, limit=left)
+            out_of_time |= left <= 0 or report.cut or (report.stopped == "max_time" and phases is fuzzer.SMOKE)
+            problems.append(problem or ("" if report.stopped or left <= 0 else "its report has no end"))
         failures = tuple(_replayed(target, document, folder, report.found, timeout))
-    cases = sum(report.cases.values())
-    run.say(FOLDER, f"{cases} cases, {len(report.found)} kinds of failures")
-    unfinished = "" if report.stopped or problem else "its report has no end"
+    run.say(FOLDER, f"{report.cases} cases, {len(report.found)} kinds of failures")
     return Fuzz(
         tool=f"schemathesis {found}",
         seed=seed,
-        phases=phases,
-        cases=cases,
+        phases=tuple(phase for phases in passes for phase in phases),
+        cases=report.cases,
         accepted=report.accepted,
         operations=operations(document),
         seconds=monotonic() - start,
         budget=limit,
         failures=failures,
         untested=report.untested,
-        out_of_time=report.stopped == "max_time" and (not deep or not report.cases.get("fuzzing")),
-        error="; ".join(filter(None, (problem, unfinished, *report.errors))),
+        out_of_time=out_of_time,
+        error="; ".join(filter(None, (*problems, *report.errors))),
     )
 
 
