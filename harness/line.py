@@ -84,6 +84,7 @@ class Line:
 
     def __init__(self, run: Recording, watcher: Watcher, selection: Selection) -> None:
         self.run = run
+        self.selection = selection
         self.evidence = Evidence(spec=run.spec)
         self.stages: list[StageTime] = []
         self._watcher = watcher

@@ -41,6 +41,7 @@ from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import contract as contract_stage
 from harness.stages import data as data_stage
+from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
 from harness.stages import serve as serve_stage
@@ -204,6 +205,11 @@ def _judge_service(served: Served) -> None:
     with line.timed("contract"):
         contract = contract_stage.collect(run, target, spoken, skew)
     line.settle("contract", contract)
+    if line.needs("fuzz"):
+        chosen = line.selection
+        with line.timed("fuzz"):
+            fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+        line.settle("fuzz", fuzz)
     if line.needs("load"):
         container = run.engine.container(run.project, run.spec.serve_key)
         with line.timed("load"):  # alone: its figures are the service's

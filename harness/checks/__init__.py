@@ -19,7 +19,7 @@ from harness.records import Evidence, Finding, Status
 GROUP = "harness.checks"
 OWN = (
     *("images", "data", "train", "artifact", "serve", "contract", "document", "rejects"),
-    *("invariance", "behaviour", "skew", "load"),
+    *("invariance", "behaviour", "skew", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -70,6 +70,8 @@ class Selection:
     skip: tuple[str, ...] = ()
     fast: bool = False  # the main line alone
     deep: bool = False  # fuzz too, as long as its budget allows
+    seed: int = 1  # of what is random in a run
+    budget: float | None = None  # seconds that fuzzing may take; None: as long as is usual
 
     def left_out(self, check: Selectable) -> str:
         """Return why a check is left out; empty where it is taken."""
