@@ -42,16 +42,19 @@ class Probe:
     """One request of a protocol's conformance suite.
 
     `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
-    it is accepted unless `contract.strict`. `path` may hold `{model}`. `source` names the place in the specification.
+    it is accepted unless `contract.strict`. `path` may hold `{model}`; None is the predict path. With `example` the
+    body is the project's first good example, and nothing is sent where it has none. `source` names the place in the
+    specification.
     """
 
     name: str
     method: str
-    path: str
+    path: str | None
     spec: Expected
     source: str
     body: bytes = b""
     content_type: str = "application/json"
+    example: bool = False
     shipped: Expected | None = None
 
 
@@ -77,6 +80,7 @@ class Dialect:
     is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
+    prediction: tuple[str, ...] = ()  # fields of an answer that stay the same when it is asked again; (): all of it
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
     signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
     probes: tuple[Probe, ...] = ()
@@ -90,6 +94,12 @@ class Dialect:
     serve_command: tuple[str, ...] | None = None
     artifact: str | None = None
     data: str | None = None
+
+    def predicted(self, answer: Any) -> Any:
+        """Return an answer without what belongs to the one request: its id, its times, its log."""
+        if not self.prediction or not isinstance(answer, dict):
+            return answer
+        return {key: answer[key] for key in self.prediction if key in answer}
 
 
 def filled(template: str, model: str) -> str:
