@@ -147,6 +147,7 @@ COG = Dialect(
     is_ready=_is_ready,
     is_answer=_is_answer,
     is_refusal=_is_refusal,
+    busy=(409,),  # a slot may be free only a moment after its answer was sent
     batch=lambda _: None,  # the rows that an input may hold are the model's own matter
     prediction=("status", "output"),
     error=ERROR,

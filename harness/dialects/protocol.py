@@ -78,6 +78,7 @@ class Dialect:
     is_ready: Callable[[Exchange], bool] = is_2xx
     is_answer: Callable[[Exchange], bool] = is_2xx  # a prediction was made
     is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong
+    busy: tuple[int, ...] = ()  # statuses by which a server that is in order asks for the same request later
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     prediction: tuple[str, ...] = ()  # fields of an answer that stay the same when it is asked again; (): all of it

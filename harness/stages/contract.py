@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from harness.spec import Spec
 from harness.stages import Recording
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
+PATIENCE = 10.0  # seconds for which a server may say that it is busy, while nobody else asks
+INTERVAL = 0.02
 
 
 def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
@@ -26,15 +29,7 @@ def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
     exchanges: list[Exchange] = []
     document, error = _document(target, DIALECTS[spoken.dialect])
     for request in requests(run.spec, spoken):
-        exchange = http.send(
-            target,
-            spoken.predict if request.path is None else request.path,
-            case=request.case,
-            method=request.method,
-            body=request.body,
-            content_type=request.content_type,
-            timeout=TIMEOUT,
-        )
+        exchange = _send(target, spoken, request)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
     run.say("contract", f"{len(exchanges)} requests sent")
@@ -44,6 +39,25 @@ def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
         document=document,
         document_error=error,
     )
+
+
+def _send(target: Target, spoken: Interface, request: Request) -> Exchange:
+    """Send a request, and again for as long as the server says, by its protocol, that it is busy."""
+    busy = DIALECTS[spoken.dialect].busy
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        exchange = http.send(
+            target,
+            spoken.predict if request.path is None else request.path,
+            case=request.case,
+            method=request.method,
+            body=request.body,
+            content_type=request.content_type,
+            timeout=TIMEOUT,
+        )
+        if exchange.status not in busy or time.monotonic() > deadline:
+            return exchange
+        time.sleep(INTERVAL)
 
 
 def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
