@@ -6,7 +6,11 @@ Nothing here raises for what a server does: a refused connection, a time-out or 
 from __future__ import annotations
 
 import http.client
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -66,8 +70,7 @@ def send(
 ) -> Exchange:
     """Send one request on a fresh connection and record the answer; a redirect is an answer and not followed.
 
-    `timeout` is in seconds and bounds each socket operation and the reading of the whole body, so that a server
-    that hangs or drips is recorded as such.
+    `timeout` is in seconds and bounds the whole exchange, so that a server that hangs or drips is recorded as such.
     """
     start = time.perf_counter()
     status: int | None = None
@@ -78,23 +81,17 @@ def send(
     if sent_type:
         headers["Content-Type"] = sent_type
     try:
-        connection.request(method, target.prefix + path, body=body or None, headers=headers)
-        response = connection.getresponse()
-        announced = response.length  # None: in chunks, or until the connection closes
-        wanted = MAX_BODY if announced is None else min(announced, MAX_BODY)
-        while len(answer) < wanted and (chunk := response.read1(wanted - len(answer))):
-            answer += chunk
-            if time.perf_counter() - start > timeout:
-                raise TimeoutError
-        if announced is not None and len(answer) < wanted:
-            raise http.client.IncompleteRead(bytes(answer), wanted - len(answer))
-        status, answer_type = response.status, response.headers.get("Content-Type", "")
-        if len(answer) >= MAX_BODY:
-            error = f"the answer is too long: cut after {MAX_BODY} bytes"
-    except TimeoutError:
-        error = f"no answer within {timeout:g} s"
-    except (OSError, http.client.HTTPException) as exc:
-        error = f"{type(exc).__name__}: {exc}"
+        with _at_most(connection, timeout) as expired:
+            with suppress(BrokenPipeError, ConnectionResetError):  # a large body may be refused before it is read
+                connection.request(method, target.prefix + path, body=body or None, headers=headers)
+            response = connection.getresponse()
+            answer, is_cut = _read(response)
+            status, answer_type = response.status, response.headers.get("Content-Type", "")
+            if is_cut:
+                error = f"the answer is too long: cut after {MAX_BODY} bytes"
+    except (OSError, http.client.HTTPException) as exc:  # TimeoutError is an OSError
+        late = expired.is_set() or isinstance(exc, TimeoutError)
+        error = f"no answer within {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
     finally:
         connection.close()
     return Exchange(
@@ -109,3 +106,37 @@ def send(
         error=error,
         request_type=sent_type,
     )
+
+
+def _read(response: http.client.HTTPResponse) -> tuple[bytearray, bool]:
+    """Return the body and whether it was cut. Raises IncompleteRead for less than was announced."""
+    answer = bytearray()
+    announced = response.length  # None: in chunks, or until the connection closes
+    wanted = MAX_BODY if announced is None else min(announced, MAX_BODY)
+    while len(answer) < wanted and (chunk := response.read1(wanted - len(answer))):
+        answer += chunk
+    if announced is not None and len(answer) < wanted:
+        raise http.client.IncompleteRead(bytes(answer), wanted - len(answer))
+    return answer, len(answer) >= MAX_BODY
+
+
+@contextmanager
+def _at_most(connection: http.client.HTTPConnection, seconds: float) -> Iterator[threading.Event]:
+    """End a connection after its time, however its server drips; the event says that this has happened."""
+    expired = threading.Event()
+
+    def end() -> None:
+        expired.set()
+        if connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+        if expired.is_set():  # the end of the connection may look like the end of an answer
+            raise TimeoutError
+    finally:
+        timer.cancel()

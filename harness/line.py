@@ -87,8 +87,7 @@ class Line:
         self._start = time.monotonic()
         self._checks: tuple[Check, ...] = all_checks()
         self._findings: dict[str, list[Finding]] = {}
-        # Stages of which nothing more will come.
-        self._settled: set[str] = set() if run.spec.block.data else {"data"}
+        self._settled: set[str] = set()  # stages of which nothing more will come
         selection.verify([check.name for check in self._checks])
         taken = [check for check in self._checks if not selection.left_out(check)]
         self._needed = {name for check in taken for name in (*check.reads, *check.may_read)}
@@ -113,6 +112,10 @@ class Line:
         self._note(StageTime(stage, time.monotonic() - self._start, 0.0, reason, done=False))
         self._settled.add(stage)
         self._judge()
+
+    def lacks(self, stage: str) -> None:
+        """Note that the project has nothing for a stage to do: its checks say what they make of that."""
+        self._settled.add(stage)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -149,9 +152,9 @@ class Line:
 
     def skip_rest(self, reason: str) -> None:
         """Note the stages that were not reached, and why."""
-        done = {stage.name for stage in self.stages}
+        done = {stage.name for stage in self.stages} | self._settled
         for name in LINE:
-            if name not in done and (name != "data" or self.run.spec.block.data):
+            if name not in done:
                 self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False))
 
     def verdict(self) -> Verdict:

@@ -146,6 +146,8 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
     """Go down the line to a served model. The dataset is validated while the engine builds the images."""
     baking = run.spec.handover is not Handover.MOUNTED
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
+    if validation is None:
+        line.lacks("data")
 
     with line.timed("images"):
         images = images_stage.collect(run, rebuild=rebuild)

@@ -167,9 +167,9 @@ class ContractBlock(_Block):
     baseline: str | None = Field(
         None, description="Committed OpenAPI document that the served one must stay compatible with."
     )
-    latency: LatencyBlock = LatencyBlock()
-    load: LoadBlock = LoadBlock()
-    skew: SkewBlock | None = None
+    latency: LatencyBlock = Field(LatencyBlock(), description="Steady requests, and how slow an answer may be.")
+    load: LoadBlock = Field(LoadBlock(), description="More and more clients at once.")
+    skew: SkewBlock | None = Field(None, description="Rows that training and serving must predict alike.")
 
 
 class Block(_Block):

@@ -124,6 +124,8 @@ def _numbers(value: Any, path: Path) -> Iterator[Path]:
 
 def _changed(kind: str, good: Any, path: Path, value: Any) -> Request:
     made = deepcopy(good)
+    if not path:  # the whole request is the one value
+        return Request(f"rejects-{kind}:/", json.dumps(value).encode())
     holder = at(made, path[:-1])
     if value is REMOVED:
         del holder[path[-1]]

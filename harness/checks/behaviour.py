@@ -54,7 +54,7 @@ def _judge(relation: Relation, spec: Spec, contract: Contract) -> Iterator[Findi
             yield failed(
                 expected=f"{behaviour.name}: {_expected(behaviour)}",
                 received=problem,
-                advice=f"Correct the model or its training data; if the new behaviour is right, {behaviour.file}.",
+                advice=f"Correct the model or its data; if the new behaviour is right, correct {behaviour.file}.",
             )
     if not wrong:
         requests = sum(len(behaviour.requests) for behaviour in tests)

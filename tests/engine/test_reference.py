@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.checks.contract import compare
+from harness.checks.compare import compare
 from harness.compose import Compose
-from harness.contract_file import load_examples
+from harness.contract_file import load_contract
 
 from .support import REPO, Engine, Harness, eventually
 
@@ -78,7 +78,7 @@ def test_the_compose_file_works_without_the_harness(compose: list[str], run_harn
     )
     assert up.returncode == 0, up.stderr
     wait_until_ready(60)
-    examples = load_examples(REPO, "tests/contract/*.json")
+    examples, _ = load_contract(REPO, "tests/contract/*.json")
     assert examples
     for example in examples:
         answer = ask("/predict", example.request)

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from service import Service, asked
+
 from harness.compose import Compose
 from harness.description import parse_block
 from harness.records import (
@@ -23,18 +25,46 @@ from harness.records import (
     Exit,
     FileHash,
     Images,
+    Interface,
     Lock,
     Serving,
     StageTime,
     Training,
 )
-from harness.spec import Example, Handover, Spec, Tolerance
+from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
+from harness.stages.contract import requests
 
 REPO = Path(__file__).parents[2]
 DIGEST = "sha256:" + "d" * 64
 PINNED = f"python:3.13-slim@{DIGEST}"
 REQUEST = {"instances": [{"length": 1.5, "island": "Dream"}]}
 ANSWER = {"predictions": [0.25]}
+
+TWO = {"instances": [{"length": 3.0, "island": "Biscoe"}]}
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    return {"instances": [{"length": 1.5, "island": "Dream", **changes}]}
+
+
+BEHAVIOURS = (
+    Behaviour("any colour", "b.json", Relation.INVARIANCE, (_row(colour="black"), _row(colour="white"))),
+    Behaviour(
+        "longer is more",
+        "b.json",
+        Relation.DIRECTIONAL,
+        tuple(_row(length=float(length)) for length in (1, 1, 4, 6)),
+        output="/predictions/0",
+        never="falls",
+    ),
+    Behaviour(
+        "nothing is nothing",
+        "b.json",
+        Relation.MINIMUM,
+        (_row(length=0.0), _row(length=0)),
+        ({"predictions": [0.0]}, {"predictions": [0]}),
+    ),
+)
 
 BLOCK: dict[str, Any] = {
     "version": 1,
@@ -62,32 +92,7 @@ MODEL: dict[str, Any] = {
     "networks": {"default": {"name": "demo_default"}},
 }
 
-DOCUMENT: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "paths": {
-        "/predict": {
-            "post": {
-                "requestBody": {
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Request"}}},
-                }
-            }
-        }
-    },
-    "components": {
-        "schemas": {
-            "Request": {
-                "type": "object",
-                "properties": {"instances": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}},
-                "required": ["instances"],
-            },
-            "Row": {
-                "type": "object",
-                "properties": {"length": {"type": "number"}, "island": {"type": "string"}},
-                "required": ["length"],
-            },
-        }
-    },
-}
+INTERFACE = Interface("openapi", "/health", "/predict")
 
 
 @cache
@@ -136,7 +141,9 @@ def spec(block: dict[str, Any] | None = None, model: dict[str, Any] | None = Non
         serve_key="serve",
         port=8080,
         serve_artifact="/model",
-        examples=(example(),),
+        examples=(example(), example("two", request=TWO, response={"predictions": [1.5]})),
+        behaviours=BEHAVIOURS,
+        baseline=Service().baseline(),
     )
     return replace(whole, **changes)
 
@@ -260,18 +267,14 @@ def exchange(case: str = "example:one", status: int | None = 200, body: Any = No
     return replace(whole, **changes)
 
 
-def contract(*exchanges: Exchange, **changes: Any) -> Contract:
-    """A service that keeps its contract; an exchange given replaces the one of the same case, or is added."""
-    whole = {
-        each.case: each
-        for each in (
-            exchange(),
-            exchange("malformed:broken-json", 422, {"detail": "no JSON"}, request=b'{"instances": '),
-            exchange("recovery:broken-json"),
-        )
-    }
+def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = None, **changes: Any) -> Contract:
+    """What a service with one fault, or none, answers; an exchange given replaces the one of its case, or is added."""
+    service = Service(fault)
+    whole = {r.case: asked(service, r) for r in requests(described or spec(), INTERFACE)}
     whole |= {each.case: each for each in exchanges}
-    return replace(Contract(exchanges=tuple(whole.values()), document=DOCUMENT), **changes)
+    return replace(
+        Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=service.document()), **changes
+    )
 
 
 def environment(**changes: Any) -> Environment:

@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 
 @contextmanager
-def _server(behaviour: Behaviour) -> Iterator[tuple[str, int]]:
+def _server(behaviour: Behaviour) -> Iterator[http.Target]:
     """Accept connections, read the request, and behave."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(5)
@@ -38,7 +38,7 @@ def _server(behaviour: Behaviour) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield listener.getsockname()[:2]
+        yield http.Target(*listener.getsockname()[:2])
     finally:
         listener.close()
         thread.join(timeout=5)
@@ -128,8 +128,8 @@ def test_dripping_body() -> None:
 def test_nobody_listens() -> None:
     """A refused connection is on record."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()[:2]
-    exchange = http.send(address, "/", case="c", timeout=1)
+        target = http.Target(*listener.getsockname()[:2])
+    exchange = http.send(target, "/", case="c", timeout=1)
     assert exchange.status is None
     assert "ConnectionRefusedError" in exchange.error
 
@@ -180,3 +180,33 @@ def test_huge_body_is_cut(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     exchange = _ask(_answering(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + b"x" * 4000))
     assert exchange.status == 200
     assert exchange.response == b"x" * 1000
+    assert "cut after 1000 bytes" in exchange.error
+
+
+def test_dripping_headers() -> None:
+    """A server that drips header after header is as late as one that is silent."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        for number in range(30):
+            connection.sendall(f"X-{number}: x\r\n".encode())
+            time.sleep(0.05)
+
+    exchange = _ask(behave, timeout=0.3)
+    assert exchange.seconds < 1.0
+    assert exchange.error == "no answer within 0.3 s"
+
+
+def test_an_early_refusal_is_read() -> None:
+    """A server that refuses a large body before it has read it is answered 413, not lost."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(2**20):
+            pass
+
+    exchange = _ask(behave, body=b"x" * 8 * 2**20)
+    assert (exchange.status, exchange.response) == (413, b"{}")

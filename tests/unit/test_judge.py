@@ -132,7 +132,8 @@ def test_optional_evidence_lost(name: str) -> None:
 def test_whole_evidence_passes() -> None:
     """The complete good evidence passes every check: the builders tell no lie."""
     findings = list(judge(builders.evidence(), all_checks()))
-    assert [f for f in findings if f.status is not Status.PASS] == []
+    # The dialect `openapi` has no conformance suite of its own.
+    assert [f.check for f in findings if f.status is not Status.PASS] == ["contract.conforms"]
     assert exit_code(findings) == 0
 
 

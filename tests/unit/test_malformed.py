@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.stages.contract import UNKNOWN_FIELD, malformed, mistyped_value, record_path
+from harness.cases import Request
+from harness.cases.malformed import KINDS, OVERSIZE, malformed, mistyped_value, number_paths, record_path
+from harness.dialects import PLAIN
 
 ROW = {"a": 1.5, "b": "x"}
 
@@ -39,48 +41,68 @@ def test_record_path(request_: Any, path: tuple[str | int, ...] | None) -> None:
 SHAPES = [ROW, {"instances": [ROW, ROW]}, [[1, 2], [3, 4]], {"features": [1.0, 2.0]}, 5, 1234, "text", None, [], {}]
 
 
+def _cases(good: Any) -> dict[str, Request]:
+    return {request.case: request for request in malformed(good, PLAIN)}
+
+
 @pytest.mark.parametrize("good", SHAPES, ids=json.dumps)
 def test_broken_json_is_broken(good: Any) -> None:
     """Whatever the shape of the good request, the first case is no JSON."""
-    case, body = next(malformed(good))
-    assert case == "broken-json"
+    first = next(malformed(good, PLAIN))
+    assert first.case == "rejects-malformed:/"
     with pytest.raises(ValueError, match=r"."):
-        json.loads(body)
+        json.loads(first.body)
 
 
 @pytest.mark.parametrize("good", SHAPES, ids=json.dumps)
 def test_cases_differ_from_the_good_request(good: Any) -> None:
-    """Every case has a name of its own and differs from the good request, which itself stays as it is."""
+    """Every case differs from the good request by body, method, path or type; the good one stays as it is."""
     before = json.dumps(good)
-    cases = list(malformed(good))
+    requests = list(malformed(good, PLAIN))
     assert json.dumps(good) == before
-    assert len({name for name, _ in cases}) == len(cases)
-    assert all(body != before.encode() for _, body in cases)
+    same = [r.case for r in requests if (r.body, r.method, r.path) == (before.encode(), "POST", None)]
+    assert same == []
+    assert {r.case.partition(":")[0] for r in requests} <= {f"rejects-{kind}" for kind in KINDS}
+
+
+def test_every_kind_is_sent_for_a_batch() -> None:
+    """A batch of objects with numbers has a place for every kind of malformed request."""
+    kinds = {case.partition(":")[0] for case in _cases({"instances": [ROW, ROW]})}
+    assert kinds == {f"rejects-{kind}" for kind in KINDS}
 
 
 def test_cases_of_a_flat_object() -> None:
-    """Each field is once missing and once of another type, and one field is unknown."""
-    bodies = {name: json.loads(body) for name, body in malformed(ROW) if name != "broken-json"}
+    """Each field is once missing, null and of another type; numbers also boolean, quoted and huge."""
+    found = _cases(ROW)
+    bodies = {case: json.loads(r.body) for case, r in found.items() if ":/a" in case or ":/b" in case}
+    assert bodies.pop("rejects-huge-integer:/a")["a"] == 10**400
+    assert bodies.pop("rejects-non-finite:/a")["a"] == -float("inf")
     assert bodies == {
-        "missing:/a": {"b": "x"},
-        "wrong-type:/a": {"a": "not a number", "b": "x"},
-        "missing:/b": {"a": 1.5},
-        "wrong-type:/b": {"a": 1.5, "b": 12.5},
-        f"unknown:/{UNKNOWN_FIELD}": {**ROW, UNKNOWN_FIELD: 1},
+        "rejects-missing:/a": {"b": "x"},
+        "rejects-null:/a": {"a": None, "b": "x"},
+        "rejects-wrong-type:/a": {"a": "not a number", "b": "x"},
+        "rejects-missing:/b": {"a": 1.5},
+        "rejects-null:/b": {"a": 1.5, "b": None},
+        "rejects-wrong-type:/b": {"a": 1.5, "b": 12.5},
+        "rejects-boolean:/a": {"a": True, "b": "x"},
+        "rejects-number-as-text:/a": {"a": "1.5", "b": "x"},
     }
+    assert len(found["rejects-oversized:/harness_unknown_field"].body) > OVERSIZE
 
 
 def test_cases_of_a_batch_change_one_record() -> None:
     """In a batch only the first record is touched; the others stay good."""
-    for name, body in malformed({"instances": [dict(ROW), dict(ROW)]}):
-        if name != "broken-json":
-            assert "/instances/0/" in name
-            assert json.loads(body)["instances"][1] == ROW
+    for case, request in _cases({"instances": [dict(ROW), dict(ROW)]}).items():
+        if "/instances/0/" in case:
+            assert json.loads(request.body)["instances"][1] == ROW
 
 
-def test_no_record_no_further_case() -> None:
-    """Where there is no object, broken JSON is the only case."""
-    assert [name for name, _ in malformed([[1, 2], [3, 4]])] == ["broken-json"]
+def test_rows_without_names() -> None:
+    """Where there is no object, no field is changed; numbers still are, and the batch is once empty."""
+    kinds = {case.partition(":")[0].removeprefix("rejects-") for case in _cases([[1, 2], [3, 4]])}
+    assert kinds.isdisjoint({"missing", "unknown", "null", "wrong-type", "oversized"})
+    assert {"boolean", "huge-integer", "non-finite", "empty-batch"} <= kinds
+    assert number_paths([[1, 2], [3, True]]) == [(0, 0), (0, 1), (1, 0)]
 
 
 @pytest.mark.parametrize("value", [True, False, 0, 1.5, "x", "", None, [1], [], {"a": 1}])

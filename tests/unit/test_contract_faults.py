@@ -1,0 +1,80 @@
+"""For every check of the contract a server that fails it and no other check; the good server fails none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import builders
+import pytest
+from service import FAULTS, Service, listening
+
+from harness import remote
+from harness.checks import all_checks
+from harness.judge import judge
+from harness.line import Watcher
+from harness.records import Evidence, Finding, Selection, Status
+from harness.spec import Spec
+
+STRICT = {"contract": {"strict": True}}
+OF_CONTRACT = tuple(check for check in all_checks() if {*check.reads, *check.may_read} <= {"spec", "contract"})
+FAILED = (Status.FAIL, Status.ERROR)
+
+
+def _spec(fault: str = "") -> Spec:
+    return replace(builders.spec(STRICT), baseline=Service(fault).baseline())
+
+
+def _failed(findings: list[Finding]) -> dict[str, str]:
+    return {f.check: f.received for f in findings if f.status in FAILED}
+
+
+def _judged(fault: str = "") -> list[Finding]:
+    spec = _spec(fault)
+    evidence: Evidence = builders.evidence(spec=spec, contract=builders.contract(fault=fault, described=spec))
+    return list(judge(evidence, OF_CONTRACT))
+
+
+def test_the_good_service_passes_every_check() -> None:
+    """No check of the contract fails, warns or skips on a strict, documented service."""
+    statuses = {finding.check: finding.status for finding in _judged()}
+    assert statuses.pop("contract.conforms") is Status.SKIP  # the dialect `openapi` has no demands of its own
+    assert set(statuses.values()) == {Status.PASS}, statuses
+
+
+def test_every_check_has_its_fault() -> None:
+    """No check of the contract is without a server that fails it."""
+    missing = {check.name for check in OF_CONTRACT} - FAULTS.keys() - {"contract.conforms"}
+    assert not missing
+
+
+@pytest.mark.parametrize("check", [check.name for check in OF_CONTRACT if check.name in FAULTS])
+def test_a_fault_fails_its_check_alone(check: str) -> None:
+    """What a fault breaks is found by its own check and by no other."""
+    assert list(_failed(_judged(FAULTS[check]))) == [check]
+
+
+class _Silent(Watcher):
+    """Watches and shows nothing."""
+
+    def run_begins(self, *_: object) -> None: ...
+    def stage_begins(self, *_: object) -> None: ...
+    def line(self, *_: object) -> None: ...
+    def stage_ends(self, *_: object) -> None: ...
+    def found(self, *_: object) -> None: ...
+
+
+def over_http(fault: str, folder: Path, selection: Selection) -> list[Finding]:
+    """Judge the service at a URL, as `harness contract --url` does."""
+    service = Service(fault)
+    with listening(service) as target:
+        spec = replace(_spec(fault), root=folder, port=target.port)
+        spec = replace(spec, block=spec.block.model_copy(update={"data": None}))
+        return list(remote.judge(spec, target, _Silent(), selection).findings)
+
+
+@pytest.mark.parametrize("check", ["", *(check.name for check in OF_CONTRACT if check.name in FAULTS)])
+def test_over_http(check: str, tmp_path: Path) -> None:
+    """The same over a real connection: the good service fails nothing, a faulty one its check alone."""
+    found = over_http(FAULTS.get(check, ""), tmp_path, Selection(fast=True))
+    assert list(_failed(found)) == ([check] if check else []), _failed(found)
