@@ -72,7 +72,7 @@ def _output(behaviour: Behaviour, number: int, contract: Contract) -> Any:
         answer = parse(exchange)
         if behaviour.output:
             return at(answer, resolve(answer, behaviour.output))
-        return answer if behaviour.relation is Relation.MINIMUM else dialect.predicted(answer)
+        return answer if behaviour.relation is Relation.MINIMUM else dialect.lasting(answer)
     except (ValueError, RecursionError) as exc:
         raise _NoAnswerError(f"request {number}: {exc} in {described(exchange)}") from exc
 

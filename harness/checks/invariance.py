@@ -79,7 +79,7 @@ def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Fin
             wrong.append(_said(exchange))
             continue
         try:
-            left, right = dialect.predicted(parse(reference)), dialect.predicted(parse(exchange))
+            left, right = dialect.lasting(parse(reference)), dialect.lasting(parse(exchange))
             wrong += list(compare(left, right, SAME))
         except (ValueError, RecursionError):
             wrong += [] if exchange.response == reference.response else [_said(exchange)]

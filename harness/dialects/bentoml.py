@@ -45,13 +45,13 @@ def _is_document(exchange: Exchange) -> bool:
 
 PROBES = (
     Probe("live", "GET", LIVE, Expected((200,)), "Observability, Monitoring and data collection: /livez"),
-    Probe("ready", "GET", READY, Expected((200,)), "Observability, Monitoring and data collection: /readyz"),
+    Probe("ready", "GET", "{ready}", Expected((200,)), "Observability, Monitoring and data collection: /readyz"),
     Probe("document", "GET", DOCUMENT, Expected((200,), API_DOCUMENT), "the server's own index of routes: /docs.json"),
-    Probe("method", "GET", None, Expected((405,)), "the OpenAPI document of BentoML: an API has POST alone"),
+    Probe("method", "GET", "{predict}", Expected((405,)), "the OpenAPI document of BentoML: an API has POST alone"),
     Probe(
         "no-json",
         "POST",
-        None,
+        "{predict}",
         Expected((400,), PROBLEM),
         "the OpenAPI document of BentoML: 400 InvalidArgument",
         body=b"{",

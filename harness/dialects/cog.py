@@ -14,6 +14,7 @@ STATES = ("STARTING", READY, "BUSY", "SETUP_FAILED", "DEFUNCT", "UNHEALTHY", "UN
 SUCCEEDED, FAILED = "succeeded", "failed"
 PREDICT, DOCUMENT, HEALTH = "/predictions", "/openapi.json", "/health-check"
 ID = "harness-probe"
+TRANSIENT = ("id", "version", "created_at", "started_at", "completed_at", "logs", "error", "metrics")
 
 # Of a request that breaks the schema, and of a prediction that failed (or found the server busy or not ready).
 ERROR = {
@@ -149,7 +150,7 @@ COG = Dialect(
     is_refusal=_is_refusal,
     busy=(409,),  # a slot may be free only a moment after its answer was sent
     batch=lambda _: None,  # the rows that an input may hold are the model's own matter
-    prediction=("status", "output"),
+    transient=TRANSIENT,
     error=ERROR,
     signs=(Sign(HEALTH, _is_health),),
     probes=PROBES,

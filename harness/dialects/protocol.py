@@ -42,19 +42,18 @@ class Probe:
     """One request of a protocol's conformance suite.
 
     `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
-    it is accepted unless `contract.strict`. `path` may hold `{model}`; None is the predict path. With `example` the
-    body is the project's first good example, and nothing is sent where it has none. `source` names the place in the
-    specification.
+    it is accepted unless `contract.strict`. `path` may hold `{model}`, or be `{ready}` or `{predict}`, the paths of
+    the service. `source` names the place in the specification.
     """
 
     name: str
     method: str
-    path: str | None
+    path: str
     spec: Expected
     source: str
     body: bytes = b""
     content_type: str = "application/json"
-    example: bool = False
+    example: bool = False  # the body is the project's first good example; not sent where there is none
     shipped: Expected | None = None
 
 
@@ -81,8 +80,8 @@ class Dialect:
     busy: tuple[int, ...] = ()  # statuses by which a server that is in order asks for the same request later
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
-    prediction: tuple[str, ...] = ()  # fields of an answer that stay the same when it is asked again; (): all of it
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
+    transient: tuple[str, ...] = ()  # keys of an answer that are new each time, such as the ID of the request
     signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
     probes: tuple[Probe, ...] = ()
     ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one
@@ -96,11 +95,11 @@ class Dialect:
     artifact: str | None = None
     data: str | None = None
 
-    def predicted(self, answer: Any) -> Any:
-        """Return an answer without what belongs to the one request: its id, its times, its log."""
-        if not self.prediction or not isinstance(answer, dict):
+    def lasting(self, answer: Any) -> Any:
+        """Return an answer without what is new each time, so that two answers to one request are equal."""
+        if not self.transient or not isinstance(answer, dict):
             return answer
-        return {key: answer[key] for key in self.prediction if key in answer}
+        return {key: value for key, value in answer.items() if key not in self.transient}
 
 
 def filled(template: str, model: str) -> str:

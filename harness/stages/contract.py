@@ -70,21 +70,21 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
-    yield from _probes(spec, dialect)
+    good_request = next((example.request for example in spec.examples if example.is_good), None)
+    for probe in dialect.probes:
+        path = filled(probe.path, spec.block.serve.model)
+        path = path.replace("{ready}", spoken.ready).replace("{predict}", spoken.predict)
+        body = probe.body
+        if probe.example:
+            if good_request is None:
+                continue
+            body = json.dumps(good_request).encode()
+        yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
     if spec.examples:
         good = spec.examples[0].request
         for request in malformed(good, dialect):
             yield request
             yield Request(recovery(request.case), json.dumps(good).encode())
-
-
-def _probes(spec: Spec, dialect: Dialect) -> Iterator[Request]:
-    good = next((json.dumps(e.request).encode() for e in spec.examples if e.status < 300), None)  # noqa: PLR2004 - 2xx
-    for probe in dialect.probes:
-        body = good if probe.example else probe.body
-        if body is not None:
-            path = None if probe.path is None else filled(probe.path, spec.block.serve.model)
-            yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
 
 
 def _document(target: Target, dialect: Dialect) -> tuple[dict[str, Any] | None, str | None]:
