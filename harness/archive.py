@@ -6,7 +6,8 @@ import hashlib
 import io
 import shutil
 import tarfile
-from collections.abc import Generator, Iterator
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -91,6 +92,19 @@ def read_text(engine: Engine, container: str, path: str, limit: int) -> str | No
         member = archive.next()
         source = archive.extractfile(member) if member and member.isreg() else None
         return None if source is None else source.read(limit).decode("utf-8", errors="replace")
+
+
+def write_texts(engine: Engine, container: str, files: Mapping[str, str]) -> None:
+    """Write path -> text into a container, readable by every user. One with a read-only root takes none."""
+    with tempfile.TemporaryFile() as tar:
+        with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path, text in files.items():
+                info = tarfile.TarInfo(path.lstrip("/"))
+                body = text.encode()
+                info.size, info.mode = len(body), 0o444
+                archive.addfile(info, io.BytesIO(body))
+        tar.seek(0)
+        engine.write(container, "/", tar)
 
 
 class _Reader(io.RawIOBase):

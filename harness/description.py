@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.compose import Compose
 from harness.contract_file import load_contract
+from harness.conventions import dialect_of, with_conventions
 from harness.dialects import DIALECTS
 from harness.errors import DescriptionError
 from harness.spec import Block, Handover, Spec
@@ -181,6 +182,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         _service(services, block.train.service, places("train", "service"))
     elif block.train.from_ is None:
         _service(services, block.train.service, places("train", "service"))
+    block = with_conventions(block, services)
     _check_train(root, block, services, places)
     if block.data and not (root / block.data.path).exists():
         raise DescriptionError(
@@ -276,6 +278,8 @@ def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[
             if left and right.get("source") == left["source"]:
                 inside = train.artifact.removeprefix(left["target"].rstrip("/"))
                 return Handover.MOUNTED, serve.artifact or right["target"].rstrip("/") + inside
+    if (dialect := dialect_of(block)) and dialect.artifact:  # its platform carries the artifact; here a volume does
+        return Handover.MOUNTED, serve.artifact or dialect.artifact
     raise DescriptionError(
         f"{places('train', 'artifact')}the artifact {train.artifact} has no way from `{train.service}` "
         f"to `{serve.service}`",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+from harness.conventions import dialect_of
 from harness.description import mount_over
 from harness.labels import STAGE
 from harness.spec import Handover, Spec
@@ -56,6 +57,9 @@ def run_file(
         services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image)
         if data_volume is not None:
             _mount_data(spec, services[key], always=key == spec.train_key)
+    configs: Model = deepcopy(spec.model.get("configs", {}))
+    if spec.train_key in services:
+        configs |= _train_files(spec, services[spec.train_key])
     for key in dependencies(spec):
         services[key] = deepcopy(spec.model["services"][key])
         services[key].pop("ports", None)
@@ -69,8 +73,37 @@ def run_file(
         "services": services,
         "volumes": _volumes(spec, services, project, data_volume, labels),
         "networks": _own(spec.model.get("networks", {}), project, labels),
-        **{key: deepcopy(spec.model[key]) for key in ("secrets", "configs") if key in spec.model},
+        **({"secrets": deepcopy(spec.model["secrets"])} if "secrets" in spec.model else {}),
+        **({"configs": configs} if configs else {}),
     }
+
+
+def inline_files(model: Model, service: str) -> dict[str, str]:
+    """Return path -> text of the files that a service takes from `configs` with `content` of their own.
+
+    Compose puts these into a container when it starts it, not when it creates it.
+    """
+    declared: Model = model.get("configs", {})
+    taken = {
+        entry.get("target") or f"/{entry['source']}": declared.get(entry["source"], {}).get("content")
+        for entry in model["services"][service].get("configs", ())
+    }
+    return {path: text.replace("$$", "$") for path, text in taken.items() if text is not None}
+
+
+def _train_files(spec: Spec, service: Model) -> Model:
+    """Give a train service the files and the environment that its protocol has for training."""
+    dialect = dialect_of(spec.block)
+    if dialect is None or dialect.train_files is None:
+        return {}
+    service["environment"] = {**dialect.train_environment, **(service.get("environment") or {})}
+    configs: Model = {}
+    mounted = list(service.get("configs", ()))
+    for number, (path, text) in enumerate(dialect.train_files(spec.block).items()):
+        if all(entry.get("target") != path for entry in mounted):  # the project's own file wins
+            configs[f"harness-{number}"] = {"content": text.replace("$", "$$")}
+            service["configs"] = [*service.get("configs", ()), {"source": f"harness-{number}", "target": path}]
+    return configs
 
 
 def dependencies(spec: Spec) -> tuple[str, ...]:
@@ -122,6 +155,9 @@ def _serve(spec: Spec, image: str) -> Model:
         if k != spec.block.train.service
     }:
         service["depends_on"] = wanted
+    dialect = dialect_of(spec.block)
+    if dialect is not None and dialect.serve_command is not None and not service.get("command"):
+        service["command"] = list(dialect.serve_command)
     if service.get("network_mode") is None:
         # A free port of the engine's host, so that two runs and the user's own service do not collide.
         service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]

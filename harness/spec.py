@@ -64,7 +64,12 @@ class DataBlock(_Block):
     """The fixture dataset: a file or a folder, delivered read-only."""
 
     path: str = Field(description="File or folder, relative to compose.yaml.", examples=["tests/fixtures/penguins"])
-    mount: ContainerPath = Field("/data", description="Where the train service finds it.")
+    mount: ContainerPath = Field(
+        "/data", description="Where the train service finds it; with sagemaker: /opt/ml/input/data/<channel>."
+    )
+    channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)] = Field(
+        "training", description="Name of the input channel, where the protocol has channels (sagemaker)."
+    )
     schema_: str | None = Field(
         None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
     )
@@ -85,11 +90,17 @@ class TrainBlock(_Block):
     source: str = Field(".", description="With `from`: the folder that is copied into the training image.")
     command: Argv | None = Field(None, description="The train command; default: what the service says.")
     timeout: Seconds = Field(600.0, description="Longest time that training may take.")
-    artifact: ContainerPath = Field("/model", description="Folder or file that training writes.")
+    artifact: ContainerPath = Field(
+        "/model", description="Folder or file that training writes; with sagemaker: /opt/ml/model."
+    )
     metrics: ContainerPath | None = Field(
         None, description="JSON lines, one object an epoch or step; default: metrics.jsonl in `artifact`."
     )
     loss: str = Field("loss", description="The key of the loss in the metrics.")
+    hyperparameters: dict[str, str | int | float | bool] = Field(
+        {},
+        description="Given to training where the protocol says how (sagemaker: as strings, in hyperparameters.json).",
+    )
 
 
 class ServeBlock(_Block):

@@ -20,7 +20,7 @@ REPEATS = 2
 
 def invariances(examples: Sequence[Example], dialect: Dialect) -> Iterator[Request]:
     """Yield `batch:all`, `single:<row>`, `reversed:all`, `fields:all` and `again:<n>`."""
-    good = [example for example in examples if example.status < 300]  # noqa: PLR2004 - 2xx
+    good = [example for example in examples if example.is_good]
     if not good:
         return
     pooled = pool(good, dialect)

@@ -64,7 +64,8 @@ def conforms(spec: Spec, contract: Contract) -> Iterator[Finding]:
             wrong += 1
             yield failed(
                 expected=f"{probe.method} {exchange.path if exchange else probe.path} ({probe.name}): "
-                f"status {' or '.join(str(status) for status in probe.spec.statuses)}, as {probe.source} says",
+                f"status {' or '.join(str(status) for status in probe.spec.statuses)}"
+                f"{f' within {probe.spec.within:g} s' if probe.spec.within else ''}, as {probe.source} says",
                 received=problem,
                 advice="Correct the server, or name the protocol that it speaks in `serve.dialect`.",
             )
@@ -143,6 +144,8 @@ def _breach(demanded: Expected, exchange: Exchange) -> str:
     """Return what an answer lacks of what is demanded; empty where it lacks nothing."""
     if exchange.status not in demanded.statuses:
         return described(exchange)
+    if demanded.within is not None and exchange.seconds > demanded.within:
+        return f"after {exchange.seconds:.1f} s, more than {demanded.within:g} s: {described(exchange)}"
     if demanded.schema is None:
         return ""
     try:

@@ -19,6 +19,8 @@ from harness.records import Contract, Exchange, Finding, Interface
 from harness.spec import Spec
 
 TRACEBACK = b"Traceback (most recent call last)"
+# A server that knows a method nowhere may say so (RFC 9110, 15.6.2), as Python's http.server does.
+NOT_IMPLEMENTED = 501
 # What no lenient parser lets through: a service whose own document rules it out has been found to be wrong.
 HARD = ("missing", "unknown", "null", "wrong-type", "empty-batch")
 ROUTES = ("method", "path")  # their answers come from the framework, and no document lists them
@@ -29,6 +31,7 @@ class Verdict(StrEnum):
 
     REFUSED = "refused"
     ALLOWED = "allowed by the API document"  # so it was a good one
+    SHIPPED = "a weakness that the well-known servers of this protocol have"
     BROKEN = "no answer, 5xx or a traceback"  # which no input may cause
     RULED_OUT = "accepted, though JSON or the API document rules it out"
     ACCEPTED = "accepted, though nobody promised that it would be refused"
@@ -38,6 +41,7 @@ class Verdict(StrEnum):
 
 FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
 ADVICE = {
+    Verdict.SHIPPED: "",  # the dialect has it
     Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
     Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
@@ -70,7 +74,7 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield (failed if fails else warned)(
             expected=f"{KINDS[kind]}: refused with a documented 4xx and a JSON error",
             received=f"{verdict}: {len(cases)} of {len(exchanges)}, such as {_where(cases[0])}\n{described(cases[0])}",
-            advice=ADVICE[verdict],
+            advice=ADVICE[verdict] or dialect.weakness(kind, cases[0]),
         )
     if not bad:
         allowed = f", {len(found[Verdict.ALLOWED])} allowed by the API document" if found[Verdict.ALLOWED] else ""
@@ -80,7 +84,7 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
 
 def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
     if exchange.status is None or exchange.status >= 500 or TRACEBACK in exchange.response:  # noqa: PLR2004 - 5xx
-        return Verdict.BROKEN
+        return _broken(kind, exchange, dialect)
     if dialect.is_refusal(exchange):
         return _refusal(kind, exchange, contract, dialect)
     allows = _allows(kind, exchange, contract.document, contract.interface)
@@ -91,12 +95,20 @@ def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
     return Verdict.REFUSED if kind == "empty-batch" and _is_empty(exchange, dialect) else Verdict.ACCEPTED
 
 
+def _broken(kind: str, exchange: Exchange, dialect: Dialect) -> Verdict:
+    if kind == "method" and exchange.status == NOT_IMPLEMENTED and TRACEBACK not in exchange.response:
+        return Verdict.REFUSED
+    return Verdict.SHIPPED if dialect.weakness(kind, exchange) else Verdict.BROKEN
+
+
 def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
     if kind in ROUTES:
         return Verdict.REFUSED
     listed = documented_statuses(contract.document, contract.interface.predict)
     if listed is not None and str(exchange.status) not in listed and not {"default", "4XX"} & listed:
         return Verdict.UNDOCUMENTED
+    if exchange.status in dialect.text_errors:
+        return Verdict.REFUSED
     try:
         body = parse(exchange)
     except (ValueError, RecursionError):

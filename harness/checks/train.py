@@ -11,6 +11,7 @@ from harness.records import Artifact, Finding, Training
 from harness.spec import Spec
 
 LOG_LINES = 12
+FAILURE_CHARACTERS = 1024
 
 
 @check("train.exits-cleanly", rubric="Infra 3: The full ML pipeline is integration tested")
@@ -28,9 +29,14 @@ def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
         advice = "Read the log lines above; the whole log is train/log.txt of the run."
     yield failed(
         expected=f"exit code 0 within {spec.block.train.timeout:g} s",
-        received="\n".join([train.exit.describe(), *train.exit.log_tail[-LOG_LINES:]]),
+        received="\n".join([train.exit.describe(), *_failure(train), *train.exit.log_tail[-LOG_LINES:]]),
         advice=advice,
     )
+
+
+def _failure(train: Training) -> list[str]:
+    """Return the reason that training wrote down, as much of it as SageMaker itself shows."""
+    return [f"it says why: {train.failure[:FAILURE_CHARACTERS]}"] if train.failure else []
 
 
 @check("train.outside-build")

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.dialects.rows import Batch, answers_of_json, batch_of_json
 from harness.records import Exchange
+from harness.spec import Block
 
 
 def parsed(exchange: Exchange) -> Any:
@@ -29,12 +30,18 @@ def is_4xx(exchange: Exchange) -> bool:
     return exchange.status is not None and 400 <= exchange.status < 500  # noqa: PLR2004 - 4xx
 
 
+def no_weakness(_kind: str, _exchange: Exchange) -> str:
+    """Return what to do about a bad answer of the well-known servers to a kind of malformed request; here nothing."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What an answer must be: one of these statuses, and JSON that satisfies this schema (None: any bytes)."""
 
     statuses: tuple[int, ...]
     schema: Mapping[str, Any] | None = None
+    within: float | None = None  # seconds
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Probe:
     spec: Expected
     source: str
     body: bytes = b""
-    content_type: str = "application/json"
+    content_type: str = "application/json"  # empty: the request has none
     example: bool = False  # the body is the project's first good example; not sent where there is none
     shipped: Expected | None = None
 
@@ -81,6 +88,8 @@ class Dialect:
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
+    text_errors: frozenset[int] = frozenset()  # statuses whose body the protocol does not want to be JSON
+    weakness: Callable[[str, Exchange], str] = no_weakness
     transient: tuple[str, ...] = ()  # keys of an answer that are new each time, such as the ID of the request
     signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
     probes: tuple[Probe, ...] = ()
@@ -90,10 +99,14 @@ class Dialect:
     environment: Mapping[str, str] = field(default_factory=dict)  # that the platform gives to the serving container
     ready_variable: str = ""  # of the environment, where it names the ready path
     predict_variable: str = ""
-    train_command: tuple[str, ...] | None = None  # where the protocol also says how the container trains
+    # What follows is for a protocol that also says how the container trains: defaults of `x-harness`.
+    train_command: tuple[str, ...] | None = None
     serve_command: tuple[str, ...] | None = None
     artifact: str | None = None
-    data: str | None = None
+    data: str | None = None  # the folder of the channels, each a folder with its name
+    failure: str | None = None  # file in which a failed training says why
+    train_files: Callable[[Block], Mapping[str, str]] | None = None  # path in the container -> text, before training
+    train_environment: Mapping[str, str] = field(default_factory=dict)
 
     def lasting(self, answer: Any) -> Any:
         """Return an answer without what is new each time, so that two answers to one request are equal."""

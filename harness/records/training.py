@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from harness.records.finding import FileHash
 
+LAST_SIGNAL = 64  # of Linux, see signal(7): 255 is no signal but what exit(-1) makes
+
 
 @dataclass(frozen=True)
 class Exit:
@@ -24,7 +26,7 @@ class Exit:
             return f"stopped at its time limit after {self.seconds:.1f} s"
         if self.oom_killed:
             return f"killed because it used all its memory (exit code {self.code})"
-        if self.code is not None and self.code > 128:  # noqa: PLR2004 - the shell's rule: 128 + signal number
+        if self.code is not None and 128 < self.code <= 128 + LAST_SIGNAL:  # noqa: PLR2004 - the shell's rule
             return f"ended by signal {self.code - 128} (exit code {self.code})"
         return f"exit code {self.code}"
 
@@ -38,6 +40,7 @@ class Training:
     exit: Exit
     in_image_build: bool  # the project's own way is to train inside an image build
     memory_limit: int
+    failure: str = ""  # what a failed training wrote where its protocol wants the reason
 
     @property
     def blocker(self) -> str | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
+from harness.archive import write_texts
 from harness.compose import Compose
 from harness.engine import Engine
+from harness.errors import DescriptionError
 from harness.evidence import RunFolder
-from harness.runfile import run_file
+from harness.runfile import inline_files, run_file
 from harness.spec import Spec
 
 
@@ -55,7 +57,10 @@ class Run(Recording):
         return f"harness-{self.folder.id.lower()}"
 
     def create(self, service: str, images: Mapping[str, str], data_volume: str | None) -> str:
-        """Create the container of train or serve with all it needs, not started, and return its ID."""
+        """Create the container of train or serve with all it needs, not started, and return its ID.
+
+        Raises DescriptionError where a file of its `configs` cannot be put into it.
+        """
         if self.over.is_set():
             raise RunOverError("the run has ended")
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
@@ -63,7 +68,15 @@ class Run(Recording):
         if needed := sorted(model["services"][service].get("depends_on", {})):
             self.compose.up(self.spec.root, file, needed)
         self.compose.create(self.spec.root, file, service)
-        return self.engine.container(self.project, service)
+        container = self.engine.container(self.project, service)
+        if files := inline_files(model, service):
+            if model["services"][service].get("read_only"):
+                raise DescriptionError(
+                    f"`{service}` has `read_only: true`, so {', '.join(files)} cannot be put into its container",
+                    hint=f"Remove `read_only` of `{service}`, or mount the files from a folder.",
+                )
+            write_texts(self.engine, container, files)
+        return container
 
 
 def relative(path: Path, root: Path) -> str:

@@ -43,19 +43,20 @@ def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
 
 def _send(target: Target, spoken: Interface, request: Request) -> Exchange:
     """Send a request, and again for as long as the server says, by its protocol, that it is busy."""
-    busy = DIALECTS[spoken.dialect].busy
+    dialect = DIALECTS[spoken.dialect]
+    path = spoken.predict if request.path is None else request.path
     deadline = time.monotonic() + PATIENCE
     while True:
         exchange = http.send(
             target,
-            spoken.predict if request.path is None else request.path,
+            path,
             case=request.case,
             method=request.method,
             body=request.body,
             content_type=request.content_type,
-            timeout=TIMEOUT,
+            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
         )
-        if exchange.status not in busy or time.monotonic() > deadline:
+        if exchange.status not in dialect.busy or time.monotonic() > deadline:
             return exchange
         time.sleep(INTERVAL)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from harness.archive import read_text
+from harness.conventions import dialect_of
 from harness.errors import DiskFullError, is_disk_full
 from harness.records import Images, Training
 from harness.spec import Handover
 from harness.stages import Run
 
 LOG = "train/log.txt"
+MAX_FAILURE = 64 * 1024  # bytes
 
 
 def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training, str]:
@@ -36,5 +39,17 @@ def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training
         exit=ended,
         in_image_build=spec.handover is Handover.TRAINED_IN_BUILD,
         memory_limit=inspect.get("HostConfig", {}).get("Memory", 0),
+        failure="" if ended.code == 0 else _failure(run, container),
     )
     return record, container
+
+
+def _failure(run: Run, container: str) -> str:
+    """Return the reason that a failed training wrote down, where its protocol names a file for it."""
+    dialect = dialect_of(run.spec.block)
+    if dialect is None or dialect.failure is None:
+        return ""
+    text = (read_text(run.engine, container, dialect.failure, MAX_FAILURE) or "").strip()
+    if text:
+        run.folder.append("train/failure.txt", text)
+    return text

@@ -127,7 +127,7 @@ class Service:
         try:
             return 200, self._answer(method, path, body, content_type)
         except RefusedError as exc:
-            self._bad += 1
+            self._bad += path == "/predict"
             return exc.status, {"detail": str(exc)}
 
     def document(self) -> dict[str, Any]:
