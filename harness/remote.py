@@ -18,6 +18,7 @@ from harness.records import Environment, Selection
 from harness.spec import Block, Handover, Spec
 from harness.stages import Recording
 from harness.stages import contract as contract_stage
+from harness.stages import load as load_stage
 from harness.stages.serve import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
@@ -95,4 +96,8 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
             spoken = await_ready(spec, target)
             contract = contract_stage.collect(line.run, target, spoken)
         line.settle("contract", contract)
+        if line.needs("load"):
+            with line.timed("load"):
+                load = load_stage.collect(line.run, target, contract)
+            line.settle("load", load)
     return line.verdict()
