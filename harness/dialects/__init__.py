@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.dialects.bentoml import BENTOML
+from harness.dialects.cog import COG
 from harness.dialects.mlflow import MLFLOW
 from harness.dialects.openapi import OPENAPI, PLAIN
 from harness.dialects.protocol import Ask, Dialect, filled
@@ -12,7 +14,7 @@ from harness.spec import Spec
 __all__ = ["DIALECTS", "OPENAPI", "PLAIN", "interface", "recognise"]
 
 # The order of recognition: the most particular first; the last two take what nobody else recognised.
-DIALECTS = {dialect.name: dialect for dialect in (MLFLOW, SAGEMAKER, OPENAPI, PLAIN)}
+DIALECTS = {dialect.name: dialect for dialect in (COG, BENTOML, MLFLOW, SAGEMAKER, OPENAPI, PLAIN)}
 
 
 def recognise(ask: Ask) -> Dialect | None:

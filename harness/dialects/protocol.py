@@ -49,7 +49,8 @@ class Probe:
     """One request of a protocol's conformance suite.
 
     `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
-    it is accepted unless `contract.strict`. `path` may hold `{model}`. `source` names the place in the specification.
+    it is accepted unless `contract.strict`. `path` may hold `{model}`, or be `{ready}` or `{predict}`, the paths of
+    the service. `source` names the place in the specification.
     """
 
     name: str
@@ -83,11 +84,13 @@ class Dialect:
     is_ready: Callable[[Exchange], bool] = is_2xx
     is_answer: Callable[[Exchange], bool] = is_2xx  # a prediction was made
     is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong
+    busy: tuple[int, ...] = ()  # statuses by which a server that is in order asks for the same request later
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
     text_errors: frozenset[int] = frozenset()  # statuses whose body the protocol does not want to be JSON
     weakness: Callable[[str, Exchange], str] = no_weakness
+    transient: tuple[str, ...] = ()  # keys of an answer that are new each time, such as the ID of the request
     signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
     probes: tuple[Probe, ...] = ()
     ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one
@@ -104,6 +107,12 @@ class Dialect:
     failure: str | None = None  # file in which a failed training says why
     train_files: Callable[[Block], Mapping[str, str]] | None = None  # path in the container -> text, before training
     train_environment: Mapping[str, str] = field(default_factory=dict)
+
+    def lasting(self, answer: Any) -> Any:
+        """Return an answer without what is new each time, so that two answers to one request are equal."""
+        if not self.transient or not isinstance(answer, dict):
+            return answer
+        return {key: value for key, value in answer.items() if key not in self.transient}
 
 
 def filled(template: str, model: str) -> str:
