@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from harness.description import mount_over
+from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
 from harness.spec import Handover, Spec
 
@@ -122,6 +123,10 @@ def _serve(spec: Spec, image: str) -> Model:
         if k != spec.block.train.service
     }:
         service["depends_on"] = wanted
+    if given := environment(spec, DIALECTS.get(spec.block.serve.dialect)):
+        service["environment"] = {key: value.replace("$", "$$") for key, value in given.items()} | {
+            key: value for key, value in (service.get("environment") or {}).items() if value is not None
+        }
     if service.get("network_mode") is None:
         # A free port of the engine's host, so that two runs and the user's own service do not collide.
         service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]

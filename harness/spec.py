@@ -230,6 +230,11 @@ class Example:
     status: int
     tolerance: Tolerance
 
+    @property
+    def is_good(self) -> bool:
+        """Whether its request is one that the service answers with success."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - 2xx
+
 
 class Relation(StrEnum):
     """What the answers of a behavioural test must have in common (CheckList, Ribeiro et al. 2020)."""

@@ -79,7 +79,7 @@ def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Fin
             wrong.append(_said(exchange))
             continue
         try:
-            wrong += list(compare(parse(reference), parse(exchange), SAME))
+            wrong += list(compare(dialect.lasting(parse(reference)), dialect.lasting(parse(exchange)), SAME))
         except (ValueError, RecursionError):
             wrong += [] if exchange.response == reference.response else [_said(exchange)]
     return _verdict(wrong, what, "the same answer")

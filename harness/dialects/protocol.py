@@ -29,12 +29,18 @@ def is_4xx(exchange: Exchange) -> bool:
     return exchange.status is not None and 400 <= exchange.status < 500  # noqa: PLR2004 - 4xx
 
 
+def _anything(request: Any) -> bool:
+    del request
+    return True
+
+
 @dataclass(frozen=True)
 class Expected:
     """What an answer must be: one of these statuses, and JSON that satisfies this schema (None: any bytes)."""
 
     statuses: tuple[int, ...]
     schema: Mapping[str, Any] | None = None
+    within: float | None = None  # seconds
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Probe:
     """One request of a protocol's conformance suite.
 
     `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
-    it is accepted unless `contract.strict`. `path` may hold `{model}`. `source` names the place in the specification.
+    it is accepted unless `contract.strict`. `path` may hold `{model}`, or be `{ready}` or `{predict}`, the paths of
+    the service. `source` names the place in the specification.
     """
 
     name: str
@@ -52,7 +59,9 @@ class Probe:
     source: str
     body: bytes = b""
     content_type: str = "application/json"
+    example: bool = False  # the body is the project's first good example; not sent where there is none
     shipped: Expected | None = None
+    edit: Callable[[Any], Any] | None = None  # what is done to that example first
 
 
 @dataclass(frozen=True)
@@ -78,18 +87,29 @@ class Dialect:
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
-    signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
+    error_shipped: Mapping[str, Any] | None = None  # that of the well-known servers, accepted unless `contract.strict`
+    transient: tuple[str, ...] = ()  # keys of an answer that are new each time, such as the ID of the request
+    takes: Callable[[Any], bool] = _anything  # whether a request has the form of this protocol
+    signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised, as must `takes`
     probes: tuple[Probe, ...] = ()
     ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one
     predict_within: float | None = None
     stop_within: float | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)  # that the platform gives to the serving container
-    ready_variable: str = ""  # of the environment, where it names the ready path
+    # What the platform gives to the serving container; a value may hold `{port}` and `{artifact}`.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port_variable: str = ""  # of the environment, where it names the port
+    ready_variable: str = ""  # where it names the ready path
     predict_variable: str = ""
     train_command: tuple[str, ...] | None = None  # where the protocol also says how the container trains
     serve_command: tuple[str, ...] | None = None
     artifact: str | None = None
     data: str | None = None
+
+    def lasting(self, answer: Any) -> Any:
+        """Return an answer without what is new each time, so that two answers to one request are equal."""
+        if not self.transient or not isinstance(answer, dict):
+            return answer
+        return {key: value for key, value in answer.items() if key not in self.transient}
 
 
 def filled(template: str, model: str) -> str:

@@ -56,9 +56,16 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
+    good_request = next((example.request for example in spec.examples if example.is_good), None)
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
-        yield Request(f"conforms:{probe.name}", probe.body, probe.method, path, probe.content_type)
+        path = path.replace("{ready}", spoken.ready).replace("{predict}", spoken.predict)
+        body = probe.body
+        if probe.example:
+            if good_request is None:
+                continue
+            body = json.dumps(probe.edit(good_request) if probe.edit else good_request).encode()
+        yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
     if spec.examples:
         good = spec.examples[0].request
         for request in malformed(good, dialect):

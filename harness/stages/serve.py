@@ -108,7 +108,7 @@ def speak(spec: Spec, target: Target) -> Interface | None:
     def ask(path: str) -> Exchange:
         return http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
 
-    if found := recognise(ask):
+    if found := recognise(ask, spec.examples[0].request if spec.examples else None):
         return interface(spec, found)
     plain = interface(spec, PLAIN)
     return plain if PLAIN.is_ready(ask(plain.ready)) else None
