@@ -93,6 +93,17 @@ _REFUSED = Expected((400, 404), _ERROR)  # "an HTTP error status (typically 400)
 _REFUSED_SHIPPED = Expected((400, 404, 422), _ERROR_SHIPPED)
 _EMPTY = Expected((200,))  # MLServer and Triton answer the health paths without a body
 
+
+def _with_another_row(good: Any) -> Any:
+    """Return a good request whose first tensor says that it has a row more than its data."""
+    made = deepcopy(good)
+    for tensor in made["inputs"][:1]:
+        if isinstance(tensor, dict) and isinstance(tensor.get("shape"), list):
+            first, *rest = tensor["shape"] or [1]
+            tensor["shape"] = [first + 1 if isinstance(first, int) else 1, *rest]
+    return made
+
+
 PROBES = (
     Probe("server-metadata", "GET", "/v2", Expected((200,), _SERVER), "inference_rest.md, Server Metadata"),
     Probe("live", "GET", "/v2/health/live", Expected((200,), _LIVE), "inference_rest.md, Server Live", shipped=_EMPTY),
@@ -157,6 +168,16 @@ PROBES = (
         "open_inference_rest.yaml, inference_request: `inputs` is required",
         body=b"{}",
         shipped=_REFUSED_SHIPPED,
+    ),
+    Probe(
+        "infer-wrong-shape",
+        "POST",
+        "{predict}",
+        _REFUSED,
+        "inference_rest.md, Request Input: shape and data must represent the whole batch",
+        example=True,
+        shipped=_REFUSED_SHIPPED,
+        edit=_with_another_row,
     ),
 )
 

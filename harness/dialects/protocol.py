@@ -61,7 +61,7 @@ class Probe:
     content_type: str = "application/json"
     example: bool = False  # the body is the project's first good example; not sent where there is none
     shipped: Expected | None = None
-    edit: Callable[[Any], Any] | None = None  # what is done to that example first
+    edit: Callable[[Any], Any] | None = None  # what is done to that example first, if the protocol `takes` it
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ GOOD = {
     "infer-id": Answer(200, {**ANSWER, "id": ID}),
     "infer-unknown-model": Answer(400, ERROR),
     "infer-no-inputs": Answer(400, ERROR),
+    "infer-wrong-shape": Answer(400, ERROR),
 }
 MLSERVER = {
     **GOOD,
@@ -121,6 +122,9 @@ def test_the_servers_as_shipped(server: dict[str, Answer], deviations: list[str]
         ("infer-no-inputs", Answer(200, ANSWER)),
         ("infer-no-inputs", Answer(500, b"Internal Server Error")),
         ("infer-no-inputs", Answer(400, {"message": "no"})),
+        ("infer-wrong-shape", Answer(200, ANSWER)),
+        ("infer-wrong-shape", Answer(500, b"Internal Server Error")),  # MLServer's own NumpyCodec
+        ("infer-wrong-shape", Answer(500, {"error": "ValueError : cannot reshape"})),  # KServe's as_numpy()
     ],
 )
 def test_each_probe_can_fail(probe: str, faulty: Answer) -> None:
@@ -234,11 +238,25 @@ def test_probes_are_sent_with_the_example() -> None:
     spec = _spec()
     sent = {request.case: request for request in requests(spec, interface(spec, OIP))}
     assert json.loads(sent["conforms:infer-id"].body) == {**REQUEST, "id": ID}
+    wrong = json.loads(sent["conforms:infer-wrong-shape"].body)
+    assert [tensor["shape"] for tensor in wrong["inputs"]] == [[3, 2], [2]]
+    assert wrong["inputs"][0]["data"] == REQUEST["inputs"][0]["data"]
     assert sent["conforms:infer"].path == "/v2/models/model/infer"
     assert sent["conforms:model-ready"].path == "/v2/models/model/ready"
     bare = builders.spec(block={"serve": {"dialect": "oip-v2"}}, examples=())
     cases = {request.case for request in requests(bare, interface(bare, OIP))}
     assert {case for case in cases if "infer" in case} == {"conforms:infer-no-inputs"}
+
+
+@pytest.mark.parametrize(
+    "request_", [[1], 3, {"instances": [1]}, {"inputs": [3]}, {"inputs": [{"shape": ["a"]}]}, None]
+)
+def test_an_example_of_another_form(request_: Any) -> None:
+    """An example that is no request of this protocol is sent as it is: the answer says that it is wrong."""
+    spec = builders.spec(block={"serve": {"dialect": "oip-v2"}}, examples=(builders.example(request=request_),))
+    sent = {request.case: request for request in requests(spec, interface(spec, OIP))}
+    assert json.loads(sent["conforms:infer"].body) == request_
+    assert "conforms:infer-id" in sent
 
 
 def _exchange(case: str, body: Any, status: int = 200) -> Exchange:
