@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from harness.compose import Compose
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
-from harness.dialects import DIALECTS
+from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import DescriptionError
 from harness.spec import Block, Handover, Spec
 
@@ -201,7 +201,9 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         handover=handover,
         train_key=train_key,
         serve_key=block.serve.service,
-        port=block.serve.port or _only_port(services[block.serve.service], block.serve.dialect, places),
+        port=block.serve.port
+        or port_of_environment(services[block.serve.service], block.serve.dialect)
+        or _only_port(services[block.serve.service], block.serve.dialect, places),
         serve_artifact=serve_artifact,
         examples=examples,
         behaviours=behaviours,

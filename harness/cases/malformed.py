@@ -123,6 +123,8 @@ def _numbers(value: Any, path: Path) -> Iterator[Path]:
 
 
 def _changed(kind: str, good: Any, path: Path, value: Any) -> Request:
+    if not path:  # the request is a bare number
+        return Request(f"rejects-{kind}:/", json.dumps(value).encode())
     made = deepcopy(good)
     if not path:  # the whole request is the one value
         return Request(f"rejects-{kind}:/", json.dumps(value).encode())

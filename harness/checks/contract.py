@@ -80,9 +80,9 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
     if not spec.examples:
         yield skipped(NO_EXAMPLES)
         return
+    dialect = DIALECTS[contract.interface.dialect]
     reference = contract.answer(f"example:{spec.examples[0].name}")
     after = contract.of("recovers")
-    dialect = DIALECTS[contract.interface.dialect]
     wrong = [e for e in after if reference is None or not _is_same(reference, e, dialect)]
     if not after:
         yield skipped("no malformed request was sent")

@@ -68,6 +68,9 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
     found: dict[Verdict, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
         found[_verdict(kind, exchange, contract, dialect)].append(exchange)
+    if not spec.block.contract.strict:  # the well-known servers of a protocol may say their errors in their own way
+        found[Verdict.REFUSED] += [e for e in found[Verdict.NOT_JSON] if _is_shipped(e, dialect)]
+        found[Verdict.NOT_JSON] = [e for e in found[Verdict.NOT_JSON] if not _is_shipped(e, dialect)]
     bad = {verdict: found[verdict] for verdict in ADVICE if found[verdict]}
     for verdict, cases in bad.items():
         fails = verdict in FATAL or spec.block.contract.strict
@@ -116,6 +119,13 @@ def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
     if dialect.error is not None and not _fits(dialect.error, body):
         return Verdict.NOT_JSON
     return Verdict.REFUSED
+
+
+def _is_shipped(exchange: Exchange, dialect: Dialect) -> bool:
+    try:
+        return dialect.error_shipped is not None and _fits(dialect.error_shipped, parse(exchange))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _fits(schema: Any, body: Any) -> bool:

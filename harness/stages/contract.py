@@ -76,15 +76,18 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
-    good_request = next((example.request for example in spec.examples if example.is_good), None)
+    good_requests = [example.request for example in spec.examples if example.is_good]
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
         path = path.replace("{ready}", spoken.ready).replace("{predict}", spoken.predict)
         body = probe.body
         if probe.example:
-            if good_request is None:
+            if not good_requests:
                 continue
-            body = json.dumps(good_request).encode()
+            made = good_requests[0]
+            if probe.edit and dialect.takes(made):
+                made = probe.edit(made)
+            body = json.dumps(made).encode()
         yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
     if spec.examples:
         good = spec.examples[0].request
