@@ -32,7 +32,7 @@ def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[]
     `skew` waits for the hold-out rows that the training image predicts; they are asked last.
     """
     exchanges: list[Exchange] = []
-    document, error = _document(target, DIALECTS[spoken.dialect])
+    document, error = _document(target, DIALECTS[spoken.dialect], run.spec.block.serve.document)
     for request in chain(requests(run.spec, spoken), _asked_late(skew)):
         exchange = _send(target, spoken, request)
         run.folder.append_exchange(exchange)
@@ -101,8 +101,8 @@ def _asked_late(skew: Callable[[], Skew] | None) -> Iterator[Request]:
         yield from skew_requests(skew())
 
 
-def _document(target: Target, dialect: Dialect) -> tuple[dict[str, Any] | None, str | None]:
-    path = dialect.document
+def _document(target: Target, dialect: Dialect, named: str | None) -> tuple[dict[str, Any] | None, str | None]:
+    path = named or dialect.document
     if path is None:
         return None, f"the dialect `{dialect.name}` has no document"
     answer = http.send(target, path, case="document", timeout=TIMEOUT)
