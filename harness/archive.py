@@ -93,6 +93,16 @@ def read_text(engine: Engine, container: str, path: str, limit: int) -> str | No
         return None if source is None else source.read(limit).decode("utf-8", errors="replace")
 
 
+def is_file(engine: Engine, container: str, path: str) -> bool:
+    """Whether there is a single file at a path in a container."""
+    stream = engine.read(container, path)
+    if stream is None:
+        return False
+    with _opened(stream, path) as archive:
+        member = archive.next()
+        return member is not None and member.isfile()
+
+
 class _Reader(io.RawIOBase):
     """A file over an iterator of chunks, as `tarfile` wants it."""
 

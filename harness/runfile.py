@@ -6,8 +6,9 @@ repeated by hand: `docker compose --file .harness/runs/<id>/compose.json up`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from harness.description import mount_over
@@ -70,6 +71,49 @@ def run_file(
         "volumes": _volumes(spec, services, project, data_volume, labels),
         "networks": _own(spec.model.get("networks", {}), project, labels),
         **{key: deepcopy(spec.model[key]) for key in ("secrets", "configs") if key in spec.model},
+    }
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A service of the run once more under another name, changed in one way.
+
+    `change` replaces keys of the service, None removes one; `$` is doubled as everywhere in a Compose file.
+    """
+
+    name: str
+    of: str
+    change: Mapping[str, Any]
+
+
+def variant_file(
+    model: Model,
+    variants: Sequence[Variant],
+    labels: Mapping[str, str],
+    *,
+    volumes: Sequence[str] = (),
+    networks: Mapping[str, Model] | None = None,
+) -> Model:
+    """Return a Compose file, for the same run, of variants of its services; `model` comes from `run_file`.
+
+    `volumes` and `networks` (name -> options) are further ones that the changes speak of. What the services depend
+    on is up already, and what only one container can have (an address, an alias) stays the original's.
+    """
+    services: Model = {}
+    for variant in variants:
+        service = deepcopy(model["services"][variant.of])
+        for key in ("depends_on", "mac_address"):
+            service.pop(key, None)
+        service |= {"networks": dict.fromkeys(service["networks"])} if service.get("networks") else {}
+        service |= deepcopy(dict(variant.change))
+        service["labels"] = {**service.get("labels", {}), **labels, STAGE: variant.name}
+        services[variant.name] = {key: value for key, value in service.items() if value is not None}
+    more = _own({key: {} for key in volumes}, model["name"], labels)
+    return {
+        **deepcopy(model),
+        "services": services,
+        "volumes": {**deepcopy(model.get("volumes", {})), **more},
+        "networks": {**deepcopy(model.get("networks", {})), **_own(dict(networks or {}), model["name"], labels)},
     }
 
 

@@ -19,6 +19,7 @@ import docker.types
 import docker.utils
 import requests.exceptions
 
+from harness.engine.execution import Executed, execute
 from harness.engine.running import Running
 from harness.engine.sdk import (
     GONE_HINT,
@@ -185,14 +186,9 @@ class Engine:
         with mapped_errors():
             self._api.put_archive(container, path, tar)
 
-    def execute(self, container: str, argv: list[str]) -> str:
-        """Run a command in a running container and return what it printed; empty where it cannot run."""
-        with mapped_errors():
-            try:
-                call = self._api.exec_create(container, argv)
-                return bytes(self._api.exec_start(call["Id"])).decode(errors="replace")
-            except docker.errors.APIError:
-                return ""
+    def execute(self, container: str, argv: list[str], timeout: float = 30.0) -> Executed:
+        """Run a command in a running container for at most `timeout` seconds."""
+        return execute(self._api, container, argv, timeout)
 
     def helper(self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str]) -> str | None:
         """Create a container that is never started and mounts a volume; None where the name is taken."""

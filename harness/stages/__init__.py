@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.evidence import RunFolder
-from harness.runfile import run_file
+from harness.runfile import Model, run_file
 from harness.spec import Spec
 
 
@@ -45,6 +45,12 @@ class Run:
             self.compose.up(self.spec.root, file, needed)
         self.compose.create(self.spec.root, file, service)
         return self.engine.container(self.project, service)
+
+    def create_variants(self, name: str, model: Model) -> dict[str, str]:
+        """Create all containers of a file of `harness.runfile.variant_file` at once; return service -> ID."""
+        file = self.folder.write_json(name, model)
+        self.compose.create(self.spec.root, file, *sorted(model["services"]))
+        return {service: self.engine.container(self.project, service) for service in model["services"]}
 
     def log(self, stage: str, name: str, line: str) -> None:
         """Append a line to a log of the run folder and show it."""
