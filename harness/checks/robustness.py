@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, skipped, warned
@@ -227,10 +226,10 @@ def _loss(exchange: Exchange, contract: Contract) -> str:
     if exchange.status is None or exchange.error:
         return exchange.error or "no answer"
     known = contract.answer(exchange.case)
-    if known is None or known.response == exchange.response:
+    if known is None or (known.status, known.response) == (exchange.status, exchange.response):
         return ""
     try:
         different = known.status != exchange.status or any(compare(parse(known), parse(exchange), SAME))
-    except (json.JSONDecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         different = True
     return f"another answer than before: {described(exchange)}" if different else ""
