@@ -42,7 +42,7 @@ def execute(api: docker.APIClient, container: str, argv: list[str], timeout: flo
 
 def _read(api: docker.APIClient, call: str, pieces: list[bytes]) -> None:
     try:
-        pieces.extend(api.exec_start(call, stream=True))
+        pieces.append(bytes(api.exec_start(call)))
     except docker.errors.DockerException as exc:  # the runtime's refusal; the exit code is asked for afterwards
         pieces.append(str(getattr(exc, "explanation", exc)).encode())
     except OSError:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 FAULT = os.environ.get("FAULT", "")
+DELAY = float(os.environ.get("DELAY", "0"))  # seconds that each prediction takes
 LIMIT = 1e6
 SLOW = 3.0  # seconds after the start, until which no prediction is answered
 STARTED = time.monotonic()
@@ -21,8 +22,7 @@ OPEN: set[socket.socket] = set()
 
 def predict(body: bytes) -> list[float]:
     """Return the predictions for a request; raises ValueError."""
-    if FAULT in ("drops-on-sigterm", "takes-its-time"):
-        time.sleep(0.1)
+    time.sleep(DELAY)
     if FAULT == "slow-start":
         time.sleep(max(0.0, STARTED + SLOW - time.monotonic()))
     request = json.loads(body)
@@ -123,11 +123,11 @@ def load() -> float:
 def needs() -> None:
     """Fail where the container does not have what a careless service takes for granted."""
     if FAULT == "needs-root":
-        os.chown("/tmp", 0, 0)
+        os.chown("/tmp", 1, 1)
     if FAULT == "needs-writable-root":
         Path("/var/tmp/cache").write_text("", encoding="utf-8")
-    if FAULT == "needs-network" and "\t00000000\t" not in Path("/proc/net/route").read_text(encoding="utf-8"):
-        sys.exit("no way out of this network")
+    if FAULT == "needs-network":
+        socket.gethostbyname("serve")  # a name of the project's network only
 
 
 if FAULT == "dies":
