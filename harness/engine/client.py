@@ -32,6 +32,8 @@ from harness.engine.sdk import (
 )
 from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
 
+NOT_A_FOLDER = "not a directory"  # said with status 500 of a path below a file: nothing is there
+
 
 @dataclass(frozen=True)
 class Leftover:
@@ -176,9 +178,11 @@ class Engine:
             response = api._get(url, params={"path": path}, stream=True)  # noqa: SLF001
             try:
                 api._raise_for_status(response)  # noqa: SLF001
-            except docker.errors.NotFound:
+            except docker.errors.APIError as exc:
                 response.close()
-                return None
+                if exc.status_code == 404 or NOT_A_FOLDER in str(exc.explanation):  # noqa: PLR2004 - Not Found
+                    return None
+                raise
         return body_of(response)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:

@@ -23,6 +23,7 @@ CLIENTS = (4, 64)  # at least, at most
 QUEUE = 0.5  # seconds of work that waits at the service when the signal is sent: that itself takes 0.02 s or more
 WARM_UP = 5.0  # seconds at most until every client has been answered once
 SLACK = 5.0  # seconds for which answers are waited for beyond the limit
+MOST = 0.75
 ERRORS = 3  # after so many a client asks no more
 
 
@@ -32,7 +33,8 @@ class _Client:
 
     exchanges: Sequence[Exchange]
     warm: threading.Event = field(default_factory=threading.Event)
-    sent_at: float | None = None  # when the request that is under way was wholly sent
+    sent_at: float = 0.0  # when the last request was wholly sent
+    waits: bool = False  # for the answer to it
     answered: int = 0
     last: Exchange | None = None
     ended_at: float = 0.0  # when `last` was answered, or was lost
@@ -57,16 +59,16 @@ class _Client:
     def _send(self, connection: http.client.HTTPConnection, path: str, known: Exchange) -> Exchange:
         start = time.monotonic()
         status, kind, body, error = None, "", b"", ""
-        self.sent_at = None
         try:
             headers = {"Accept": JSON, "Content-Type": known.request_type or JSON}
             connection.request(known.method, path, body=known.request, headers=headers)
-            self.sent_at = time.monotonic()
+            self.sent_at, self.waits = time.monotonic(), True
             response = connection.getresponse()
             body = response.read()
             status, kind = response.status, response.headers.get("Content-Type", "")
         except (OSError, http.client.HTTPException) as exc:
             error = f"{type(exc).__name__}: {exc}"
+        self.waits = False
         return replace(
             known, status=status, content_type=kind, response=body, seconds=time.monotonic() - start, error=error
         )
@@ -90,14 +92,11 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
     ]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + WARM_UP
-    for client in clients:
-        client.warm.wait(max(0.0, deadline - time.monotonic()))
-    warm = [client for client in clients if client.warm.is_set()]
+    warm = _warm(clients)
     answered = sum(client.answered for client in clients)
+    under_way = [(client, client.sent_at) for client in warm if client.waits]
     closing.set()
     before = time.monotonic()
-    under_way = {id(client): client.sent_at for client in warm}
     server.signal(name)
     delivered = time.monotonic()
     ended = server.wait(limit)
@@ -108,13 +107,10 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
         thread.join(SLACK)
     in_flight = [
         client.last
-        for client in warm
+        for client, sent in under_way
         if client.last is not None
-        and (sent := under_way[id(client)]) is not None
-        and sent <= before
         and client.sent_at == sent
-        and (client.ended_at > delivered or client.last.error)
-        and client.ended_at > before
+        and client.ended_at > (before if client.last.error else delivered)
     ]
     run.say("stop", f"{name} with {len(in_flight)} requests in flight: ended after {seconds:.1f} s")
     return Stop(
@@ -128,6 +124,17 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
         answered=answered,
         in_flight=tuple(in_flight),
     )
+
+
+def _warm(clients: Sequence[_Client]) -> list[_Client]:
+    """Wait until every client has been answered once, and most of those at the same moment wait for an answer."""
+    deadline = time.monotonic() + WARM_UP
+    for client in clients:
+        client.warm.wait(max(0.0, deadline - time.monotonic()))
+    warm = [client for client in clients if client.warm.is_set()]
+    while sum(client.waits for client in warm) < MOST * len(warm) and time.monotonic() < deadline:
+        time.sleep(0.001)  # a moment between two answers; no event tells that it is over
+    return warm
 
 
 def good_exchanges(contract: Contract, dialect: Dialect) -> list[Exchange]:

@@ -194,12 +194,8 @@ def test_a_baked_artifact_is_hidden_too(mini: Mini, serve_it: Serve) -> None:
 
 
 def test_a_single_file_in_a_volume(mini: Mini, serve_it: Serve) -> None:
-    """Of an artifact that is one file in a volume, the volume is replaced."""
-    evidence = serve_it(
-        mini(
-            merged(GOOD, {"x-harness": {"train": {"artifact": "/model/model.json", "metrics": "/model/metrics.jsonl"}}})
-        )
-    )
+    """Of an artifact that is one file in a volume, the volume is replaced; it has no metrics below it."""
+    evidence = serve_it(mini(merged(GOOD, {"x-harness": {"train": {"artifact": "/model/model.json"}}})))
     for name in ("artifact-missing", "artifact-truncated"):
         start = start_of(evidence, name)
         assert (start.impossible, start.ready) == ("", False)

@@ -9,7 +9,7 @@ from typing import Any
 import builders
 import pytest
 
-from harness.runfile import build_file, dependencies, image_name, run_file
+from harness.runfile import Variant, build_file, dependencies, image_name, run_file, variant_file
 from harness.spec import Handover, Spec
 
 LABELS = {"harness.run-id": "r1", "harness.owner": "me"}
@@ -333,3 +333,62 @@ def test_compose_accepts_the_run_file(tmp_path: Path) -> None:
     read = builders.compose().config(tmp_path, [file])
     assert read["name"] == "harness-r1"
     assert read["services"]["train"]["command"] == ["echo", "$$HOME"]
+
+
+def _variants(*variants: Variant, **options: Any) -> Any:
+    networks = {"front": {"ipv4_address": "10.1.2.3", "aliases": ["model"]}}
+    serve: dict[str, Any] = {
+        "networks": networks,
+        "mac_address": "02:42:ac:11:00:02",
+        "depends_on": {"db": {}},
+        "entrypoint": None,
+    }
+    model = {"services": {**DB, "serve": serve}, "networks": {"front": {}}}
+    return variant_file(_run(builders.spec(model=model), "serve"), variants, LABELS, **options)
+
+
+def test_variants_are_the_service_but_for_the_change() -> None:
+    """A variant has the image, mounts and ports of its service; the change replaces keys and None removes them."""
+    original = _run(builders.spec())["services"]["train"]
+    run = _run(builders.spec())
+    file = variant_file(run, [Variant("again", "train", {"command": ["x"], "environment": {"SEED": "1"}})], LABELS)
+    assert set(file["services"]) == {"again"}
+    made = file["services"]["again"]
+    assert made["labels"].items() >= {**LABELS, "harness.stage": "again"}.items()
+    assert {**made, "labels": 0} == {**original, "command": ["x"], "environment": {"SEED": "1"}, "labels": 0}
+    bare = variant_file(run, [Variant("bare", "serve", {"ports": None})], LABELS)["services"]["bare"]
+    assert "ports" not in bare
+
+
+def test_variants_share_nothing_that_only_one_can_have() -> None:
+    """Addresses, aliases and what must be up before stay with the original; the name of the run's project is kept."""
+    file = _variants(Variant("a", "serve", {}), Variant("b", "serve", {"read_only": True}))
+    for service in file["services"].values():
+        assert service["networks"] == {"front": None}
+        assert not {"depends_on", "mac_address", "entrypoint"} & service.keys()
+    assert file["name"] == "harness-r1"
+    assert "read_only" not in file["services"]["a"]
+
+
+def test_variants_bring_volumes_and_networks() -> None:
+    """Further volumes and networks carry the run's name and labels, beside those that the run has."""
+    file = _variants(
+        Variant("a", "serve", {"networks": {"inside": None}}), volumes=["v"], networks={"inside": {"internal": True}}
+    )
+    assert file["volumes"]["v"] == {"name": "harness-r1_v", "labels": LABELS}
+    assert file["networks"]["inside"] == {"internal": True, "name": "harness-r1_inside", "labels": LABELS}
+    assert file["services"]["a"]["networks"] == {"inside": None}
+    assert {"front", "inside"} <= file["networks"].keys()
+    assert "harness-artifact" in file["volumes"]
+
+
+def test_variants_leave_the_run_alone() -> None:
+    """Making variants changes nothing in the run's own file, nor in the change that was given."""
+    run = _run(builders.spec())
+    before = json.dumps(run)
+    change = {"environment": {"A": "1"}}
+    file = variant_file(run, [Variant("a", "serve", change)], LABELS)
+    file["services"]["a"]["environment"]["A"] = "2"
+    file["services"]["a"]["volumes"].clear()
+    assert json.dumps(run) == before
+    assert change == {"environment": {"A": "1"}}
