@@ -168,7 +168,7 @@ def stops_gracefully(spec: Spec, contract: Contract, stop: Stop) -> Iterator[Fin
     else:
         yield warned(
             expected="requests in flight when the signal comes",
-            received=f"none was, of {stop.clients} clients with {stop.answered} answers before; {end}",
+            received=f"none was, of {stop.clients} sent just before; {end}",
             advice="Give examples that get a prediction; of a service that answers at once little can be in flight.",
         )
 

@@ -119,8 +119,7 @@ class Stop:
     seconds: float
     code: int | None  # exit code; None where it was killed
     killed: bool  # it did not end within the limit
-    clients: int  # that asked again and again until the signal
-    answered: int  # requests answered before the signal
+    clients: int  # each of which sent one request just before the signal
     in_flight: tuple[Exchange, ...] = ()  # sent before the signal and not answered by then; cases as in the contract
 
 

@@ -6,12 +6,11 @@ may run on another thread while the run may be interrupted.
 
 from __future__ import annotations
 
-import re
 import tarfile
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -23,8 +22,8 @@ from harness.errors import DescriptionError
 from harness.evidence import disk_errors
 from harness.records import Health, Images, Robustness, Serving, Start
 from harness.runfile import Model, Variant, run_file, variant_file
-from harness.stages import Run
-from harness.stages.readiness import PROBE_TIMEOUT, candidates, wait
+from harness.stages import Run, health
+from harness.stages.readiness import PROBE_TIMEOUT, Ready, candidates, wait
 
 MISSING, TRUNCATED, HERMETIC, DEAD = "artifact-missing", "artifact-truncated", "hermetic", "health-dead"
 NO_NETWORK, READ_ONLY, ANY_UID, NO_CAPABILITIES = "no-network", "read-only", "arbitrary-uid", "no-capabilities"
@@ -33,15 +32,11 @@ PREFIX = "harness-"  # of the services, so that they meet no name of the user's
 INTERNAL = "harness-internal"  # a network without a way out
 FILL = "/harness-artifact"
 UID = "54321:0"  # no image knows it; OpenShift too gives an unknown user of group 0 (its own numbers are larger)
-HEALTH_TIMEOUT = 30.0  # the engine's default, as its reference says of HEALTHCHECK
-NANO = 1e9
-CANNOT_RUN = 126
 AT_ONCE = 2
-OUTPUT = 2000  # characters of a health check's output that are kept
-# How long a service without its artifact is watched, and a hermetic one waited for: seconds at least, times that of
-# the good start.
+# How long a service without its artifact is watched, how long one that is silent, and a hermetic one waited for:
+# seconds at least, times that of the good start. The longer ones are for machines that are busy meanwhile.
 NEVER = (3.0, 3.0)
-SOON = (15.0, 5.0)
+SOON = (20.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
     key = spec.serve_key
     main = run.engine.container(run.project, key)
     inspected = run.engine.inspect(main)
-    health = _health_of(inspected.get("Config", {}))
+    check = health.declared(inspected.get("Config", {}))
     base = run_file(
         spec,
         project=run.project,
@@ -85,9 +80,9 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
             changes[name] = {"volumes": _over(service, place.target, PREFIX + name)}
     left_out = _left_out(run, main, service)
     changes |= _rungs(service, left_out)
-    if health.command:
+    if check.command:
         changes[DEAD] = _doubled(
-            {"entrypoint": list(health.command), "command": [], "network_mode": "none", "networks": None, "ports": None}
+            {"entrypoint": list(check.command), "command": [], "network_mode": "none", "networks": None, "ports": None}
         )
     quiet = {"healthcheck": {"disable": True}}  # it is run by us, once
     model = variant_file(
@@ -103,7 +98,7 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
     return Prepared(
         containers={name: made[PREFIX + name] for name in changes},
         impossible=impossible,
-        health=health,
+        health=check,
         user=str(inspected.get("Config", {}).get("User") or ""),
         main=main,
         left_out=left_out,
@@ -117,23 +112,27 @@ def collect(run: Run, prepared: Prepared, serving: Serving) -> Robustness:
         return _start(run, prepared, serving, name, NEVER if name in (MISSING, TRUNCATED) else SOON)
 
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        health = pool.submit(_health, run, prepared)
+        checked = pool.submit(health.examine, run, prepared.health, prepared.main, prepared.containers.get(DEAD))
         starts = list(pool.map(start, (HERMETIC, MISSING, TRUNCATED)))
         rungs = RUNGS if not starts[0].answered else tuple(prepared.left_out)
         starts += pool.map(start, rungs)
     run.say("robustness", f"{sum(not start.impossible for start in starts)} further starts")
-    return Robustness(starts=tuple(starts), health=health.result(), user=prepared.user, uid=_uid(run, prepared.main))
+    return Robustness(
+        starts=tuple(starts), health=checked.result(), user=prepared.user, uid=health.uid(run, prepared.main)
+    )
 
 
 def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tuple[float, float]) -> Start:
     if reason := {**prepared.impossible, **prepared.left_out}.get(name):
         return Start(name, impossible=reason)
-    least, times = time
-    limit = min(max(least, times * serving.seconds), run.spec.block.serve.timeout)
+    limit, longest = _seconds(run, serving, time), _seconds(run, serving, SOON)
     log = f"robustness/{name}.txt"
     try:
         with run.engine.started(prepared.containers[name], lambda line: run.folder.append(log, line)) as server:
             ready = wait(run, server, limit, serving.interface)
+            if ready.died is None and not _heard(ready) and limit < longest:
+                more = wait(run, server, longest - limit, serving.interface)
+                limit, ready = longest, replace(more, seconds=ready.seconds + more.seconds)
             tail = tuple(server.tail)
     except DescriptionError as exc:  # it cannot even be started this way
         return Start(name, watched=limit, last_answer=str(exc))
@@ -141,13 +140,22 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
         name,
         ready=any(asked.ready for asked in ready.asked),
         answered=any(asked.ready and asked.honest for asked in ready.asked),
-        heard=any(asked.code is not None for asked in ready.asked),
+        heard=_heard(ready),
         seconds=ready.seconds,
         watched=limit,
         last_answer=ready.last,
         exit=ready.died,
         log_tail=ready.died.log_tail if ready.died else tail,
     )
+
+
+def _seconds(run: Run, serving: Serving, time: tuple[float, float]) -> float:
+    least, times = time
+    return min(max(least, times * serving.seconds), run.spec.block.serve.timeout)
+
+
+def _heard(ready: Ready) -> bool:
+    return any(asked.code is not None for asked in ready.asked)
 
 
 @dataclass(frozen=True)
@@ -261,42 +269,3 @@ def _listed(value: Any) -> list[str]:
 def _doubled(change: Model) -> Model:
     """Double `$`, as a Compose file wants it, in the words of a command."""
     return {k: [w.replace("$", "$$") for w in v] if isinstance(v, list) else v for k, v in change.items()}
-
-
-def _health_of(config: Mapping[str, Any]) -> Health:
-    """Return the health check of a container as its inspect answer has it: of the image, or of Compose over it."""
-    check = config.get("Healthcheck") or {}
-    match check.get("Test") or []:
-        case ["CMD", *argv]:
-            command = argv
-        case ["CMD-SHELL", text]:
-            command = [*(config.get("Shell") or ["/bin/sh", "-c"]), text]
-        case _:
-            command = []
-    return Health(command=tuple(command), timeout=(check.get("Timeout") or 0) / NANO or HEALTH_TIMEOUT)
-
-
-def _health(run: Run, prepared: Prepared) -> Health:
-    """Run the health check beside the service, and alone where nothing serves."""
-    known = prepared.health
-    if not known.command:
-        return known
-    alive = run.engine.execute(prepared.main, list(known.command), known.timeout)
-    lines: list[str] = []
-    dead: int | None = None
-    try:
-        with run.engine.started(prepared.containers[DEAD], lines.append) as alone:
-            if alone.wait(known.timeout):
-                dead = alone.exit().code
-    except DescriptionError as exc:
-        dead, lines = CANNOT_RUN, [str(exc)]
-    return Health(
-        known.command, known.timeout, alive.code, alive.output.strip()[-OUTPUT:], dead, "\n".join(lines)[-OUTPUT:]
-    )
-
-
-def _uid(run: Run, container: str) -> int | None:
-    """Return the user of a container's first process (the first figure of `Uid:` is the real one, see proc(5))."""
-    status = run.engine.execute(container, ["cat", "/proc/1/status"]).output
-    found = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)
-    return int(found[1]) if found else None

@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
+from itertools import islice
 
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
@@ -19,63 +20,54 @@ from harness.records import Contract, Exchange, Stop
 from harness.stages import Run
 
 GRACE = 10.0  # seconds, the engine's default where the container names none
-CLIENTS = (4, 64)  # at least, at most
-QUEUE = 0.5  # seconds of work that waits at the service when the signal is sent: that itself takes 0.02 s or more
+CLIENTS = (4, 16)  # at least, at most
+QUEUE = 0.25  # seconds of work in one volley of requests: sending the signal takes 0.02 s or more
 WARM_UP = 5.0  # seconds at most until every client has been answered once
+SETTLED = 0.05  # seconds after which a request has been read by the service, answered or not
 SLACK = 5.0  # seconds for which answers are waited for beyond the limit
-MOST = 0.75
-ERRORS = 3  # after so many a client asks no more
 
 
 @dataclass
 class _Client:
-    """One connection, kept alive, over which recorded requests are sent one after the other."""
+    """One connection, kept alive: one request to open it, and one that is in flight when the signal comes."""
 
-    exchanges: Sequence[Exchange]
-    warm: threading.Event = field(default_factory=threading.Event)
-    sent_at: float = 0.0  # when the last request was wholly sent
-    waits: bool = False  # for the answer to it
-    answered: int = 0
+    warm_up: Exchange
+    volley: Exchange
+    warm: threading.Event = field(default_factory=threading.Event)  # the first is answered
+    sent_at: float | None = None  # when the second was wholly sent
+    ended_at: float | None = None  # when it was answered, or was lost
     last: Exchange | None = None
-    ended_at: float = 0.0  # when `last` was answered, or was lost
 
-    def ask(self, target: Target, closing: threading.Event, timeout: float) -> None:
-        """Ask again and again until `closing` is set."""
-        connection = target.connect(timeout)
-        errors = 0
-        for exchange in cycle(self.exchanges):
-            if closing.is_set() or errors > ERRORS:
-                break
-            self.last = self._send(connection, target.prefix + exchange.path, exchange)
-            self.ended_at = time.monotonic()
-            if self.last.error:
-                errors += 1
-                connection.close()
-            else:
-                self.answered += 1
-                self.warm.set()
-        connection.close()
+    def ask(self, target: Target, go: threading.Event, timeout: float) -> None:
+        """Ask once, and once more when `go` is set."""
+        with closing(target.connect(timeout)) as connection:
+            if self._send(connection, target, self.warm_up).error:
+                return
+            self.sent_at = None
+            self.warm.set()
+            if go.wait(timeout):
+                self.last = self._send(connection, target, self.volley)
+                self.ended_at = time.monotonic()
 
-    def _send(self, connection: http.client.HTTPConnection, path: str, known: Exchange) -> Exchange:
+    def _send(self, connection: http.client.HTTPConnection, target: Target, known: Exchange) -> Exchange:
         start = time.monotonic()
         status, kind, body, error = None, "", b"", ""
         try:
             headers = {"Accept": JSON, "Content-Type": known.request_type or JSON}
-            connection.request(known.method, path, body=known.request, headers=headers)
-            self.sent_at, self.waits = time.monotonic(), True
+            connection.request(known.method, target.prefix + known.path, body=known.request, headers=headers)
+            self.sent_at = time.monotonic()
             response = connection.getresponse()
             body = response.read()
             status, kind = response.status, response.headers.get("Content-Type", "")
         except (OSError, http.client.HTTPException) as exc:
             error = f"{type(exc).__name__}: {exc}"
-        self.waits = False
         return replace(
             known, status=status, content_type=kind, response=body, seconds=time.monotonic() - start, error=error
         )
 
 
 def collect(run: Run, server: Running, target: Target, contract: Contract) -> Stop:
-    """Send known-good requests over some connections, then the container's stop signal; wait for its end.
+    """Send a volley of known-good requests, then the container's stop signal; wait for its end.
 
     Counted are requests that were wholly sent before the signal, over connections on which the service had answered
     before, and that were not answered when the engine had delivered the signal.
@@ -85,18 +77,14 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
     name = str(config.get("StopSignal") or "SIGTERM")
     limit = dialect.stop_within or float(config.get("StopTimeout") or GRACE)
     good = good_exchanges(contract, dialect)
-    clients = [_Client([*good[i % len(good) :], *good[: i % len(good)]]) for i in range(clients_for(good))]
-    closing = threading.Event()
-    threads = [
-        threading.Thread(target=client.ask, args=(target, closing, limit + SLACK), daemon=True) for client in clients
-    ]
+    clients = [_Client(good[0], good[number % len(good)]) for number in range(clients_for(good))]
+    go = threading.Event()
+    threads = [threading.Thread(target=each.ask, args=(target, go, limit + SLACK), daemon=True) for each in clients]
     for thread in threads:
         thread.start()
-    warm = _warm(clients)
-    answered = sum(client.answered for client in clients)
-    under_way = [(client, client.sent_at) for client in warm if client.waits]
-    closing.set()
+    warm = _fire(clients, go)
     before = time.monotonic()
+    under_way = [each for each in warm if each.sent_at is not None and each.ended_at is None]
     server.signal(name)
     delivered = time.monotonic()
     ended = server.wait(limit)
@@ -106,11 +94,11 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
     for thread in threads:
         thread.join(SLACK)
     in_flight = [
-        client.last
-        for client, sent in under_way
-        if client.last is not None
-        and client.sent_at == sent
-        and client.ended_at > (before if client.last.error else delivered)
+        each.last
+        for each in under_way
+        if each.last is not None
+        and each.ended_at is not None
+        and each.ended_at > (before if each.last.error else delivered)
     ]
     run.say("stop", f"{name} with {len(in_flight)} requests in flight: ended after {seconds:.1f} s")
     return Stop(
@@ -121,19 +109,29 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
         code=server.exit().code,
         killed=not ended,
         clients=len(warm),
-        answered=answered,
         in_flight=tuple(in_flight),
     )
 
 
-def _warm(clients: Sequence[_Client]) -> list[_Client]:
-    """Wait until every client has been answered once, and most of those at the same moment wait for an answer."""
+def _fire(clients: Sequence[_Client], go: threading.Event) -> list[_Client]:
+    """Send the volley, and return those that sent it at the moment at which the signal is due.
+
+    A server that has not read a request yet cannot know of it, and may close its connection as an idle one. So the
+    signal is due when all are sent and one that was still waiting then is answered (a server with a queue), or, where
+    none is as yet (all are worked on at once), after half of the time that an answer usually takes.
+    """
     deadline = time.monotonic() + WARM_UP
-    for client in clients:
-        client.warm.wait(max(0.0, deadline - time.monotonic()))
-    warm = [client for client in clients if client.warm.is_set()]
-    while sum(client.waits for client in warm) < MOST * len(warm) and time.monotonic() < deadline:
-        time.sleep(0.001)  # a moment between two answers; no event tells that it is over
+    for each in clients:
+        each.warm.wait(max(0.0, deadline - time.monotonic()))
+    warm = [each for each in clients if each.warm.is_set()]
+    go.set()
+    while any(each.sent_at is None and each.ended_at is None for each in warm) and time.monotonic() < deadline:
+        time.sleep(0.001)  # a moment: no event tells that the last one is sent
+    sent = time.monotonic()
+    waiting = [each for each in warm if each.ended_at is None]
+    patience = max(SETTLED, min((each.volley.seconds for each in warm), default=0.0) / 2)
+    while all(each.ended_at is None for each in waiting) and time.monotonic() < sent + patience:
+        time.sleep(0.001)
     return warm
 
 
@@ -144,7 +142,7 @@ def good_exchanges(contract: Contract, dialect: Dialect) -> list[Exchange]:
 
 
 def clients_for(good: Sequence[Exchange]) -> int:
-    """Return how many clients it takes that the service is `QUEUE` seconds behind; none without a good request."""
+    """Return how many requests at once keep a service busy for `QUEUE` seconds; none without a good request."""
     if not good:
         return 0
     fastest = max(min(exchange.seconds for exchange in good), 1e-4)  # the others may have shared the processor

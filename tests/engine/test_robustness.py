@@ -175,11 +175,12 @@ def test_a_service_that_needs_root(mini: Mini, serve_it: Serve) -> None:
 
 def test_a_service_that_is_silent_without_its_model(mini: Mini, serve_it: Serve) -> None:
     """A service that neither ends nor answers without its artifact is warned about, after a bounded time."""
-    evidence = serve_it(mini(merged(GOOD, LAX), fault="silent-without-model"))
+    short = {"x-harness": {"serve": {"timeout": "5s"}}}
+    evidence = serve_it(mini(merged(GOOD, merged(LAX, short)), fault="silent-without-model"))
     finding = judged(evidence)["serve.ready-is-honest"]
     assert finding.status == "warn"
     assert "neither ended nor answered within" in finding.received
-    assert start_of(evidence, "artifact-missing").seconds < 10
+    assert 5 <= start_of(evidence, "artifact-missing").seconds < 10
 
 
 def test_a_baked_artifact_is_hidden_too(mini: Mini, serve_it: Serve) -> None:

@@ -28,6 +28,7 @@ from harness.records import (
     Status,
     Stop,
 )
+from harness.stages import health
 from harness.stages import robustness as stage
 from harness.stages.stop import clients_for, number_of
 
@@ -53,9 +54,7 @@ def _robust(*starts: Start, **changes: Any) -> Robustness:
 
 def _stop(**changes: Any) -> Stop:
     """A service that stopped gracefully."""
-    return replace(
-        Stop("SIGTERM", 15, 10.0, 0.4, 0, killed=False, clients=4, answered=9, in_flight=(exchange(),)), **changes
-    )
+    return replace(Stop("SIGTERM", 15, 10.0, 0.4, 0, killed=False, clients=4, in_flight=(exchange(),)), **changes)
 
 
 def _judge(name: str, *, strict: bool = False, **changes: Any) -> list[Finding]:
@@ -170,7 +169,7 @@ BAD: list[tuple[str, dict[str, Any], str, Status, Status]] = [
     ("serve.stops-gracefully", {"stop": _stop(killed=True, code=None)}, "was killed", WARN, FAIL),
     ("serve.stops-gracefully", {"stop": _stop(code=1)}, "exit code 1 after 0.4 s", WARN, FAIL),
     ("serve.stops-gracefully", {"stop": _stop(code=143, signal="SIGINT", number=2)}, "exit code 143", WARN, FAIL),
-    ("serve.stops-gracefully", {"stop": _stop(in_flight=())}, "none was, of 4 clients", WARN, WARN),
+    ("serve.stops-gracefully", {"stop": _stop(in_flight=())}, "none was, of 4 sent just before", WARN, WARN),
 ]
 
 
@@ -219,8 +218,8 @@ def test_what_was_not_tried_is_said() -> None:
 )
 def test_health_command(config: dict[str, Any], command: tuple[str, ...], timeout: float) -> None:
     """Both forms of a health check, none, and the engine's default time."""
-    health = stage._health_of(config)
-    assert (health.command, health.timeout) == (command, timeout)
+    found = health.declared(config)
+    assert (found.command, found.timeout) == (command, timeout)
 
 
 def test_a_volume_hides_the_artifact() -> None:
@@ -276,7 +275,7 @@ def test_signal_numbers(name: str, number: int | None) -> None:
     assert number_of(name) == number
 
 
-@pytest.mark.parametrize(("seconds", "clients"), [((), 0), ((0.0,), 64), ((0.3, 0.05), 10), ((2.0,), 4)])
+@pytest.mark.parametrize(("seconds", "clients"), [((), 0), ((0.0,), 16), ((0.3, 0.025), 10), ((2.0,), 4)])
 def test_number_of_clients(seconds: tuple[float, ...], clients: int) -> None:
     """The faster the service, the more clients it takes to keep it busy."""
     known: list[Exchange] = [exchange(seconds=each) for each in seconds]
