@@ -108,8 +108,11 @@ def unprivileged(spec: Spec, robustness: Robustness) -> Iterator[Finding]:
 
 
 @check("serve.hermetic")
-def hermetic(spec: Spec, robustness: Robustness) -> Iterator[Finding]:
+def hermetic(spec: Spec, serve: Serving, robustness: Robustness) -> Iterator[Finding]:
     """The service also serves without network, on a read-only root, as any user, without capabilities."""
+    if serve.asked and not serve.asked[-1].honest:
+        yield skipped(f"it does not predict without restrictions either: {serve.asked[-1].prediction}")
+        return
     together = robustness.start("hermetic")
     starts = {rung: robustness.start(rung) for rung in RUNGS}
     left_out = [f"{rung} could not be tried: {s.impossible}" for rung, s in starts.items() if s and s.impossible]

@@ -198,6 +198,12 @@ def test_a_promise_of_the_protocol_counts_as_strict(monkeypatch: pytest.MonkeyPa
     assert finding.status is FAIL
 
 
+def test_restrictions_are_not_blamed_for_a_broken_service() -> None:
+    """A service whose predictions fail anyway is skipped."""
+    (finding,) = _judge("serve.hermetic", serve=serving(asked=(LIE,)), robustness=_robust(DOWN))
+    assert finding.status is SKIP
+
+
 def test_what_was_not_tried_is_said() -> None:
     """A pass names what could not be tried."""
     (finding,) = _judge("serve.hermetic", robustness=_robust(UNREACHED))
