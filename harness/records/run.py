@@ -10,8 +10,8 @@ from typing import Protocol
 
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
-from harness.records.exchange import Contract, Fuzz, Load, Skew
-from harness.records.serving import Robustness, Serving, Stop
+from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
+from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
 

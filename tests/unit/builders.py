@@ -16,6 +16,7 @@ from harness.compose import Compose
 from harness.description import parse_block
 from harness.records import (
     Artifact,
+    Asked,
     BaseImage,
     BuiltImage,
     Contract,
@@ -26,14 +27,18 @@ from harness.records import (
     Exit,
     FileHash,
     Fuzz,
+    Health,
     Images,
     Interface,
     Load,
     Lock,
+    Robustness,
     Serving,
     Skew,
     StageTime,
+    Start,
     Step,
+    Stop,
     Training,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
@@ -255,6 +260,7 @@ def serving(**changes: Any) -> Serving:
         port=8080,
         ready_path="/health",
         timeout=60.0,
+        asked=(YES,),
     )
     return replace(whole, **changes)
 
@@ -290,6 +296,26 @@ def skew(**changes: Any) -> Skew:
     """Two hold-out rows that the training image predicted as the service does."""
     answers = (ANSWER, {"predictions": [1.5]})
     return replace(Skew(requests=(REQUEST, TWO), answers=answers, exit=ended()), **changes)
+
+
+YES = Asked(0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200)
+HEALTH = Health(("curl", "-f", "localhost"), 3.0, 0, "", 7, "refused")
+
+
+def robust(*starts: Start, **changes: Any) -> Robustness:
+    """A service that is robust; a start given replaces the one of the same name, or is added."""
+    good = (
+        Start("hermetic", ready=True, answered=True, heard=True),
+        Start("artifact-missing", exit=ended(code=1, log_tail=("no model",))),
+        Start("artifact-truncated", heard=True, last_answer="GET /health: 503"),
+    )
+    whole = {start.name: start for start in (*good, *starts)}
+    return replace(Robustness(tuple(whole.values()), HEALTH, "10001:10001", 10001), **changes)
+
+
+def stop(**changes: Any) -> Stop:
+    """A service that stopped gracefully."""
+    return replace(Stop("SIGTERM", 15, 10.0, 0.4, 0, killed=False, clients=4, in_flight=(exchange(),)), **changes)
 
 
 def step(**changes: Any) -> Step:
@@ -331,7 +357,7 @@ def environment(**changes: Any) -> Environment:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    names = ("images", "data", "train", "artifact", "serve", "contract", "skew", "fuzz", "load")
+    names = ("images", "data", "train", "artifact", "serve", "contract", "skew", "fuzz", "robustness", "load", "stop")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -355,6 +381,8 @@ def evidence(**changes: Any) -> Evidence:
         skew=skew(),
         fuzz=fuzz(),
         load=load(),
+        robustness=robust(),
+        stop=stop(),
         stages=stages(),
     )
     return replace(whole, **changes)

@@ -20,7 +20,7 @@ from harness.http import Target
 from harness.records import Contract, Exchange, Status
 from harness.spec import Spec
 from harness.stages.contract import requests
-from harness.stages.serve import speak
+from harness.stages.readiness import speak
 
 METADATA = {"name": "mlserver", "version": "1.7.1", "extensions": []}
 TENSOR = {"name": "x", "datatype": "FP64", "shape": [-1, 2]}
