@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import __version__, labels, lock, pins
@@ -30,6 +31,7 @@ from harness.stages import artifact as artifact_stage
 from harness.stages import contract as contract_stage
 from harness.stages import data as data_stage
 from harness.stages import images as images_stage
+from harness.stages import load as load_stage
 from harness.stages import serve as serve_stage
 from harness.stages import train as train_stage
 
@@ -186,6 +188,11 @@ def _judge_service(served: Served) -> None:
     with served.line.timed("contract"):
         contract = contract_stage.collect(served.run, served.target, served.interface)
     served.line.settle("contract", contract)
+    if served.line.needs("load"):
+        container = served.run.engine.container(served.run.project, served.run.spec.serve_key)
+        with served.line.timed("load"):  # alone: its figures are the service's
+            load = load_stage.collect(served.run, served.target, contract, partial(served.run.engine.memory, container))
+        served.line.settle("load", load)
 
 
 @contextmanager

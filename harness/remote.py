@@ -18,9 +18,11 @@ from harness.records import Environment, Selection
 from harness.spec import Block, Handover, Spec
 from harness.stages import Recording
 from harness.stages import contract as contract_stage
+from harness.stages import load as load_stage
 from harness.stages.serve import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
+GENTLY = "the service runs elsewhere and others may use it: --deep puts it under load"
 JUDGED = ("contract", "fuzz", "load")
 
 
@@ -95,4 +97,10 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
             spoken = await_ready(spec, target)
             contract = contract_stage.collect(line.run, target, spoken)
         line.settle("contract", contract)
+        if not selection.deep:
+            line.leave_out("load", GENTLY)
+        elif line.needs("load"):
+            with line.timed("load"):
+                load = load_stage.collect(line.run, target, contract)
+            line.settle("load", load)
     return line.verdict()

@@ -133,7 +133,9 @@ class ServeBlock(_Block):
 class LatencyBlock(_Block):
     """How fast the service answers a steady stream of requests, sent at their times whether or not it keeps up."""
 
-    rate: float = Field(50.0, gt=0, description="Requests a second.")
+    rate: float | None = Field(
+        None, gt=0, description="Requests a second; default: 50, or half of what one client gets where that is less."
+    )
     duration: Seconds = Field(2.0, description="How long they are sent.")
     p50: Seconds | None = Field(None, description="Half of the answers take no longer.")
     p95: Seconds | None = Field(None, description="95 of 100 answers take no longer.")

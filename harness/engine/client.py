@@ -19,6 +19,7 @@ import docker.types
 import docker.utils
 import requests.exceptions
 
+from harness.engine import stats
 from harness.engine.running import Running
 from harness.engine.sdk import (
     GONE_HINT,
@@ -157,6 +158,10 @@ class Engine:
         with mapped_errors():
             answer: dict[str, Any] = self._api.inspect_container(container)
             return answer
+
+    def memory(self, container: str) -> int | None:
+        """Return the bytes that a running container uses; None where nobody can say."""
+        return stats.memory(self._api, container)
 
     def changed_paths(self, container: str) -> frozenset[str]:
         """Return the paths that a container added or changed over its image (volumes are not looked at)."""

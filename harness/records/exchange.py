@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -72,31 +73,46 @@ class Contract:
 
 @dataclass(frozen=True)
 class Step:
-    """A stretch of requests, all alike: either sent at their times (`rate`), or by a number of `clients`."""
+    """A stretch of requests, all alike: either sent at their times (`rate`), or by a number of `clients`.
+
+    Every request is one of `answered` or of `errors`: `sent` is their sum.
+    """
 
     rate: float | None  # requests a second, sent whether or not earlier ones are answered
     clients: int | None  # each waits for its answer before it asks again
-    seconds: float
+    seconds: float  # until the last request was over
     sent: int
-    answered: int
+    answered: int  # with the right answer, or with another request's
     latencies: tuple[float, ...]  # seconds, sorted; with `rate` from the time at which a request was due
-    errors: tuple[str, ...] = ()  # one for each request without a good answer: `status 500`, `closed`, ...
-    crossed: tuple[str, ...] = ()  # answers that belong to another request
+    errors: Mapping[str, int] = field(default_factory=dict)  # what came instead (`status 500`, `closed ...`) -> times
+    crossed: Mapping[str, int] = field(default_factory=dict)  # answers that belong to another request -> times
+    samples: tuple[str, ...] = ()  # a few answers that are nobody's
+    late: float = 0.0  # seconds: 99 of 100 requests left the harness no later than that after they were due
     memory: tuple[tuple[float, int], ...] = ()  # seconds since the step began, bytes that the container used
 
     def percentile(self, p: float) -> float:
         """Return the latency in seconds that `p` of 100 answers do not exceed (nearest rank); raises IndexError."""
         return self.latencies[max(0, math.ceil(len(self.latencies) * p / 100) - 1)]
 
+    @property
+    def throughput(self) -> float:
+        """Answers a second."""
+        return self.answered / self.seconds if self.seconds else 0.0
+
 
 @dataclass(frozen=True)
 class Load:
-    """The service under a steady stream of requests, and under more and more clients."""
+    """The service under a steady stream of requests, and under more and more clients.
 
-    stream: Step
+    Where no good request was answered before, nothing was sent: `stream` is None.
+    """
+
+    stream: Step | None
     steps: tuple[Step, ...]
     distinct: int  # requests with different answers: with fewer than two no answer can be seen to be crossed
-    cores: int = 0
+    cores: int = 0  # of the machine of the harness; the service often has the same ones
+
+    blocker: None = None
 
 
 @dataclass(frozen=True)
