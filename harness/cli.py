@@ -114,7 +114,14 @@ def _run(arguments: argparse.Namespace) -> int:
 def _selection(arguments: argparse.Namespace) -> Selection:
     from harness.records import Selection
 
-    return Selection(tuple(arguments.only), tuple(arguments.skip), fast=arguments.fast, deep=arguments.deep)
+    return Selection(
+        tuple(arguments.only),
+        tuple(arguments.skip),
+        fast=arguments.fast,
+        deep=arguments.deep,
+        seed=arguments.seed,
+        budget=arguments.budget,
+    )
 
 
 def _contract(arguments: argparse.Namespace) -> int:
@@ -228,7 +235,18 @@ def _select(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="these checks, as `contract.*`")
     parser.add_argument("--skip", action="append", default=[], metavar="CHECK", help="not these checks")
     parser.add_argument("--fast", action="store_true", help="the main line alone: no load, no fuzzing, no more starts")
-    parser.add_argument("--deep", action="store_true", help="fuzz as long as the budget allows")
+    parser.add_argument("--deep", action="store_true", help="fuzz with random requests too")
+    parser.add_argument("--seed", type=int, default=1, help="of fuzzing; default: 1")
+    parser.add_argument("--budget", type=_seconds, metavar="TIME", help="of fuzzing; default: 30s, 60s with --deep")
+
+
+def _seconds(text: str) -> float:
+    from harness.spec import parse_duration
+
+    try:
+        return float(str(parse_duration(text)))
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
 from harness.dialects import DIALECTS
 from harness.errors import DescriptionError
+from harness.holdout_file import completed
 from harness.spec import Block, Handover, Spec
 
 KEY = "x-harness"
@@ -189,6 +190,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
             f"{places('data', 'path')}the dataset {block.data.path} does not exist",
             hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
         )
+    block = completed(root, block, places)
     handover, serve_artifact = _handover(block, services, places)
     examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(

@@ -37,6 +37,11 @@ class RunFolder:
         """The run's ID is the name of its folder."""
         return self.path.name
 
+    @property
+    def cache(self) -> Path:
+        """Folder beside the runs for what they share and can make anew."""
+        return self.path.parents[1] / "cache"
+
     @classmethod
     def create(cls, root: Path) -> RunFolder:
         """Make the folder of a new run. Raises InfrastructureError, DiskFullError."""

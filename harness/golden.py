@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import http
+from harness.cases.skew import row_requests
 from harness.dialects import DIALECTS
 from harness.errors import DescriptionError
 from harness.evidence import write_atomic
 from harness.http import Target
 from harness.records import Exchange, Interface
+from harness.row_file import read_rows
 from harness.spec import Example, Tolerance
 
 TIMEOUT = 60.0
@@ -73,8 +75,10 @@ def _read(file: Path, examples: Sequence[Example], interface: Interface) -> list
         if file.suffix == ".jsonl":
             lines = file.read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines if line.strip()]
+        if file.suffix == ".csv":
+            return row_requests(read_rows(file), examples, DIALECTS[interface.dialect])
     except (OSError, ValueError, RecursionError) as exc:
-        raise DescriptionError(f"{file} holds no JSON request: {exc}", hint=HINT) from exc
+        raise DescriptionError(f"{file} holds no request: {exc}", hint=HINT) from exc
     raise DescriptionError(f"{file}: expected .json, .jsonl or .csv", hint=HINT)
 
 

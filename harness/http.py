@@ -9,7 +9,7 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -66,30 +66,32 @@ def send(
     method: str = "GET",
     body: bytes = b"",
     content_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
 ) -> Exchange:
     """Send one request on a fresh connection and record the answer; a redirect is an answer and not followed.
 
     `timeout` is in seconds and bounds the whole exchange, so that a server that hangs or drips is recorded as such.
+    `headers` are sent beside the Content-Type and in place of our own.
     """
     start = time.perf_counter()
     status: int | None = None
     answer_type, answer, error = "", bytearray(), ""
     connection = target.connect(timeout)
-    headers = {"Accept": JSON, "Connection": "close"}
+    sent = {"Accept": JSON, "Connection": "close", **(headers or {})}
     sent_type = content_type if body or method == "POST" else ""
     if sent_type:
-        headers["Content-Type"] = sent_type
+        sent["Content-Type"] = sent_type
     try:
         with _at_most(connection, timeout) as expired:
             with suppress(BrokenPipeError, ConnectionResetError):  # a large body may be refused before it is read
-                connection.request(method, target.prefix + path, body=body or None, headers=headers)
+                connection.request(method, target.prefix + path, body=body or None, headers=sent)
             response = connection.getresponse()
             answer, is_cut = _read(response)
             status, answer_type = response.status, response.headers.get("Content-Type", "")
             if is_cut:
                 error = f"the answer is too long: cut after {MAX_BODY} bytes"
-    except (OSError, http.client.HTTPException) as exc:  # TimeoutError is an OSError
+    except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: a header that no request can have
         late = expired.is_set() or isinstance(exc, TimeoutError)
         error = f"no answer within {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
     finally:

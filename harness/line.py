@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from harness.checks import Check, all_checks
 from harness.errors import HarnessError
@@ -26,6 +26,7 @@ LINE = (
     "serve",
     "contract",
     "skew",
+    "quality",
     "robustness",
     "fuzz",
     "load",
@@ -43,6 +44,9 @@ class Blockable(Protocol):
         """The reason, None where the line goes on."""
 
 
+R = TypeVar("R", bound=Blockable)
+
+
 class Watcher(Protocol):
     """Whoever shows a run while it goes on. Nothing else prints."""
 
@@ -55,8 +59,8 @@ class Watcher(Protocol):
     def line(self, stage: str, line: str) -> None:
         """Show a line of a stage's log. Called from other threads too."""
 
-    def stage_ends(self, stage: StageTime) -> None:
-        """Show how a stage ended."""
+    def stage_ends(self, stage: StageTime, *, beside: bool = False) -> None:
+        """Show how a stage ended; one that ran `beside` the others was not announced."""
 
     def found(self, finding: Finding) -> None:
         """Show a finding."""
@@ -81,6 +85,7 @@ class Line:
 
     def __init__(self, run: Recording, watcher: Watcher, selection: Selection) -> None:
         self.run = run
+        self.selection = selection
         self.evidence = Evidence(spec=run.spec)
         self.stages: list[StageTime] = []
         self._watcher = watcher
@@ -124,15 +129,16 @@ class Line:
         with self._measured(stage):
             yield
 
-    def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], None]:
+    def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], R]) -> Callable[[], R]:
         """Begin a stage on a thread, beside the others; return what waits for its end and settles its record."""
         start = time.monotonic()
         future = pool.submit(work)
 
-        def join() -> None:
+        def join() -> R:
             with self._measured(stage, start):
                 record = future.result()
             self.settle(stage, record)
+            return record
 
         return join
 
@@ -182,8 +188,9 @@ class Line:
         self.evidence = replace(self.evidence, stages=tuple(self.stages))
 
     @contextmanager
-    def _measured(self, stage: str, start: float | None = None) -> Iterator[None]:
-        start = time.monotonic() if start is None else start
+    def _measured(self, stage: str, begun: float | None = None) -> Iterator[None]:
+        """Time a stage; one that has `begun` before ran beside the others."""
+        start = time.monotonic() if begun is None else begun
         outcome = "crashed"
         try:
             yield
@@ -198,7 +205,7 @@ class Line:
             now = time.monotonic()
             ended = StageTime(stage, start - self._start, now - start, outcome, outcome == "done")
             self._note(ended)
-            self._watcher.stage_ends(ended)
+            self._watcher.stage_ends(ended, beside=begun is not None)
 
 
 @contextmanager

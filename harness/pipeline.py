@@ -23,16 +23,29 @@ from harness.evidence import RunFolder
 from harness.http import Target
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
-from harness.records import Environment, Evidence, Images, Interface, Lock, Selection, Serving, digest_of
+from harness.records import (
+    Artifact,
+    Environment,
+    Evidence,
+    Images,
+    Interface,
+    Lock,
+    Selection,
+    Serving,
+    Skew,
+    digest_of,
+)
 from harness.signals import deferred
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import contract as contract_stage
 from harness.stages import data as data_stage
+from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
 from harness.stages import serve as serve_stage
+from harness.stages import skew as skew_stage
 from harness.stages import train as train_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
@@ -48,6 +61,7 @@ class Served:
     pool: ThreadPoolExecutor
     images: Images
     volume: str | None
+    artifact: Artifact
     serving: Serving
     target: Target
     interface: Interface
@@ -180,19 +194,44 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
             serving, target = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", serving)
         if target is not None and serving.interface is not None:
-            then(Served(run, line, pool, images, volume, serving, target, serving.interface))
+            then(Served(run, line, pool, images, volume, artifact, serving, target, serving.interface))
 
 
 def _judge_service(served: Served) -> None:
-    """Ask the service all that the contract asks."""
-    with served.line.timed("contract"):
-        contract = contract_stage.collect(served.run, served.target, served.interface)
-    served.line.settle("contract", contract)
-    if served.line.needs("load"):
-        container = served.run.engine.container(served.run.project, served.run.spec.serve_key)
-        with served.line.timed("load"):  # alone: its figures are the service's
-            load = load_stage.collect(served.run, served.target, contract, partial(served.run.engine.memory, container))
-        served.line.settle("load", load)
+    """Ask the service all that the contract asks; further containers work beside that, load comes alone."""
+    run, line, target, spoken = served.run, served.line, served.target, served.interface
+
+    skew = _skew_beside(served)
+    with line.timed("contract"):
+        contract = contract_stage.collect(run, target, spoken, skew)
+    line.settle("contract", contract)
+    if line.needs("fuzz"):
+        chosen = line.selection
+        with line.timed("fuzz"):
+            fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+        line.settle("fuzz", fuzz)
+    if line.needs("load"):
+        container = run.engine.container(run.project, run.spec.serve_key)
+        with line.timed("load"):  # alone: its figures are the service's
+            load = load_stage.collect(run, target, contract, partial(run.engine.memory, container))
+        line.settle("load", load)
+
+
+def _skew_beside(served: Served) -> Callable[[], Skew] | None:
+    """Let the training image predict the hold-out rows on a thread, where the project names some."""
+    run, line, block = served.run, served.line, served.run.spec.block.contract.skew
+    if block is None:
+        line.lacks("skew")
+        return None
+    if not line.needs("skew"):
+        return None
+
+    def predict() -> Skew:
+        return skew_stage.collect(
+            run, served.images, served.volume, block=block, artifact=served.artifact, spoken=served.interface
+        )
+
+    return line.beside(served.pool, "skew", predict)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.signals import deferred
 
@@ -33,8 +34,11 @@ def stream(
     *,
     timeout: float,
     grace: float = 0.0,
+    folder: Path | None = None,
 ) -> Ended:
     """Run a program to its end, passing on each line of its output, standard error included.
+
+    It works in `folder`, by default in the current one.
 
     After `timeout` seconds, or when `on_line` raises, it is ended: at once, or with `grace` asked first (SIGTERM) and
     killed that many seconds later. Raises OSError when it cannot be started.
@@ -42,7 +46,7 @@ def stream(
     expired = threading.Event()
     with ExitStack() as stack:
         with deferred():  # an interrupt between the start and the next line would leave it behind
-            process = stack.enter_context(_start(argv, environment))
+            process = stack.enter_context(_start(argv, environment, folder))
             stack.callback(_end, process, grace)
 
         def expire() -> None:
@@ -59,7 +63,7 @@ def stream(
     return Ended(code, expired.is_set())
 
 
-def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -68,6 +72,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
         text=True,
         errors="replace",
         env=dict(environment),
+        cwd=folder,
         process_group=0,  # `docker` starts its plugin as a child, apt starts dpkg: all end together
     )
 

@@ -18,11 +18,12 @@ from harness.records import Environment, Selection
 from harness.spec import Block, Handover, Spec
 from harness.stages import Recording
 from harness.stages import contract as contract_stage
+from harness.stages import fuzz as fuzz_stage
 from harness.stages import load as load_stage
 from harness.stages.serve import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
-GENTLY = "the service runs elsewhere and others may use it: --deep puts it under load"
+GENTLY = "the service runs elsewhere and others may use it: --deep fuzzes it and puts it under load"
 JUDGED = ("contract", "fuzz", "load")
 
 
@@ -98,8 +99,14 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
             contract = contract_stage.collect(line.run, target, spoken)
         line.settle("contract", contract)
         if not selection.deep:
+            line.leave_out("fuzz", GENTLY)
             line.leave_out("load", GENTLY)
-        elif line.needs("load"):
+        if line.needs("fuzz") and selection.deep:
+            with line.timed("fuzz"):
+                seed, budget = selection.seed, selection.budget
+                fuzz = fuzz_stage.collect(line.run, target, contract, deep=True, foreign=True, seed=seed, budget=budget)
+            line.settle("fuzz", fuzz)
+        if line.needs("load") and selection.deep:
             with line.timed("load"):
                 load = load_stage.collect(line.run, target, contract)
             line.settle("load", load)

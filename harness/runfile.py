@@ -6,8 +6,9 @@ repeated by hand: `docker compose --file .harness/runs/<id>/compose.json up`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.conventions import dialect_of
@@ -19,6 +20,26 @@ ARTIFACT_VOLUME = "harness-artifact"
 DATA_VOLUME = "harness-data"
 
 Model = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another container of train or serve in the same run, under a name of its own."""
+
+    name: str
+    change: Callable[[Model], None]  # changes a copy of the service in place
+    volumes: Mapping[str, str] = field(default_factory=dict)  # key in the file -> name of a volume that exists
+
+
+def varied(model: Model, service: str, variant: Variant) -> Model:
+    """Return the file of a run with a variant in place of a service."""
+    made = deepcopy(model)
+    own = made["services"].pop(service)
+    variant.change(own)
+    own["labels"] = {**own["labels"], STAGE: variant.name}
+    made["services"][variant.name] = own
+    made["volumes"] |= {key: {"name": name, "external": True} for key, name in variant.volumes.items()}
+    return made
 
 
 def image_name(spec: Spec, key: str) -> str:
@@ -136,7 +157,7 @@ def _train(spec: Spec, image: str) -> Model:
         if train.target is not None:
             service["entrypoint"] = []
     if spec.handover is Handover.MOUNTED:
-        _mount(service, train.artifact, ARTIFACT_VOLUME, read_only=False)
+        mount(service, train.artifact, ARTIFACT_VOLUME, read_only=False)
     return service
 
 
@@ -164,11 +185,11 @@ def _serve(spec: Spec, image: str) -> Model:
     else:
         service.pop("ports", None)
     if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None:
-        _mount(service, spec.serve_artifact, ARTIFACT_VOLUME, read_only=True)
+        mount(service, spec.serve_artifact, ARTIFACT_VOLUME, read_only=True)
     return service
 
 
-def _mount(service: Model, path: str, volume: str, *, read_only: bool) -> None:
+def mount(service: Model, path: str, volume: str, *, read_only: bool) -> None:
     """Put a volume where the user's own mount over `path` is, or at `path` where there is none."""
     old = mount_over(service, path)
     target = old["target"] if old else path

@@ -18,17 +18,8 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    "images",
-    "data",
-    "train",
-    "artifact",
-    "serve",
-    "contract",
-    "document",
-    "rejects",
-    "invariance",
-    "behaviour",
-    "load",
+    *("images", "data", "train", "artifact", "serve", "contract", "document", "rejects"),
+    *("invariance", "behaviour", "skew", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -1,42 +1,170 @@
-"""Checks of the service's own API document, and what it says of a request."""
+"""Checks of the service's own API document: that it is one, that it tells the truth, that clients may rely on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+from harness.checks import check, failed, passed, skipped, warned
+from harness.checks.compare import described, parse
+from harness.dialects import OPENAPI
+from harness.openapi.bodies import Holds, holder
+from harness.openapi.breaking import changes
+from harness.openapi.reading import Content, Operation, is_json, media_type, operation
+from harness.openapi.validity import KNOWN, errors, references_elsewhere, version
+from harness.records import Contract, Exchange, Finding
+from harness.spec import Spec
 
-Validator = Callable[[Any], bool | None]  # whether the document allows a value; None where it does not say
+MAX_SHOWN = 5  # of what is wrong, in one finding
 
 
-def request_validator(document: dict[str, Any] | None, path: str) -> Validator | None:
-    """Return a validator of the documented request body of POST `path` (OpenAPI 3.1: JSON Schema 2020-12)."""
+class Truth(StrEnum):
+    """What the document says of one answer."""
+
+    KEPT = "as documented"
+    BROKEN = "another body than documented"
+    UNLISTED = "a status that the document does not list"
+    REFUSAL = "a refusal that the document does not list"  # contract.rejects-* judges it
+    UNKNOWN = "the document does not say"
+
+
+@check("contract.openapi-valid")
+def openapi_valid(contract: Contract) -> Iterator[Finding]:
+    """The API document that the service gives is a valid OpenAPI document."""
+    document = contract.document
+    if document is None:
+        yield _missing(contract)
+        return
+    known = version(document)
+    if known is not None and known not in KNOWN:
+        yield skipped(f"this version of the harness reads OpenAPI {', '.join(KNOWN)}, the document is {known}")
+        return
+    wrong = ["$.openapi: no version such as 3.1.0"] if known is None else errors(document)
+    if wrong:
+        more = f"\nand {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
+        yield failed(
+            expected=f"a valid OpenAPI document{f' {known}' if known else ''}",
+            received="\n".join(wrong[:MAX_SHOWN]) + more,
+            advice="Correct the document, or what generates it: clients are generated from it.",
+        )
+        return
+    outside = references_elsewhere(document)
+    seen = f"; {len(outside)} references to elsewhere not looked at" if outside else ""
+    yield passed(f"OpenAPI {known}, {len(document.get('paths') or ())} paths{seen}")
+
+
+@check("contract.schema")
+def schema(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """Every answer of the predict path has the status, the content type and the body that the document promises."""
+    if contract.document is None:
+        yield skipped(contract.document_error or "the service gives no API document")
+        return
+    path = contract.interface.predict
+    found = operation(contract.document, path)
+    if found is None:
+        yield (failed if spec.block.contract.strict else warned)(
+            expected=f"POST {path} in the service's own API document",
+            received=f"it lists {', '.join(map(str, contract.document.get('paths') or ())) or 'no path'}",
+            advice="Document the predict path: without it no client can be generated and no answer be judged.",
+        )
+        return
+    answers = [
+        exchange
+        for exchange in contract.exchanges
+        if (exchange.method, exchange.path, exchange.error) == ("POST", path, "") and exchange.status is not None
+    ]
+    yield from _judged(found, answers)
+
+
+@check("contract.compatible")
+def compatible(spec: Spec, contract: Contract) -> Iterator[Finding]:
+    """The API document breaks no client of the committed one."""
+    name = spec.block.contract.baseline
+    if spec.baseline is None:
+        yield skipped("x-harness.contract names no `baseline` document")
+    elif contract.document is None:
+        yield skipped(contract.document_error or "the service gives no API document")
+    else:
+        found = changes(spec.baseline, contract.document)
+        if found.breaking:
+            more = f"\nand {len(found.breaking) - MAX_SHOWN} more" if len(found.breaking) > MAX_SHOWN else ""
+            yield failed(
+                expected=f"a document that serves the clients of {name}",
+                received="\n".join(found.breaking[:MAX_SHOWN]) + more,
+                advice=f"Keep the old form beside the new one; if the change is meant, save the document as {name}.",
+            )
+        else:
+            yield passed(f"no breaking change against {name}, {len(found.additions)} additions")
+
+
+def _missing(contract: Contract) -> Finding:
+    reason = contract.document_error or "the service gives no API document"
+    if contract.interface.dialect != OPENAPI.name:
+        return skipped(reason)
+    return failed(
+        expected=f"an OpenAPI document at {OPENAPI.document}, as the dialect `{OPENAPI.name}` promises",
+        received=reason,
+        advice="Serve the document as JSON, or say `serve.dialect: plain`.",
+    )
+
+
+def _judged(found: Operation, answers: list[Exchange]) -> Iterator[Finding]:
+    truths: dict[Truth, list[tuple[Exchange, str]]] = {truth: [] for truth in Truth}
+
+    @cache
+    def holds(status: int, content_type: str) -> Holds | str:
+        return _holds(found.response(status), content_type)
+
+    for exchange in answers:
+        truth, problem = _truth(found, exchange, holds)
+        truths[truth].append((exchange, problem))
+    for truth in (Truth.BROKEN, Truth.UNLISTED):
+        if cases := truths[truth]:
+            exchange, problem = cases[0]
+            yield failed(
+                expected=f"the answers that the document promises for POST {found.path}",
+                received=f"{truth}: {len(cases)} of {len(answers)}, first {exchange.case}: {problem}\n"
+                f"{described(exchange)}",
+                advice="Correct the answer, or the document: clients are generated from it.",
+            )
+    if not truths[Truth.BROKEN] and not truths[Truth.UNLISTED]:
+        yield _summary(truths, found)
+
+
+def _summary(truths: dict[Truth, list[tuple[Exchange, str]]], found: Operation) -> Finding:
+    kept = Counter(exchange.status for exchange, _ in truths[Truth.KEPT])
+    rest = [f"{len(truths[truth])} {truth.value}" for truth in (Truth.REFUSAL, Truth.UNKNOWN) if truths[truth]]
+    aside = f"; aside: {', '.join(rest)}" if rest else ""
+    if not kept:
+        return skipped(f"no answer of POST {found.path} could be held against the document{aside}")
+    listed = ", ".join(f"{count} of {status}" for status, count in sorted(kept.items()))
+    return passed(f"{kept.total()} answers as documented: {listed}{aside}")
+
+
+def _truth(found: Operation, exchange: Exchange, holds: Any) -> tuple[Truth, str]:
+    status = exchange.status or 0
+    if found.response(status) is None:
+        return (Truth.UNLISTED, f"status {status}") if status < 300 else (Truth.REFUSAL, "")  # noqa: PLR2004 - 2xx
+    held = holds(status, media_type(exchange.content_type))
+    if isinstance(held, str):
+        return (Truth.BROKEN, held) if held else (Truth.KEPT, "")
     try:
-        operation = (document or {})["paths"][path]["post"]
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        whole = {**schema, "components": (document or {}).get("components", {})}
-        Draft202012Validator.check_schema(whole)
-    except (KeyError, TypeError, SchemaError):
-        return None
-    # An empty registry: a reference to elsewhere must not make a check ask the network.
-    validator = Draft202012Validator(whole, registry=Registry())
-
-    def allows(value: Any) -> bool | None:
-        try:
-            return bool(validator.is_valid(value))
-        except (Unresolvable, RecursionError):  # it refers to what it does not have, or to itself
-            return None
-
-    return allows
+        problem = held(parse(exchange))
+    except (ValueError, RecursionError):
+        return Truth.BROKEN, "the body is not JSON"
+    if problem is None:
+        return Truth.UNKNOWN, ""
+    return (Truth.BROKEN, problem) if problem else (Truth.KEPT, "")
 
 
-def documented_statuses(document: dict[str, Any] | None, path: str) -> frozenset[str] | None:
-    """Return the statuses that POST `path` lists, as the document writes them; None where it does not say."""
-    try:
-        return frozenset(str(status) for status in (document or {})["paths"][path]["post"]["responses"])
-    except (KeyError, TypeError):
-        return None
+def _holds(content: Content | None, content_type: str) -> Holds | str:
+    """Return what holds a body against its documented schema; a text where the content type settles it already."""
+    if content is None or not content.types:
+        return ""  # a status without a body: what stands in it was never promised
+    documented = content.schema(content_type)
+    if documented is None:
+        return f"content type {content_type}, documented is {', '.join(content.types)}"
+    return holder(content.document, documented) if is_json(content_type) else ""

@@ -12,9 +12,9 @@ from harness.cases.malformed import KINDS
 from harness.checks import Check, check, failed, passed, skipped, warned
 from harness.checks.compare import described, parse
 from harness.checks.contract import NO_EXAMPLES
-from harness.checks.document import documented_statuses, request_validator
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
+from harness.openapi.bodies import documented_statuses, request_validator
 from harness.records import Contract, Exchange, Finding, Interface
 from harness.spec import Spec
 

@@ -100,6 +100,11 @@ class Running:
             log_tail=tuple(self.tail),
         )
 
+    def printed(self) -> str:
+        """Return all that it wrote to standard output, without standard error. Only after `wait` or `stop`."""
+        with mapped_errors():
+            return bytes(self._api.logs(self.container, stdout=True, stderr=False)).decode(errors="replace")
+
     def _watch(self) -> None:
         try:
             self._api.wait(self.container, timeout=None)

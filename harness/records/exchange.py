@@ -124,28 +124,43 @@ class Skew:
     exit: Exit
     error: str = ""  # what of the output could not be read
 
+    blocker: None = None
+
 
 @dataclass(frozen=True)
 class FuzzFailure:
-    """One request, shrunk, that breaks what the API document or a universal rule promises."""
+    """A request, as small as it could be made, that breaks what the API document or a universal rule promises."""
 
-    check: str
+    check: str  # of the tool; `no_answer` where nothing came back
     title: str
     message: str
-    method: str
-    path: str
+    operation: str  # method and path as the API document writes them
+    count: int  # cases that failed in the same way
+    status: int | None  # that the tool received
+    sent: Exchange  # the request once more, sent by the harness itself; its case is `fuzz:<number>`
+    headers: dict[str, str]  # that belong to the request, the Content-Type apart
+    reproduced: bool  # the same came back
+    shrunk: bool  # made smaller than any request of the tool
+    integers: bool  # refused only because a whole number was written `2.0`: an integer to JSON Schema, not to others
     curl: str
-    status: int | None = None
 
 
 @dataclass(frozen=True)
 class Fuzz:
-    """What property-based testing found."""
+    """What property-based testing of the served API found."""
 
-    tool: str
-    seed: int
-    phases: tuple[str, ...]
-    cases: int
-    seconds: float
+    tool: str = ""
+    seed: int = 0
+    phases: tuple[str, ...] = ()
+    cases: int = 0
+    accepted: int = 0  # answered with 2xx
+    operations: tuple[str, ...] = ()
+    seconds: float = 0.0
+    budget: float = 0.0  # seconds
     failures: tuple[FuzzFailure, ...] = ()
-    error: str = ""  # why it could not be done
+    untested: tuple[str, ...] = ()  # operations that the tool could not test, and why
+    out_of_time: bool = False  # before the coverage phase was over; fuzzing goes on until the time is over
+    skipped: str = ""  # why it was not done
+    error: str = ""  # why it could not be done, or not to its end
+
+    blocker: None = None

@@ -11,6 +11,7 @@ from typing import Protocol
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew
+from harness.records.quality import Quality
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -70,6 +71,8 @@ class Selection:
     skip: tuple[str, ...] = ()
     fast: bool = False  # the main line alone
     deep: bool = False  # fuzz too, as long as its budget allows
+    seed: int = 1  # of what is random in a run
+    budget: float | None = None  # seconds that fuzzing may take; None: as long as is usual
 
     def left_out(self, check: Selectable) -> str:
         """Return why a check is left out; empty where it is taken."""
@@ -103,6 +106,7 @@ class Evidence:
     serve: Serving | None = None
     contract: Contract | None = None
     skew: Skew | None = None
+    quality: Quality | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None
     load: Load | None = None

@@ -82,11 +82,12 @@ class Console:
         if self._spinner is None or self._verbose or stage == "train":
             self._print(f"  {stage} | {line}", style="dim")
 
-    def stage_ends(self, stage: StageTime) -> None:
-        """Show how a stage ended."""
-        self._end_spinner()
-        if self._groups:
-            self._print("::endgroup::")
+    def stage_ends(self, stage: StageTime, *, beside: bool = False) -> None:
+        """Show how a stage ended; one that ran `beside` the others was not announced."""
+        if not beside:
+            self._end_spinner()
+            if self._groups:
+                self._print("::endgroup::")
         self._print(
             f"{stage.name:<10} {stage.outcome}  ({stage.seconds:.1f} s)", style="" if stage.done else "bold red"
         )

@@ -13,7 +13,7 @@ from harness.compose import Compose
 from harness.engine import Engine
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
-from harness.runfile import inline_files, run_file
+from harness.runfile import Variant, inline_files, run_file, varied
 from harness.spec import Spec
 
 
@@ -56,15 +56,20 @@ class Run(Recording):
         """The Compose project of this run: its containers, networks and volumes are nobody else's."""
         return f"harness-{self.folder.id.lower()}"
 
-    def create(self, service: str, images: Mapping[str, str], data_volume: str | None) -> str:
-        """Create the container of train or serve with all it needs, not started, and return its ID.
+    def create(
+        self, service: str, images: Mapping[str, str], data_volume: str | None, variant: Variant | None = None
+    ) -> str:
+        """Create the container of train or serve, or a variant of it, with all it needs, not started; return its ID.
 
         Raises DescriptionError where a file of its `configs` cannot be put into it.
         """
         if self.over.is_set():
             raise RunOverError("the run has ended")
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
-        file = self.folder.write_json("compose.json", model)
+        name = "compose.json"
+        if variant is not None:
+            model, service, name = varied(model, service, variant), variant.name, f"compose-{variant.name}.json"
+        file = self.folder.write_json(name, model)
         if needed := sorted(model["services"][service].get("depends_on", {})):
             self.compose.up(self.spec.root, file, needed)
         self.compose.create(self.spec.root, file, service)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from harness import http
@@ -11,22 +12,26 @@ from harness.cases import Request
 from harness.cases.behaviour import behaviours
 from harness.cases.invariance import invariances
 from harness.cases.malformed import malformed, recovery
+from harness.cases.skew import skew_requests
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect, filled
 from harness.http import Target
-from harness.records import Contract, Exchange, Interface
+from harness.records import Contract, Exchange, Interface, Skew
 from harness.spec import Spec
 from harness.stages import Recording
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
 
 
-def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
-    """Fetch the document and send every request of `requests`, one after the other."""
+def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[], Skew] | None = None) -> Contract:
+    """Fetch the document and send every request of `requests`, one after the other.
+
+    `skew` waits for the hold-out rows that the training image predicts; they are asked last.
+    """
     exchanges: list[Exchange] = []
     dialect = DIALECTS[spoken.dialect]
     document, error = _document(target, dialect)
-    for request in requests(run.spec, spoken):
+    for request in chain(requests(run.spec, spoken), _asked_late(skew)):
         path = spoken.predict if request.path is None else request.path
         exchange = http.send(
             target,
@@ -49,7 +54,7 @@ def collect(run: Recording, target: Target, spoken: Interface) -> Contract:
 
 
 def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
-    """Yield the examples, what must not matter, what must, the protocol's own probes, and at last the bad ones.
+    """Yield the examples, what must not matter, what must, the hold-out rows, the probes, and at last the bad ones.
 
     After each bad request comes the first example again.
     """
@@ -72,6 +77,11 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         for request in malformed(good, dialect):
             yield request
             yield Request(recovery(request.case), json.dumps(good).encode())
+
+
+def _asked_late(skew: Callable[[], Skew] | None) -> Iterator[Request]:
+    if skew is not None:
+        yield from skew_requests(skew())
 
 
 def _document(target: Target, dialect: Dialect) -> tuple[dict[str, Any] | None, str | None]:

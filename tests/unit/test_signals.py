@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,8 @@ def test_a_compose_that_was_just_started_ends_with_an_interrupt(
     started: list[subprocess.Popen[str]] = []
     start = process._start
 
-    def start_and_interrupt(argv: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        started.append(start(argv, environment))
+    def start_and_interrupt(*arguments: Any) -> subprocess.Popen[str]:
+        started.append(start(*arguments))
         os.kill(os.getpid(), signal.SIGINT)
         return started[0]
 

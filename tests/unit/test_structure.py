@@ -52,10 +52,14 @@ def test_one_module_imports_the_sdk() -> None:
 
 
 def test_compose_is_called_in_one_module() -> None:
-    """Only compose.py and the provisioning start programs, and only compose.py starts Compose."""
+    """Only compose.py, fuzzer.py and the provisioning start programs, and only compose.py starts Compose."""
     callers = {_name(path) for path in MODULES if "subprocess" in _imports(path)}
     callers |= {_name(path) for path in MODULES if "from harness.process import" in path.read_text(encoding="utf-8")}
-    assert {name for name in callers if not name.startswith("provision/")} == {"compose.py", "process.py"}
+    assert {name for name in callers if not name.startswith("provision/")} == {
+        "compose.py",
+        "fuzzer.py",
+        "process.py",
+    }
     for path in MODULES:
         if _name(path) not in callers - {"compose.py"}:
             continue
@@ -63,6 +67,17 @@ def test_compose_is_called_in_one_module() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("subprocess."):
                 words = {w.value for w in ast.walk(node) if isinstance(w, ast.Constant)}
                 assert not words & {"compose", "docker-compose"}, f"{_name(path)}:{node.lineno}"
+
+
+def test_the_fuzzer_starts_nothing_but_this_python() -> None:
+    """fuzzer.py starts schemathesis with the interpreter that runs the harness, and no other program."""
+    started = [
+        ast.unparse(node.value)
+        for node in _nodes(PACKAGE / "fuzzer.py")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "argv"
+    ]
+    assert started
+    assert all(argv.startswith("[sys.executable, '-P', '-m', f'{PACKAGE}.cli'") for argv in started)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
