@@ -83,9 +83,10 @@ def _single(condition: Condition, new: Scored) -> Outcome:
         verdict = Verdict.PASS if condition.holds(estimate) else Verdict.FAIL
     else:
         verdict = by_bounds(condition, interval) if interval else Verdict.UNKNOWN
-    rows = list(_width_rows(condition, estimate, interval, given))
-    if condition.epsilon and counts is not None:
-        rows = [_hoeffding(condition.epsilon, confidence, 1.0)]
+    if counts is None:
+        rows = _width_rows(condition, estimate, interval, given)
+    else:
+        rows = _proportion_rows(condition, estimate, confidence)
     return Outcome(condition, verdict, estimate, given, confidence, interval, needed=tuple(rows))
 
 
@@ -127,12 +128,21 @@ def _resampled_difference(
     measure: Measure, new: Scored, old: Scored, confidence: float
 ) -> tuple[Interval | None, Interval | None]:
     """Return the BCa bounds of the difference on resampled rows, and Student's where it is a mean of differences."""
+    if new.predictions == old.predictions:  # nothing to resample: the same model, or as good as that
+        return Interval(0.0, 0.0, "the same predictions on every row"), None
     left, right = per_row(measure.metric, new), per_row(measure.metric, old)
     if left is not None and right is not None and measure.metric != "rmse":
         return bootstrap(left - right, averaged(measure.metric), confidence), paired_t(left - right, confidence)
     ours = statistic(measure.metric, measure.of_class, new)
     theirs = statistic(measure.metric, measure.of_class, old)
     return bootstrap_rows(len(new), lambda places: ours(places) - theirs(places), confidence), None
+
+
+def _proportion_rows(condition: Condition, estimate: float, confidence: float) -> list[Needed]:
+    if condition.epsilon is not None:
+        return [_hoeffding(condition.epsilon, confidence, 1.0)]
+    rows = needed.exact(estimate, condition.threshold, confidence)
+    return [] if rows is None else [Needed(rows, f"to tell {estimate:.3g} from {condition.threshold:g}")]
 
 
 def _difference_rows(condition: Condition, confidence: float, disagreement: float) -> list[Needed]:
@@ -156,7 +166,9 @@ def _width_rows(condition: Condition, estimate: float, interval: Interval | None
     reach = max(estimate - interval.low, interval.high - estimate)
     if not condition.epsilon:  # the bound on the threshold's side must leave it outside
         reach = estimate - interval.low if estimate > condition.threshold else interval.high - estimate
-    why = f"for bounds within {near:.3g}" if condition.epsilon else f"to tell it from {condition.threshold:g}"
+    why = (
+        f"for bounds within {near:.3g}" if condition.epsilon else f"to tell {estimate:.3g} from {condition.threshold:g}"
+    )
     return [Needed(max(2, needed.scaled(given, reach, near)), f"{why}, by the width of these")]
 
 

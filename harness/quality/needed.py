@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+MOST = 10_000_000
+
 
 def hoeffding(epsilon: float, delta: float, width: float = 1.0) -> int:
     """Return the rows after which a mean is at most `epsilon` off, on one side, but for a probability of `delta`.
@@ -34,6 +36,28 @@ def powered(margin: float, disagreement: float, confidence: float, power: float 
     """
     normal = NormalDist()
     return math.ceil((normal.inv_cdf(confidence) + normal.inv_cdf(power)) ** 2 * disagreement / margin**2)
+
+
+def exact(estimate: float, threshold: float, confidence: float) -> int | None:
+    """Return the rows at which the Clopper-Pearson bound of the same proportion leaves a threshold outside.
+
+    None where even `MOST` rows would not.
+    """
+    from scipy.special import betaincinv
+
+    def is_outside(rows: int) -> bool:
+        right = estimate * rows
+        if estimate > threshold:
+            return bool(betaincinv(right, rows - right + 1, 1 - confidence) > threshold)
+        return bool(betaincinv(right + 1, rows - right, confidence) < threshold)
+
+    if estimate == threshold or not is_outside(MOST):
+        return None
+    low, high = 0, MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_outside(middle) else (middle, high)
+    return high
 
 
 def scaled(rows: int, reach: float, epsilon: float) -> int:
