@@ -112,22 +112,33 @@ def summary(scored: Scored, families: frozenset[Family]) -> dict[str, float]:
 
 
 def _of_labels(metric: str, of_class: str | None, scored: Scored) -> Callable[[Places], float]:
+    """Return a metric of the confusion matrix: of one class, or the mean of all that occur (macro average).
+
+    As scikit-learn's with zero_division=0, but fast enough to be resampled.
+    """
     import numpy as np
-    from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
     names = sorted({*scored.labels, *scored.predicted})
     codes = {name: code for code, name in enumerate(names)}
-    truth = np.array([codes[name] for name in scored.labels])
-    predicted = np.array([codes[name] for name in scored.predicted])
-    chosen = [codes[_known(of_class, scored)]] if of_class is not None else None
-    if metric == "accuracy":
-        return lambda places: float(accuracy_score(truth[places], predicted[places]))
-    if metric == "balanced_accuracy":  # the mean recall of the classes that are there
-        chosen = sorted(set(truth.tolist()))
-    score = {"precision": precision_score, "f1": f1_score}.get(metric, recall_score)
-    return lambda places: float(
-        score(truth[places], predicted[places], labels=chosen, average="macro", zero_division=0)
+    size = len(names)
+    cells = np.array(
+        [codes[truth] * size + codes[guess] for truth, guess in zip(scored.labels, scored.predicted, strict=True)]
     )
+    chosen = codes[_known(of_class, scored)] if of_class is not None else None
+
+    def score(places: Places) -> float:
+        matrix = np.bincount(cells[places], minlength=size * size).reshape(size, size)
+        right, true, guessed = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+        if metric == "accuracy":
+            return float(right.sum() / len(places))
+        of = {"precision": guessed, "f1": (true + guessed) / 2}.get(metric, true)
+        values = right / np.maximum(of, 0.5)  # a class with none has a score of 0
+        if chosen is not None:
+            return float(values[chosen])
+        there = true > 0 if metric == "balanced_accuracy" else true + guessed > 0
+        return float(values[there].mean())
+
+    return score
 
 
 def _r2(scored: Scored) -> Callable[[Places], float]:

@@ -11,7 +11,7 @@ MOST = 10_000_000
 def hoeffding(epsilon: float, delta: float, width: float = 1.0) -> int:
     """Return the rows after which a mean is at most `epsilon` off, on one side, but for a probability of `delta`.
 
-    m = r^2 ln(1/delta) / (2 eps^2) (Hoeffding 1963; Renggli et al. 2019, section 3). `width` r is that of the range of
+    m = r^2 ln(1/delta) / (2 eps^2) (Hoeffding 1963, as Renggli et al. 2019 use it). `width` r is that of the range of
     one row's value: 1 for right or wrong, 2 for the difference of two models on a row.
     """
     return math.ceil(width**2 * math.log(1 / delta) / (2 * epsilon**2))
@@ -21,8 +21,8 @@ def bennett(epsilon: float, delta: float, disagreement: float, models: int = 1, 
     """Return the rows for the difference of two models that differ on at most `disagreement` of the rows.
 
     m = (ln H - ln(delta/4)) / (p h(eps/p)) with h(u) = (1+u) ln(1+u) - u (Bennett 1962; Renggli et al. 2019,
-    section 4.1). One hold-out judges `models` H models; where each may depend on the verdicts before (`adaptive`),
-    there are 2^H possible ones.
+    proposition 1 and what follows from it). One hold-out judges `models` H models; where each may depend on the
+    verdicts before (`adaptive`), there are 2^H possible ones.
     """
     u = epsilon / disagreement
     histories = models * math.log(2) if adaptive else math.log(models)

@@ -67,13 +67,18 @@ def scored(rows: Sequence[Row], *models: str) -> tuple[Scored, ...]:
 
 
 def label(value: Scalar) -> str:
-    """Return a label as text: 1, 1.0 and "1.0" are one label, and so are true, True and "True"."""
+    """Return a label as text: 1, 1.0 and "1.0" are one label, and so are True, "True" and "true"."""
     if isinstance(value, bool) or (isinstance(value, str) and value.strip() in ("True", "False")):
         return str(value).strip().lower()
     if isinstance(value, str):
+        return _label_of_text(value.strip())
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
+
+
+def _label_of_text(text: str) -> str:
+    for kind in (int, float):  # an integer first: a float does not hold a large one
         try:
-            number = float(value)
+            return label(kind(text)) if "_" not in text else text
         except ValueError:
-            return value.strip()
-        return label(number) if math.isfinite(number) else value.strip()
-    return str(int(value)) if value == int(value) else repr(value)
+            continue
+    return text
