@@ -149,9 +149,10 @@ def _without_baseline(block: QualityBlock, quality: Quality, condition: Conditio
 
 def _finding(block: QualityBlock, quality: Quality, outcome: Outcome) -> Finding:
     condition = outcome.condition
-    received = "\n".join(_report(quality, outcome))
+    lines = list(_report(quality, outcome))
     if outcome.verdict is Verdict.PASS:
-        return passed(f"`{condition.text}`: {received}")
+        return passed(f"`{condition.text}`: {'; '.join(lines)}")
+    received = "\n".join(lines)
     if outcome.verdict is Verdict.FAIL:
         return failed(
             expected=f"`{condition.text}`",

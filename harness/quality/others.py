@@ -29,6 +29,8 @@ def predicted(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if not train:
+        raise ValueError("no row has a label")
     step = -(-len(train) // MAX_ROWS)
     train, truth = train[::step], truth[::step]
     medians = _medians(train)

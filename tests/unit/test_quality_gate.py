@@ -104,7 +104,7 @@ def test_regression_against_the_baseline(metric: str, shift: float, verdict: Ver
     truth = generator.normal(size=80)
     old = truth + generator.normal(scale=0.1, size=80)
     new = truth + generator.normal(scale=0.1, size=80) + shift
-    outcome = _assessed(f"{metric}: new - baseline < 0.1 @ 0.95", _numbers(truth, new, old))
+    outcome = _assessed(f"{metric}: new - baseline < 0.1 @ 0.95", _numbers(truth.tolist(), new.tolist(), old.tolist()))
     assert outcome.verdict is verdict
     assert outcome.interval is not None
     assert outcome.interval.method == "BCa bootstrap"
@@ -168,8 +168,8 @@ def test_rows_needed_of_a_resampled_metric() -> None:
     """Four times the rows halve the width."""
     generator = np.random.default_rng(5)
     truth = generator.normal(size=100)
-    guesses: list[Scalar] = list(truth + generator.normal(size=100))
-    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth, guesses, strict=True))]
+    guesses: list[Scalar] = (truth + generator.normal(size=100)).tolist()
+    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth.tolist(), guesses, strict=True))]
     outcome = _assessed("mae <= 2 +/- 0.05", rows)
     assert outcome.interval is not None
     reach = max(outcome.estimate - outcome.interval.low, outcome.interval.high - outcome.estimate)
