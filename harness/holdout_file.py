@@ -1,22 +1,19 @@
-"""The hold-out files that skew and quality read: found by convention where they are not named, and checked."""
+"""The files that the quality gate reads: found by convention where they are not named, and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from harness.compose_file import Places
 from harness.errors import DescriptionError
 from harness.row_file import SUFFIXES
 from harness.spec import Block
 
-Places = Callable[..., str]  # where a key of the block stands, for a message
-
 HOLDOUT, TRAINING = ("holdout", "test"), ("train",)
 
 
-def completed(root: Path, block: Block, places: Places = lambda *_: "") -> Block:
+def completed(root: Path, block: Block, places: Places) -> Block:
     """Return the block with hold-out file, target and training rows filled in. Raises DescriptionError."""
-    _check_skew(root, block, places)
     quality = block.quality
     if quality is None:
         return block
@@ -65,19 +62,3 @@ def _table(root: Path, data: Path | None, stems: tuple[str, ...]) -> str | None:
         return None
     names = (data / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
     return next((str(name.relative_to(root)) for name in names if name.is_file()), None)
-
-
-def _check_skew(root: Path, block: Block, places: Places) -> None:
-    skew = block.contract.skew
-    if skew is None:
-        return
-    if Path(skew.rows).suffix not in (".csv", ".jsonl") or not (root / skew.rows).is_file():
-        raise DescriptionError(
-            f"{places('contract', 'skew', 'rows')}{skew.rows} is no CSV or JSON-lines file",
-            hint="Name a .csv or .jsonl file with hold-out rows.",
-        )
-    if block.contract.examples is None:
-        raise DescriptionError(
-            f"{places('contract', 'skew')}`contract.skew` needs `contract.examples`: the rows take their form",
-            hint="Add an example with one good request.",
-        )

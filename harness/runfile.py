@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.conventions import dialect_of
 from harness.description import mount_over
+from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
 from harness.spec import Handover, Spec
 
@@ -179,6 +180,10 @@ def _serve(spec: Spec, image: str) -> Model:
     dialect = dialect_of(spec.block)
     if dialect is not None and dialect.serve_command is not None and not service.get("command"):
         service["command"] = list(dialect.serve_command)
+    if given := environment(spec, DIALECTS.get(spec.block.serve.dialect)):
+        service["environment"] = {key: value.replace("$", "$$") for key, value in given.items()} | {
+            key: value for key, value in (service.get("environment") or {}).items() if value is not None
+        }
     if service.get("network_mode") is None:
         # A free port of the engine's host, so that two runs and the user's own service do not collide.
         service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]

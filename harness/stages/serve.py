@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from ipaddress import ip_address
 
 from harness import http
@@ -125,14 +124,20 @@ def speak(spec: Spec, target: Target) -> Interface | None:
     if spec.block.serve.dialect != "auto":
         return interface(spec, DIALECTS[spec.block.serve.dialect])
 
-    @cache
-    def ask(path: str) -> Exchange:
-        return http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
+    asked: dict[str, Exchange] = {}
 
-    if found := recognise(ask):
-        return interface(spec, found)
-    plain = interface(spec, PLAIN)
-    return plain if PLAIN.is_ready(ask(plain.ready)) else None
+    def ask(path: str) -> Exchange:
+        if path not in asked:
+            asked[path] = http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
+        return asked[path]
+
+    found = recognise(ask, spec.examples[0].request if spec.examples else None)
+    plain = PLAIN.is_ready(ask(interface(spec, PLAIN).ready))
+    if any(exchange.status is None for exchange in asked.values()):
+        return None  # it began to answer in between: a dialect that was asked for before may be the right one
+    if found is None:
+        return interface(spec, PLAIN) if plain else None
+    return interface(spec, found)
 
 
 def _ask(spec: Spec, target: Target, spoken: Interface | None, start: float, timeout: float) -> Asked:

@@ -11,6 +11,7 @@ from typing import Any
 
 from service import Service, asked
 
+from harness.cases.skew import skew_requests
 from harness.compose import Compose
 from harness.description import parse_block
 from harness.records import (
@@ -24,11 +25,15 @@ from harness.records import (
     Exchange,
     Exit,
     FileHash,
+    Fuzz,
     Images,
     Interface,
+    Load,
     Lock,
     Serving,
+    Skew,
     StageTime,
+    Step,
     Training,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
@@ -71,7 +76,10 @@ BLOCK: dict[str, Any] = {
     "data": {"path": "data", "schema": "schema.yaml"},
     "train": {"metrics": "/model/metrics.jsonl"},
     "serve": {"port": 8080},
-    "contract": {"examples": "contract/*.json"},
+    "contract": {
+        "examples": "contract/*.json",
+        "skew": {"rows": "holdout.csv", "command": ["python", "predict.py"]},
+    },
 }
 
 MODEL: dict[str, Any] = {
@@ -271,10 +279,37 @@ def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = Non
     """What a service with one fault, or none, answers; an exchange given replaces the one of its case, or is added."""
     service = Service(fault)
     whole = {r.case: asked(service, r) for r in requests(described or spec(), INTERFACE)}
+    whole |= {r.case: asked(service, r) for r in skew_requests(skew())}
     whole |= {each.case: each for each in exchanges}
     return replace(
         Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=service.document()), **changes
     )
+
+
+def skew(**changes: Any) -> Skew:
+    """Two hold-out rows that the training image predicted as the service does."""
+    answers = (ANSWER, {"predictions": [1.5]})
+    return replace(Skew(requests=(REQUEST, TWO), answers=answers, exit=ended()), **changes)
+
+
+def step(**changes: Any) -> Step:
+    """A stretch of requests, all answered in 10 to 30 ms."""
+    whole = Step(rate=50.0, clients=None, seconds=2.0, sent=100, answered=100, latencies=(0.01, 0.02, 0.03))
+    return replace(whole, **changes)
+
+
+def load(**changes: Any) -> Load:
+    """A service that keeps up with a stream and with two clients."""
+    steps = (step(rate=None, clients=1), step(rate=None, clients=2))
+    return replace(Load(stream=step(), steps=steps, distinct=2), **changes)
+
+
+def fuzz(**changes: Any) -> Fuzz:
+    """A service in which fuzzing found nothing."""
+    whole = Fuzz(
+        tool="schemathesis 4", seed=1, phases=("coverage",), cases=50, accepted=9, operations=("POST /predict",)
+    )
+    return replace(whole, **changes)
 
 
 def environment(**changes: Any) -> Environment:
@@ -296,7 +331,7 @@ def environment(**changes: Any) -> Environment:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    names = ("images", "data", "train", "artifact", "serve", "contract")
+    names = ("images", "data", "train", "artifact", "serve", "contract", "skew", "fuzz", "load")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -317,6 +352,9 @@ def evidence(**changes: Any) -> Evidence:
         artifact=artifact(),
         serve=serving(),
         contract=contract(),
+        skew=skew(),
+        fuzz=fuzz(),
+        load=load(),
         stages=stages(),
     )
     return replace(whole, **changes)

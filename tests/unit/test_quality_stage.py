@@ -14,6 +14,7 @@ from service import RefusedError, Service, listening
 
 from harness.cases import holdout
 from harness.checks import all_checks
+from harness.compose_file import Places
 from harness.description import load, parse_block
 from harness.dialects import OPENAPI, PLAIN
 from harness.errors import DescriptionError
@@ -30,6 +31,7 @@ from harness.stages import Recording
 from harness.stages.quality import PREDICTIONS, collect
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
+NOWHERE = Places(())
 ISLANDS = ("Biscoe", "Dream")
 
 
@@ -65,7 +67,7 @@ def _project(root: Path, *conditions: str, **block: Any) -> tuple[Spec, QualityB
     builders.write_files(root, {name: text for name, text in files.items() if not (root / name).exists()})
     quality = {"conditions": list(conditions or ["accuracy >= 0.9"]), **block}
     raw = builders.merged(builders.BLOCK, {"quality": quality, "data": {"path": "data", "target": "kind"}})
-    whole = completed(root, parse_block(raw))
+    whole = completed(root, parse_block(raw), NOWHERE)
     assert whole.quality is not None
     return replace(builders.spec(), root=root, block=whole), whole.quality
 
@@ -313,10 +315,10 @@ def test_block_is_completed_by_convention(tmp_path: Path) -> None:
         "contract": {"examples": "*"},
         "quality": ["f1 > 0"],
     }
-    found = completed(tmp_path, parse_block(named)).quality
+    found = completed(tmp_path, parse_block(named), NOWHERE).quality
     assert found is not None
     assert (found.holdout, found.training, found.target) == ("other/test.jsonl", None, "x")
-    assert completed(tmp_path, Block(version=1)).quality is None
+    assert completed(tmp_path, Block(version=1), NOWHERE).quality is None
 
 
 @pytest.mark.parametrize(
@@ -345,7 +347,7 @@ def test_what_the_gate_needs(tmp_path: Path, changes: dict[str, Any], message: s
         changed["quality"] = {**raw["quality"], **changes["quality"]}  # type: ignore[dict-item]
     block = parse_block({key: value for key, value in changed.items() if value is not None})
     with pytest.raises(DescriptionError, match=r".") as caught:
-        completed(tmp_path, block)
+        completed(tmp_path, block, NOWHERE)
     assert message in str(caught.value)
     assert caught.value.hint
 
