@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from harness.quality import language
 
@@ -66,11 +65,10 @@ class QualityBlock(BaseModel):
     def _listed(cls, value: object) -> object:
         return {"conditions": value} if isinstance(value, list | tuple) else value
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema of the mapping, or of its list of conditions alone."""
-        whole = handler.resolve_ref_schema(handler(core))
-        mapping = dict(whole)
-        whole.clear()
-        whole |= {"anyOf": [mapping["properties"]["conditions"], mapping]}
-        return whole
+
+def or_list(schema: JsonDict) -> None:
+    """Add to the JSON Schema of the block that a list of conditions alone will do."""
+    conditions = QualityBlock.model_json_schema()["properties"]["conditions"]
+    choices = schema["anyOf"]
+    if isinstance(choices, list):
+        choices.insert(0, conditions)

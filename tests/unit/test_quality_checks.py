@@ -12,7 +12,7 @@ import pytest
 from harness.checks import all_checks
 from harness.judge import judge_one
 from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
-from harness.records import Evidence, Finding, Quality, StageTime, Status
+from harness.records import Evidence, Finding, Quality, Status
 
 PASS, WARN, FAIL, SKIP, ERROR = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP, Status.ERROR
 CHECKS = {check.name: check for check in all_checks() if check.name.startswith("quality.")}
@@ -58,7 +58,7 @@ def test_there_are_three() -> None:
 @pytest.mark.parametrize("name", CHECKS)
 def test_nothing_declared(name: str) -> None:
     """A project without conditions is told so, with a skip."""
-    [finding] = judge_one(builders.evidence(), CHECKS[name])
+    [finding] = judge_one(builders.evidence(spec=builders.spec({"quality": None})), CHECKS[name])
     assert (finding.status, finding.received) == (SKIP, "x-harness.quality names no conditions")
 
 
@@ -72,9 +72,10 @@ def test_lost_evidence(name: str) -> None:
 @pytest.mark.parametrize("name", CHECKS)
 def test_not_reached(name: str) -> None:
     """Where the line ended before, the checks are skipped with that reason."""
-    stage = StageTime("quality", 0.0, 0.0, "training did not end well", done=False)
     spec = builders.spec({"quality": ["accuracy >= 0.9", "accuracy[island=Dream] >= 0.9"]})
-    evidence: Evidence = builders.evidence(spec=spec, stages=(*builders.stages(), stage))
+    evidence: Evidence = builders.evidence(
+        spec=spec, quality=None, stages=builders.stages("quality", reason="training did not end well")
+    )
     [finding] = judge_one(evidence, CHECKS[name])
     assert (finding.status, finding.received) == (SKIP, "not reached: training did not end well")
 

@@ -66,7 +66,7 @@ def _project(root: Path, *conditions: str, **block: Any) -> tuple[Spec, QualityB
     files = {"data/holdout.csv": _csv(range(5, 95)), "data/train.csv": _csv(range(0, 100, 2))}
     builders.write_files(root, {name: text for name, text in files.items() if not (root / name).exists()})
     quality = {"conditions": list(conditions or ["accuracy >= 0.9"]), **block}
-    raw = builders.merged(builders.BLOCK, {"quality": quality, "data": {"path": "data", "target": "kind"}})
+    raw = builders.merged(builders.BLOCK, {"data": {"path": "data", "target": "kind"}}) | {"quality": quality}
     whole = completed(root, parse_block(raw), NOWHERE)
     assert whole.quality is not None
     return replace(builders.spec(), root=root, block=whole), whole.quality
