@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from harness import http
@@ -75,6 +76,12 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         others_problem=others_problem,
         metrics=metrics,
     )
+
+
+def warm() -> None:
+    """Import what is slow to import, on a thread while containers work: SciPy and scikit-learn take seconds."""
+    for name in ("scipy.stats", "sklearn.linear_model", "sklearn.feature_extraction", "sklearn.metrics"):
+        import_module(name)
 
 
 def families(block: QualityBlock) -> frozenset[Family]:
