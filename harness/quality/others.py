@@ -10,6 +10,7 @@ from typing import Any
 from harness.quality.scored import Scalar
 
 MAX_ROWS = 10_000  # learnt from: evenly spaced ones of a larger table
+MAX_TEXTS = 1_000  # distinct ones, each a column of the linear model: more are no categories
 SEED = 7
 
 Features = Mapping[str, Any]
@@ -36,6 +37,9 @@ def predicted(
     medians = _medians(train)
     known = [_filled(row, medians) for row in train]
     unknown = [_filled(row, medians) for row in rows]
+    texts = {(name, value) for row in known for name, value in row.items() if isinstance(value, str)}
+    if len(texts) > MAX_TEXTS:
+        raise ValueError(f"the text fields hold {len(texts)} distinct values: too many for a linear model")
     learner = Ridge() if numbers else LogisticRegression(max_iter=1000, random_state=SEED)
     dummy = DummyRegressor() if numbers else DummyClassifier(strategy="most_frequent")
     linear = make_pipeline(DictVectorizer(sparse=False), StandardScaler(), learner)

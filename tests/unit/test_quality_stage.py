@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from harness.records import Finding, Quality, Status
 from harness.row_file import read_rows
 from harness.spec import Block, Spec
 from harness.stages import Recording
-from harness.stages.quality import PREDICTIONS, collect
+from harness.stages.quality import PREDICTIONS, collect, warm
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 NOWHERE = Places(())
@@ -235,6 +236,8 @@ def test_simpler_models_learn() -> None:
     assert line[0] == pytest.approx(39, abs=5)
     with pytest.raises(ValueError, match="the field p holds lists"):
         predicted([{"p": [1, 2]}], ["a"], [], numbers=False)
+    with pytest.raises(ValueError, match="the text fields hold 1001 distinct values"):
+        predicted([{"id": f"row {n}"} for n in range(1001)], ["a", "b", "c"] * 333 + ["a", "b"], [], numbers=False)
 
 
 @pytest.mark.parametrize(
@@ -397,3 +400,9 @@ def test_parquet_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pandas.read_parquet", lambda _: frame[:0])
     with pytest.raises(ValueError, match="the file holds no rows"):
         read_rows(tmp_path / "rows.parquet")
+
+
+def test_slow_imports_can_be_done_early() -> None:
+    """What the stage and its checks import exists under these names."""
+    warm()
+    assert {"scipy.stats", "sklearn.linear_model"} <= set(sys.modules)
