@@ -164,7 +164,10 @@ def _finding(block: QualityBlock, quality: Quality, outcome: Outcome) -> Finding
         block,
         expected=f"`{condition.text}`",
         received=f"unknown: {received}",
-        advice="Give more hold-out rows, or allow more in the condition.",
+        advice="Give more hold-out rows, or allow more in the condition."
+        if outcome.interval
+        else "Rows that are all alike cannot be resampled: ask for accuracy, or for precision or recall of one class, "
+        "whose bounds are exact.",
     )
 
 

@@ -111,6 +111,14 @@ def test_unknown_falls_where_the_project_says(unknown: str, status: Status) -> N
     assert f"`quality.unknown: {unknown}`" in finding.received or f"`{unknown}`" in finding.advice
 
 
+def test_bounds_that_resampling_cannot_give() -> None:
+    """A perfect f1 has no bounds; the finding names the metrics that have exact ones."""
+    [finding] = _judged("quality.gate", _quality(), "f1 >= 0.9 @ 0.95")
+    assert finding.status is WARN
+    assert "100 rows are too few or too much alike" in finding.received
+    assert "ask for accuracy" in finding.advice
+
+
 def test_too_few_rows_are_said_in_a_pass() -> None:
     """The measured value decides, but nobody reads a pass on ten rows as certain."""
     rows = tuple(_row(number) for number in range(1, 11))

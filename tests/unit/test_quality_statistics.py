@@ -134,6 +134,20 @@ def test_bootstrap_without_an_answer() -> None:
     assert bootstrap_rows(20, lambda _: 1.0, 0.95) is None
 
 
+def test_many_rows_are_resampled_by_parts() -> None:
+    """Percentiles of many rows: close to the normal bounds, and in little memory."""
+    values = np.random.default_rng(3).normal(size=20_000)
+    found = bootstrap(values, np.mean, 0.95)
+    assert found is not None
+    assert found.method == "percentile bootstrap"
+    reach = NormalDist().inv_cdf(0.95) * values.std() / math.sqrt(20_000)
+    assert [found.low, found.high] == [
+        pytest.approx(values.mean() - reach, rel=0.2, abs=5e-4),
+        pytest.approx(values.mean() + reach, rel=0.2, abs=5e-4),
+    ]
+    assert bootstrap(np.ones(3_000), np.mean, 0.95) is None
+
+
 def test_bca_of_losses_rarely_passes_a_worse_model() -> None:
     """At 40 rows the lower bound of a skewed mean lies above it at most about as often as it should."""
     generator = np.random.default_rng(11)
