@@ -18,6 +18,7 @@ from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
 from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import DescriptionError
+from harness.holdout_file import completed
 from harness.spec import Block, Handover, Spec
 
 MINIMAL = "x-harness:\n  version: 1\n  contract:\n    predict: /predict\n    examples: tests/contract/*.json"
@@ -124,6 +125,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
             hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
         )
     _check_skew(root, block, places)
+    block = completed(root, block, places)
     handover, serve_artifact = _handover(block, services, places)
     examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(

@@ -26,6 +26,7 @@ LINE = (
     "serve",
     "contract",
     "skew",
+    "quality",
     "robustness",
     "fuzz",
     "load",

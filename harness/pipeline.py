@@ -45,6 +45,7 @@ from harness.stages import data as data_stage
 from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
+from harness.stages import quality as quality_stage
 from harness.stages import robustness as robustness_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
@@ -168,6 +169,8 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service]
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
     if validation is None:
         line.lacks("data")
+    if run.spec.block.quality is not None:
+        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
 
     with line.timed("images"):
         images = images_stage.collect(run, rebuild=rebuild)
@@ -210,6 +213,7 @@ def _judge_service(service: Service) -> None:
     with line.timed("contract"):
         contract = contract_stage.collect(run, target, spoken, skew)
     line.settle("contract", contract)
+    _judge_quality(service)
     if line.needs("fuzz"):
         chosen = line.selection
         with line.timed("fuzz"):
@@ -226,6 +230,17 @@ def _judge_service(service: Service) -> None:
         with line.timed("stop"):
             stop = stop_stage.collect(run, service.running, target, contract)
         line.settle("stop", stop)
+
+
+def _judge_quality(service: Service) -> None:
+    """Let the service predict the hold-out rows, where the project says how good it must be."""
+    run, line, block = service.run, service.line, service.run.spec.block.quality
+    if block is None:
+        line.lacks("quality")
+    elif line.needs("quality"):
+        with line.timed("quality"):
+            quality = quality_stage.collect(run, service.target, service.interface, block)
+        line.settle("quality", quality)
 
 
 def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from harness.quality.block import QualityBlock, or_list
+
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -73,6 +75,7 @@ class DataBlock(_Block):
     schema_: str | None = Field(
         None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
     )
+    target: str | None = Field(None, description="The column that the model predicts.", examples=["species"])
 
 
 class TrainBlock(_Block):
@@ -200,6 +203,9 @@ class Block(_Block):
     train: TrainBlock = TrainBlock()
     serve: ServeBlock = ServeBlock()
     contract: ContractBlock = ContractBlock()
+    quality: QualityBlock | None = Field(
+        None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
+    )
     skip: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict, description="Check -> the reason why it is skipped, shown in every report."
     )

@@ -19,7 +19,7 @@ from harness.records import Evidence, Finding, Status
 GROUP = "harness.checks"
 OWN = (
     *("images", "data", "train", "artifact", "serve", "robustness", "contract", "document", "rejects"),
-    *("invariance", "behaviour", "skew", "fuzz", "load"),
+    *("invariance", "behaviour", "skew", "quality", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.quality import Quality
 from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
@@ -34,6 +35,7 @@ __all__ = [
     "Interface",
     "Load",
     "Lock",
+    "Quality",
     "Robustness",
     "Selection",
     "Serving",

@@ -11,6 +11,7 @@ from typing import Protocol
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
+from harness.records.quality import Quality
 from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -105,6 +106,7 @@ class Evidence:
     serve: Serving | None = None
     contract: Contract | None = None
     skew: Skew | None = None
+    quality: Quality | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None
     load: Load | None = None

@@ -14,6 +14,7 @@ from service import Service, asked
 from harness.cases.skew import skew_requests
 from harness.compose import Compose
 from harness.description import parse_block
+from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
 from harness.records import (
     Artifact,
     Asked,
@@ -32,6 +33,7 @@ from harness.records import (
     Interface,
     Load,
     Lock,
+    Quality,
     Robustness,
     Serving,
     Skew,
@@ -84,6 +86,11 @@ BLOCK: dict[str, Any] = {
     "contract": {
         "examples": "contract/*.json",
         "skew": {"rows": "holdout.csv", "command": ["python", "predict.py"]},
+    },
+    "quality": {
+        "conditions": ["accuracy >= 0.9", "accuracy[island=Dream] >= 0.8"],
+        "holdout": "holdout.csv",
+        "target": "kind",
     },
 }
 
@@ -292,6 +299,21 @@ def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = Non
     )
 
 
+def quality(**changes: Any) -> Quality:
+    """Labelled rows of two islands, predicted without a mistake, by a linear model too."""
+    kinds = ("long", "short")
+    rows = tuple(
+        Row(
+            number,
+            kinds[number % 2],
+            {"island": "Dream" if number % 3 else "Biscoe"},
+            {NEW: Prediction(kinds[number % 2]), DUMMY: Prediction("long"), LINEAR: Prediction(kinds[number % 2])},
+        )
+        for number in range(1, 61)
+    )
+    return replace(Quality("holdout.csv", "kind", ("length", "island", "kind"), rows), **changes)
+
+
 def skew(**changes: Any) -> Skew:
     """Two hold-out rows that the training image predicted as the service does."""
     answers = (ANSWER, {"predictions": [1.5]})
@@ -357,7 +379,8 @@ def environment(**changes: Any) -> Environment:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    names = ("images", "data", "train", "artifact", "serve", "contract", "skew", "fuzz", "robustness", "load", "stop")
+    main = ("images", "data", "train", "artifact", "serve", "contract")
+    names = (*main, "skew", "quality", "fuzz", "robustness", "load", "stop")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -379,6 +402,7 @@ def evidence(**changes: Any) -> Evidence:
         serve=serving(),
         contract=contract(),
         skew=skew(),
+        quality=quality(),
         fuzz=fuzz(),
         load=load(),
         robustness=robust(),

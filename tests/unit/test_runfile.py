@@ -358,7 +358,7 @@ def test_variants_are_the_service_but_for_the_change() -> None:
     """A variant has the image, mounts and ports of its service, a label of its own, and what was changed."""
     run = _run(builders.spec())
     original = run["services"]["train"]
-    file = varied(run, "train", Variant("again", _with(command=["x"])), Variant("bare", lambda s: s.pop("labels")))
+    file = varied(run, "train", Variant("again", _with(command=["x"])), Variant("bare", lambda s: s.pop("image")))
     assert set(file["services"]) == {"again", "bare", "serve"}
     made = file["services"]["again"]
     assert made["labels"] == {**original["labels"], "harness.stage": "again"}
