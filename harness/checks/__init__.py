@@ -17,7 +17,19 @@ from inspect import Parameter, signature
 from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
-OWN = ("images", "data", "train", "artifact", "serve", "contract", "document", "rejects", "invariance", "behaviour")
+OWN = (
+    "images",
+    "data",
+    "train",
+    "artifact",
+    "scan",
+    "serve",
+    "contract",
+    "document",
+    "rejects",
+    "invariance",
+    "behaviour",
+)
 
 Function = Callable[..., Iterator[Finding]]
 

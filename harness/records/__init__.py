@@ -10,6 +10,7 @@ from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Vio
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.run import Environment, Evidence, Selection, StageTime
+from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
 from harness.records.training import Artifact, Exit, Training
 
@@ -31,10 +32,15 @@ __all__ = [
     "FuzzFailure",
     "Health",
     "Images",
+    "Import",
     "Interface",
+    "Kind",
     "Load",
     "Lock",
+    "Note",
     "Robustness",
+    "Scan",
+    "ScannedFile",
     "Selection",
     "Serving",
     "Skew",
@@ -43,7 +49,10 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
+    "Tracked",
+    "TrackedFile",
     "Training",
+    "Use",
     "Violation",
     "digest_of",
 ]

@@ -11,6 +11,7 @@ from typing import Protocol
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew
+from harness.records.scan import Scan, Tracked
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -107,4 +108,6 @@ class Evidence:
     fuzz: Fuzz | None = None
     load: Load | None = None
     stop: Stop | None = None
+    scan: Scan | None = None
+    tracked: Tracked | None = None
     stages: tuple[StageTime, ...] = ()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,7 +40,7 @@ def scan_file(path: Path, name: str, budget: Budget | None = None) -> ScannedFil
             scanner.file(file, size)
     except UnreadableError as exc:
         error = str(exc)
-    except (OSError, MemoryError, RecursionError) as exc:
+    except Exception as exc:  # noqa: BLE001 - whatever a hostile file makes this code do, the file is not clean
         error = f"{type(exc).__name__}: {exc}"
     return ScannedFile(
         path=name,
@@ -67,9 +66,9 @@ class _Scanner:
         if formats.is_zip(source.peek(4)):
             self._zip(file, "")
             return
-        self.stream(source, "", size)
-        file.seek(0)
-        with suppress(OSError, ValueError):
+        try:
+            self.stream(source, "", size)
+        finally:
             if zipfile.is_zipfile(file):
                 self._zip(file, "archive at the end")
 
@@ -192,8 +191,8 @@ class _Scanner:
             documents.scan_skops(source, self.found, place)
         elif kind == "keras" and name == "config.json":
             documents.scan_keras(source, self.found, place)
-        elif kind == "torch" and name.rpartition("/")[2] not in ("data.pkl", "constants.pkl"):
-            carve(source, self.found, place)  # the values of tensors, and versions
+        elif kind == "torch" and name.split("/")[-2:-1] in (["data"], ["constants"], ["tensors"]):
+            carve(source, self.found, place)  # the values of tensors
         else:
             self.stream(source, place)
 

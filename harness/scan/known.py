@@ -54,6 +54,8 @@ _NAMES: dict[str, str] = {
     **dict.fromkeys(("pandas.eval", "pandas.core.computation.eval.eval"), _CODE),
     "sklearn.utils._testing.run_string": _CODE,
     "torch.load": _LOADS,
+    "torch.jit.load": _LOADS,
+    "torch.jit._serialization.load": _LOADS,
     "torch.serialization.load": _LOADS,
     "torch.fx.graph_module.reduce_graph_module": _CARRIES,
     "torch.fx.graph_module.reduce_package_graph_module": _CARRIES,
@@ -74,7 +76,6 @@ _BELOW: dict[str, str] = {  # modules of harmless packages, with all that is bel
     "torch.multiprocessing": _RUNS,
     "torch._dynamo": _CODE,
     "torch._inductor": _RUNS,
-    "torch.jit": _LOADS,
     "torch.ops": _LOADS,
     "torch.package": _LOADS,
     "scipy.weave": _RUNS,
@@ -129,11 +130,13 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"scipy\.sparse(?:\.\w+)*", r"(?:csr|csc|coo|bsr|dia|dok|lil)_(?:matrix|array)"),
     (r"scipy\.spatial(?:\.\w+)*", rf"c?KDTree|{_CLASS}"),
     (r"scipy\.(?:interpolate|special)(?:\.\w+)*", rf"{_CLASS}|interp1d|expit|logit|xlogy|gammaln|erf"),
+    (r"(?:scipy\._lib|sklearn\.externals)\.array_api_compat\.numpy(?:\._aliases)?", _NUMPY_MATH),
     (r"joblib\.numpy_pickle(?:_compat)?", r"(?:Z?ND|Numpy)ArrayWrapper"),
     (r"sklearn(?:\.\w+)*", rf"{_CLASS}|__pyx_unpickle_\w+|newObj"),
     (r"sklearn\.(?:metrics|feature_selection|preprocessing|kernel_approximation)(?:\.\w+)*", _ANY),
     (r"sklearn\.ensemble\._gb_losses|sklearn\._loss(?:\.\w+)*", _ANY),
     (r"imblearn(?:\.\w+)*", _CLASS),
+    (r"pandas\.(?:arrays|api\.types)", _CLASS),
     (r"pandas", r"DataFrame|Series|\w*Index|Categorical|\w*Dtype|Timestamp|Timedelta|Period|Interval|NA"),
     (r"pandas\._libs(?:\.\w+)*", rf"{_CLASS}|_unpickle_block|__pyx_unpickle_\w+|_nat_unpickle|_timestamp_unpickle"),
     (
@@ -147,10 +150,12 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"torch", rf"{_CLASS}|device|dtype|b?float\d*|u?int\d*|complex\d+|double|half|bool|long|short|qu?int\d+"),
     (r"torch\._utils", r"_rebuild_\w+"),
     (r"torch\._tensor", r"_rebuild_from_type_v2|Tensor"),
+    (r"torch\.jit\._pickle", r"build_\w+"),
     (r"torch\.storage", r"_load_from_bytes|TypedStorage|UntypedStorage"),
     (r"torch\.serialization", r"_get_layout"),
     (r"torch\.nn(?:\.\w+)*", rf"{_CLASS}|relu6?|gelu|silu|elu|leaky_relu|sigmoid|tanh|softmax|log_softmax|softplus"),
     (r"torch\.optim(?:\.\w+)*", _CLASS),
+    (r"__torch__(?:\.\w+)*", _ANY),  # TorchScript: names inside the archive, which nothing imports
     (r"skorch(?:\.\w+)*", _CLASS),
 )
 _PATTERNS = tuple((re.compile(module), re.compile(name)) for module, name in _KNOWN)
@@ -163,6 +168,12 @@ class Category(StrEnum):
     OWN = "own"
     UNKNOWN = "unknown"
     DANGEROUS = "dangerous"
+
+
+def dangerous_roots() -> set[str]:
+    """Return the top-level modules that a dangerous import can begin with, those of Python 2 too."""
+    found = {name.partition(".")[0] for name in (*DANGEROUS_MODULES, *_NAMES, *_BELOW)}
+    return found | {old.partition(".")[0] for old, new in IMPORT_MAPPING.items() if new.partition(".")[0] in found}
 
 
 def danger(module: str, name: str) -> str:

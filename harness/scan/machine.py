@@ -97,11 +97,6 @@ class Machine:
         self._stack.append(value)
         return value
 
-    def replace(self, value: Any) -> None:
-        """Put a value in the place of the top of the stack."""
-        self.pop()
-        self._stack.append(value)
-
     @property
     def depth(self) -> int:
         """How many values are on the stack."""

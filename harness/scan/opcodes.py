@@ -10,7 +10,7 @@ from harness.scan import arguments as read
 from harness.scan.arguments import BrokenError
 from harness.scan.machine import MAX_STACK, MAX_TUPLE, Machine
 from harness.scan.source import UnreadableError
-from harness.scan.values import INERT
+from harness.scan.values import INERT, Ref
 
 Step = Callable[[Machine], None]
 
@@ -50,6 +50,13 @@ def _bag(machine: Machine) -> None:
 def _persistent(machine: Machine) -> None:
     read.line(machine.source)
     machine.push(INERT)
+
+
+def _binary_persistent(machine: Machine) -> None:
+    """Data outside the pickle, or the class that PyTorch's old format keeps beside the source of its module."""
+    key = machine.pop()
+    is_class = isinstance(key, tuple) and len(key) > 1 and key[0] == "module" and isinstance(key[1], Ref)
+    machine.push(key[1] if is_class else INERT)
 
 
 # As in pickletools.opcodes; grouped by what they do to the stack.
@@ -124,7 +131,7 @@ STEPS: dict[bytes, Step] = {
     b"b": Machine.build,
     # Persistent ids name data outside the pickle; PyTorch stores its tensors so.
     b"P": _persistent,
-    b"Q": lambda m: m.replace(INERT),
+    b"Q": _binary_persistent,
     b"\x80": lambda m: m.source.skip(1),
     b"\x95": Machine.frame,
 }

@@ -9,6 +9,7 @@ from harness.records.scan import Kind
 from harness.scan.arguments import BrokenError
 from harness.scan.arrays import layout, padding
 from harness.scan.carve import carve
+from harness.scan.formats import is_zip
 from harness.scan.known import is_dangerous
 from harness.scan.machine import Machine, Nested
 from harness.scan.opcodes import follow
@@ -78,7 +79,7 @@ def scan_pickles(source: Source, found: Found, where: str, nested: Nested, *, jo
         head = source.peek(HEAD)
         if not head or (is_torch and count == TORCH_PICKLES):
             break
-        if not (starts_as_pickle(head) and _goes_on(head)):
+        if is_zip(head) or not _goes_on(head):
             found.note(Kind.TRAILING, f"bytes after the end of the pickle, from byte {source.at}", source.at, where)
             break
     carve(source, found, where)

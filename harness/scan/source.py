@@ -180,7 +180,7 @@ class _Decompressor(Protocol):
     def eof(self) -> bool: ...
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
 
     @property
     def needs_input(self) -> bool: ...
@@ -258,6 +258,6 @@ def unpacked(outer: Source, name: str) -> Source:
                 outer.budget.tick()
                 if out:
                     yield out
-            outer.unread(inner.unused_data)
+            outer.unread(inner.unused_data or b"")  # None of lz4
 
     return Source(chunks(), outer.budget)
