@@ -25,11 +25,16 @@ from harness.records import (
     Exit,
     FileHash,
     Images,
+    Import,
     Interface,
     Lock,
+    Scan,
+    ScannedFile,
     Serving,
     StageTime,
+    Tracked,
     Training,
+    Use,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
 from harness.stages.contract import requests
@@ -277,6 +282,22 @@ def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = Non
     )
 
 
+def scanned(*imports: Import, **changes: Any) -> ScannedFile:
+    """A joblib file with one import that every model has, or with those given."""
+    usual = Import("sklearn.pipeline", "Pipeline", 14, Use.BUILT)
+    return replace(ScannedFile("model.joblib", 1000, ("zlib", "joblib"), imports or (usual,)), **changes)
+
+
+def scan(*files: ScannedFile, **changes: Any) -> Scan:
+    """An artifact of a harmless model, or of the files given."""
+    return replace(Scan(files or (scanned(),), seconds=0.01), **changes)
+
+
+def tracked(**changes: Any) -> Tracked:
+    """A repository without models."""
+    return replace(Tracked(looked_at=40), **changes)
+
+
 def environment(**changes: Any) -> Environment:
     """A machine."""
     whole = Environment(
@@ -317,6 +338,8 @@ def evidence(**changes: Any) -> Evidence:
         artifact=artifact(),
         serve=serving(),
         contract=contract(),
+        scan=scan(),
+        tracked=tracked(),
         stages=stages(),
     )
     return replace(whole, **changes)
