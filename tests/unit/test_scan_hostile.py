@@ -103,12 +103,11 @@ def _zip_bomb() -> bytes:
 @pytest.mark.parametrize("name", ["gzip", "gzip in gzip", "bz2", "xz", "zip"])
 def test_bombs(name: str, tmp_path: Path) -> None:
     """What expands beyond the budget is an error, and never lies in memory as a whole."""
-    zeros = bytes(64 * 1024**2)
-    bombs = {"gzip": lambda: gzip.compress(zeros), "gzip in gzip": lambda: gzip.compress(gzip.compress(zeros))}
-    bombs |= {"bz2": lambda: bz2.compress(zeros), "xz": lambda: lzma.compress(zeros), "zip": _zip_bomb}
-    content = bombs[name]()
-    del zeros
-    file = scan(content, tmp_path, Budget(expanded=32 * 1024**2))
+    size = 64 * 1024**2
+    bombs = {"gzip": lambda: gzip.compress(bytes(size)), "bz2": lambda: bz2.compress(bytes(size)), "zip": _zip_bomb}
+    bombs["xz"] = lambda: lzma.compress(bytes(size), preset=0)
+    bombs["gzip in gzip"] = lambda: gzip.compress(gzip.compress(bytes(size)))
+    file = scan(bombs[name](), tmp_path, Budget(expanded=size // 2))
     assert file.error is not None
     assert "bomb" in file.error
 
@@ -121,25 +120,15 @@ def test_streams_in_streams(tmp_path: Path) -> None:
     assert "bomb" in str(scan(content, tmp_path).error)
 
 
-def test_xz_that_asks_for_memory(tmp_path: Path) -> None:
-    """The dictionary that a header asks for is bounded."""
-    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1024**3}]
-    content = lzma.compress(b"x", lzma.FORMAT_XZ, filters=filters) if _has_memory() else b""
-    if content:
-        assert "broken" in str(scan(content, tmp_path).error)
-
-
-def _has_memory() -> bool:
-    try:
-        lzma.compress(b"x", lzma.FORMAT_XZ, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1024**3}])
-    except MemoryError:
-        return False
-    return True
+def test_lzma_that_asks_for_memory(tmp_path: Path) -> None:
+    """The dictionary that a header asks for is bounded: this one is 1 GiB."""
+    content = b"\x5d" + (2**30).to_bytes(4, "little") + b"\xff" * 8 + bytes(64)
+    assert "Memory usage limit" in str(scan(content, tmp_path).error)
 
 
 def test_nesting_does_not_recurse(tmp_path: Path) -> None:
-    """A million nested tuples, and tuples whose hash would take for ever, are read like any other data."""
-    deep = b"\x80\x02)" + b"\x85" * 1_000_000
+    """A heap of nested tuples, and tuples whose hash would take for ever, are read like any other data."""
+    deep = b"\x80\x02)" + b"\x85" * 200_000
     laughs = b"\x80\x04)" + b"\x94h\x00\x86" + b"".join(b"\x94h" + bytes([n]) + b"\x86" for n in range(1, 200))
     for content in (deep, laughs):
         file = scan(content + b"}" + b"N" + b"N" + b"s0." + b"", tmp_path)
@@ -208,11 +197,10 @@ def test_arrays_that_lie(old: bytes, new: bytes, tmp_path: Path) -> None:
 
 
 def test_array_inside_a_frame(tmp_path: Path) -> None:
-    """joblib reads an array behind the frame, so one inside a frame would let us read other bytes than it does."""
+    """An array is read by joblib behind the frame: one inside would let us see other bytes than it does."""
     content = _wrapper(tmp_path)
-    end = content.index(b"\x10\xff") if b"\x10\xff" in content else len(content)
-    framed = b"\x80\x04\x95" + (len(content) + 50).to_bytes(8, "little") + content[2:end] + content[end:]
-    assert scan(framed + bytes(60), tmp_path).error
+    framed = b"\x80\x04\x95" + len(content).to_bytes(8, "little") + content[2:]
+    assert "inside a frame" in str(scan(framed + bytes(60), tmp_path).error)
 
 
 def test_padding_that_is_an_opcode(tmp_path: Path) -> None:
