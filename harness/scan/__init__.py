@@ -10,6 +10,7 @@ Not looked into: TensorFlow's SavedModel and GGUF (data, with graphs and templat
 from __future__ import annotations
 
 import ast
+import re
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ from harness.scan.values import Found
 _MAX_NPY_HEADER = 10_000  # as numpy's own limit
 _ZFILE = b"ZF0x"  # joblib before 0.10: `ZF`, the length in 19 characters, zlib
 _ZFILE_HEADER = 21
+_TENSOR = re.compile(r"[^/]+/(?:data|constants|tensors)/\d+")  # of a PyTorch archive: bytes, never a pickle
 _NESTED = 16  # bytes that can be a file of their own
 
 
@@ -191,7 +193,7 @@ class _Scanner:
             documents.scan_skops(source, self.found, place)
         elif kind == "keras" and name == "config.json":
             documents.scan_keras(source, self.found, place)
-        elif kind == "torch" and name.split("/")[-2:-1] in (["data"], ["constants"], ["tensors"]):
+        elif kind == "torch" and _TENSOR.fullmatch(name):
             carve(source, self.found, place)  # the values of tensors
         else:
             self.stream(source, place)

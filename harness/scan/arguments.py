@@ -20,7 +20,7 @@ class BrokenError(UnreadableError):
 
 def number(source: Source, size: int) -> int:
     """Return an unsigned integer of `size` bytes."""
-    return int.from_bytes(source.read(size), "little")
+    return source.byte() if size == 1 else int.from_bytes(source.read(size), "little")
 
 
 def long(source: Source, size: int) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from harness.scan.source import UnreadableError
 from harness.scan.values import Dtype
 
-_TYPE = re.compile(r"[<>|=]?([biufcmMOSUVa?])(\d*)")
+_TYPE = re.compile(r"[<>|=]?([biufcmMOSUVa?])(\d*)(?:\[\w+\])?")  # such as `<f8`, `|S5`, `<M8[ns]`
 _MAX_ITEM = 2**31 - 1
 _MAX_BYTES = 2**62
 _OBJECT_FLAG = 1  # NPY_ITEM_REFCOUNT

@@ -93,9 +93,10 @@ class Machine:
 
     def top(self) -> Any:
         """Return the value on the top of the stack."""
-        value = self.pop()
-        self._stack.append(value)
-        return value
+        if self._stack and self._stack[-1] is not MARK:
+            return self._stack[-1]
+        self._stack.append(self.pop())
+        return self._stack[-1]
 
     @property
     def depth(self) -> int:
@@ -144,8 +145,7 @@ class Machine:
         """Set items of the dict, or of another object, on the top of the stack."""
         target = self.top()
         if isinstance(target, Mapping):
-            for key, value in zip(items[::2], items[1::2], strict=False):
-                target.put(key, value)
+            target.update(items)
         elif isinstance(target, Ref):
             target.used(Use.ALTERED)
 
@@ -157,20 +157,22 @@ class Machine:
 
     def remember(self, index: int | None = None) -> None:
         """Remember the top of the stack under a number, by default the next one (MEMOIZE)."""
+        size = len(self._memo)
         if index is None:
-            index = len(self._memo) + len(self._sparse)
+            index = size + len(self._sparse)
         value = self.top()
         if type(value) is str:
             self._kept += 1
             value = value if self._kept <= MAX_KEPT else INERT
-        if index == len(self._memo):
+        if index == size:
             self._memo.append(value)
-            self._sparse.pop(index, None)
-        elif index < len(self._memo):
+            if self._sparse:
+                self._sparse.pop(index, None)
+        elif index < size:
             self._memo[index] = value
         else:
             self._sparse[index] = value
-        if len(self._memo) + len(self._sparse) > MAX_MEMO:
+        if size + len(self._sparse) > MAX_MEMO:
             raise UnreadableError(f"remembers more than {MAX_MEMO} values")
 
     def recall(self, index: int) -> None:

@@ -137,17 +137,22 @@ STEPS: dict[bytes, Step] = {
 }
 
 
+_BY_BYTE: tuple[Step | None, ...] = tuple(STEPS.get(bytes([code])) for code in range(256))
+_STOP = ord(".")
+_OFTEN = 4096  # opcodes between two looks at the height of the stack
+
+
 def follow(machine: Machine) -> None:
     """Follow a pickle to its end. Raises BrokenError, UnreadableError."""
-    source = machine.source
-    while True:
-        machine.at = source.at
-        code = source.read(1)
-        if code == b".":
-            return
-        step = STEPS.get(code)
-        if step is None:
-            raise BrokenError(f"byte {machine.at}: {code!r} is no pickle opcode")
-        step(machine)
-        if machine.depth > MAX_STACK:
-            raise UnreadableError(f"puts more than {MAX_STACK} values on the stack")
+    source, steps, byte = machine.source, _BY_BYTE, machine.source.byte
+    while machine.depth <= MAX_STACK:
+        for _ in range(_OFTEN):
+            machine.at = source.at
+            code = byte()
+            if code == _STOP:
+                return
+            step = steps[code]
+            if step is None:
+                raise BrokenError(f"byte {machine.at}: {code:#04x} is no pickle opcode")
+            step(machine)
+    raise UnreadableError(f"puts more than {MAX_STACK} values on the stack")

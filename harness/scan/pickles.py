@@ -50,7 +50,7 @@ def attempt(head: bytes, *, whole: bool) -> Trial:
     except BrokenError:
         pass
     except UnreadableError:
-        ended = not whole and source.at >= len(head) - 1  # there is more
+        ended = not whole  # there is more
     except _EnoughError:
         ended = True
     is_joblib = any(ref.is_wrapper for ref in found.refs.values())

@@ -82,6 +82,14 @@ class Source:
         self._next = end
         return data
 
+    def byte(self) -> int:
+        """Return the next byte. Raises UnreadableError at the end."""
+        at = self._next
+        if at >= len(self._buffer):
+            return self.read(1)[0]
+        self._next = at + 1
+        return self._buffer[at]
+
     def peek(self, count: int) -> bytes:
         """Return the next bytes, at most `count`, and stay where we are."""
         self._fill(count)

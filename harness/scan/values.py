@@ -79,14 +79,15 @@ class Mapping:
 
     items: dict[str, Any] | None = field(default_factory=dict)
 
-    def put(self, key: Any, value: Any) -> None:
-        """Set an item."""
-        if self.items is None:
-            return
-        if type(key) is not str or len(self.items) >= MAX_KEYS:
-            self.items = None
-        else:
-            self.items[key] = value
+    def update(self, pairs: list[Any]) -> None:
+        """Set items: a key, its value, a key, its value ..."""
+        for key, value in zip(pairs[::2], pairs[1::2], strict=False):
+            if self.items is None:
+                return
+            if type(key) is not str or len(self.items) >= MAX_KEYS:
+                self.items = None
+            else:
+                self.items[key] = value
 
 
 @dataclass

@@ -240,6 +240,7 @@ FORMS: dict[str, Form] = {
     "tar": lambda c, _: _tar(c),
     "tar.gz": lambda c, _: gzip.compress(_tar(c)),
     "torch zip": lambda c, _: _zip({"m/data.pkl": c, "m/data/0": bytes(64), "m/version": b"3\n"}),
+    "torch zip named data": lambda c, _: _zip({"data/data.pkl": c, "data/data/0": bytes(64)}),
     "torch zip, other member": lambda c, _: _zip({"m/data.pkl": b"N.", "m/extra": c}),
     "torch zip, tensor": lambda c, _: _zip({"m/data.pkl": b"N.", "m/data/0": c}),
     "second pickle": lambda c, _: pickle.dumps({"a": 1}) + c,

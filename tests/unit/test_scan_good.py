@@ -155,6 +155,8 @@ def _has_lz4() -> bool:
 def test_numpy_files(tmp_path: Path) -> None:
     """Arrays of numbers, of objects, and archives of them."""
     np.save(tmp_path / "a.npy", np.ones(5))
+    np.save(tmp_path / "t.npy", np.array(["2024-01-01"], dtype="M8[ns]"))
+    np.save(tmp_path / "f.npy", np.zeros(2, dtype=[("a", "<f4", (2,)), ("t", "m8[s]")]))
     np.save(tmp_path / "o.npy", np.array([None, "x"], dtype=object))
     np.savez(tmp_path / "z.npz", a=np.ones(3), o=np.array([1, None], dtype=object))
     np.savez_compressed(tmp_path / "c.npz", a=np.ones(3))

@@ -21,6 +21,7 @@ import pytest
 from harness.records import ScannedFile
 from harness.scan import scan_file
 from harness.scan.known import is_dangerous
+from harness.scan.pickles import HEAD
 from harness.scan.source import Budget
 
 SYSTEM = b"cposix\nsystem\nX\x02\x00\x00\x00id\x85R"
@@ -227,7 +228,7 @@ def _without_alignment(array: Any, tmp_path: Path) -> bytes:
     """Write an array as joblib 1.1 did."""
     from joblib.numpy_pickle import NumpyArrayWrapper, NumpyPickler
 
-    class Old(NumpyPickler):
+    class Old(NumpyPickler):  # type: ignore[misc]
         def _create_array_wrapper(self, array: Any) -> Any:
             wrapper = super()._create_array_wrapper(array)
             wrapper.numpy_array_alignment_bytes = None
@@ -277,3 +278,12 @@ def test_random_damage(tmp_path: Path) -> None:
         damaged[int(rng.integers(2, len(content)))] = int(rng.integers(256))
         file = scan(bytes(damaged), tmp_path)
         assert file.error is None or not file.error.startswith(("TypeError", "KeyError", "IndexError", "Attribute"))
+
+
+def test_opcode_across_the_end_of_the_trial(tmp_path: Path) -> None:
+    """A text that is a pickle is one, wherever the first look at it ends."""
+    for filler in range(HEAD - 8, HEAD + 4):
+        content = (
+            b"(" + b"N0" * (filler // 2) + b"N" * (filler % 2) + b"Jabcd" + b"Vsystem\np1\n0Vposix\np2\n0g2\ng1\n\x93."
+        )
+        assert dangers(scan(content, tmp_path)) == ["posix.system"]
