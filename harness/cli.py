@@ -141,7 +141,8 @@ def _contract(arguments: argparse.Namespace) -> int:
 def _record(arguments: argparse.Namespace) -> int:
     from harness import golden, remote
     from harness.http import Target
-    from harness.pipeline import Service, run
+    from harness.order import Service
+    from harness.pipeline import run
     from harness.records import Interface, Selection
     from harness.reports.console import Console
     from harness.spec import Spec

@@ -31,6 +31,8 @@ LINE = (
     "fuzz",
     "load",
     "stop",
+    "scan",
+    "tracked",
 )
 MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
 LEFT_OUT = "no selected check reads it"

@@ -1,4 +1,4 @@
-"""The one module that knows the order: which stage follows which, what runs beside it, and what is cleaned up."""
+"""A run from its description to its verdict, and what is cleaned up after it; `order` knows the stages."""
 
 from __future__ import annotations
 
@@ -8,68 +8,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness import __version__, labels, lock, pins
 from harness.checks import all_checks
 from harness.compose import Compose
 from harness.description import load
-from harness.engine import Engine, Leftover, Running
+from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
-from harness.http import Target
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
+from harness.order import Service, go, judge_service
 from harness.records import (
-    Artifact,
     Environment,
     Evidence,
-    Images,
-    Interface,
     Lock,
-    Robustness,
     Selection,
-    Serving,
-    Skew,
     digest_of,
 )
 from harness.signals import deferred
-from harness.spec import Handover
 from harness.stages import Run
-from harness.stages import artifact as artifact_stage
-from harness.stages import contract as contract_stage
 from harness.stages import data as data_stage
-from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
-from harness.stages import load as load_stage
-from harness.stages import quality as quality_stage
-from harness.stages import robustness as robustness_stage
-from harness.stages import serve as serve_stage
-from harness.stages import skew as skew_stage
-from harness.stages import stop as stop_stage
-from harness.stages import train as train_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 3  # beside the main line
-
-
-@dataclass(frozen=True)
-class Service:
-    """A model that is served: what the last part of the line works with."""
-
-    run: Run
-    line: Line
-    pool: ThreadPoolExecutor
-    images: Images
-    volume: str | None
-    artifact: Artifact
-    serving: Serving
-    running: Running
-    target: Target
-    interface: Interface
 
 
 def run(
@@ -102,7 +67,7 @@ def run(
         line.keep("environment", environment)
         line.keep("lock", locked)
         with _cleaned_up(whole, watcher) as pool, ended(line):
-            _go(line, whole, pool, then or _judge_service, rebuild=rebuild)
+            go(line, whole, pool, then or judge_service, rebuild=rebuild)
         return line.verdict()
 
 
@@ -161,112 +126,6 @@ def describe(engine: Engine, compose: Compose) -> Environment:
         memory=int(info.get("MemTotal", 0)),
         hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
     )
-
-
-def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
-    """Go down the line to a served model. The dataset is validated while the engine builds the images."""
-    baking = run.spec.handover is not Handover.MOUNTED
-    validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
-    if validation is None:
-        line.lacks("data")
-    if run.spec.block.quality is not None:
-        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
-
-    with line.timed("images"):
-        images = images_stage.collect(run, rebuild=rebuild)
-    line.settle("images", images, final=not baking)
-
-    volume = None
-    if validation is not None:
-        with line.timed("data"):
-            data = validation.result()
-            volume = data_stage.deliver(run, data, images.of(run.spec.train_key).id)
-        line.settle("data", data, final=not baking)
-
-    with line.timed("train"):
-        training, container = train_stage.collect(run, images, volume)
-    line.settle("train", training, final=not baking)
-
-    with line.timed("artifact"):
-        artifact = artifact_stage.collect(run, container)
-    line.settle("artifact", artifact, final=not baking)
-
-    if baking:
-        with line.timed("bake"):
-            images = images_stage.bake(run, images)
-        line.settle("images", images)
-
-    with ExitStack() as stack:
-        with line.timed("serve"):
-            served = stack.enter_context(serve_stage.serving(run, images, volume))
-        line.settle("serve", served.record)
-        spoken = served.record.interface
-        if served.target is not None and spoken is not None:
-            given = (served.record, served.running, served.target, spoken)
-            then(Service(run, line, pool, images, volume, artifact, *given))
-
-
-def _judge_service(service: Service) -> None:
-    """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
-    run, line, target, spoken = service.run, service.line, service.target, service.interface
-    robustness, skew = _robustness_beside(service), _skew_beside(service)
-    with line.timed("contract"):
-        contract = contract_stage.collect(run, target, spoken, skew)
-    line.settle("contract", contract)
-    _judge_quality(service)
-    if line.needs("fuzz"):
-        chosen = line.selection
-        with line.timed("fuzz"):
-            fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
-        line.settle("fuzz", fuzz)
-    if robustness is not None:
-        robustness()
-    if line.needs("load"):
-        memory = partial(run.engine.memory, service.running.container)
-        with line.timed("load"):
-            load = load_stage.collect(run, target, contract, memory)
-        line.settle("load", load)
-    if line.needs("stop"):
-        with line.timed("stop"):
-            stop = stop_stage.collect(run, service.running, target, contract)
-        line.settle("stop", stop)
-
-
-def _judge_quality(service: Service) -> None:
-    """Let the service predict the hold-out rows, where the project says how good it must be."""
-    run, line, block = service.run, service.line, service.run.spec.block.quality
-    if block is None:
-        line.lacks("quality")
-    elif line.needs("quality"):
-        with line.timed("quality"):
-            quality = quality_stage.collect(run, service.target, service.interface, block)
-        line.settle("quality", quality)
-
-
-def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:
-    """Let further containers of the serving image start on a thread; what they are is created before that."""
-    run, line = service.run, service.line
-    if not line.needs("robustness"):
-        return None
-    prepared = robustness_stage.prepare(run, service.images, service.volume, service.serving)
-    return line.beside(service.pool, "robustness", lambda: robustness_stage.collect(run, prepared, service.serving))
-
-
-def _skew_beside(service: Service) -> Callable[[], Skew] | None:
-    """Let the training image predict the hold-out rows on a thread, where the project names some."""
-    run, line, block = service.run, service.line, service.run.spec.block.contract.skew
-    if block is None:
-        line.lacks("skew")
-        return None
-    if not line.needs("skew"):
-        return None
-
-    def predict() -> Skew:
-        return skew_stage.collect(
-            run, service.images, service.volume, block=block, artifact=service.artifact, spoken=service.interface
-        )
-
-    return line.beside(service.pool, "skew", predict)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ from harness.quality.block import QualityBlock, or_list
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?) ?([KMG]?i?B)$")
+_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
 
 def parse_duration(value: object) -> object:
     """Turn `200ms`, `60s`, `2m` or `1h` into seconds; anything else is left for the model to refuse."""
@@ -28,6 +31,16 @@ def parse_duration(value: object) -> object:
     if match is None:
         raise ValueError(f"expected a duration such as 500ms, 60s, 2m or 1h, received {value!r}")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(value: object) -> object:
+    """Turn `50MB` or `2GiB` into bytes (MB is 1000 * 1000, MiB 1024 * 1024); anything else is left for the model."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value.strip())
+    if match is None:
+        raise ValueError(f"expected a size such as 500KB, 50MB or 2GiB, received {value!r}")
+    return int(float(match[1]) * _BYTES[match[2]])
 
 
 def _absolute(value: str) -> str:
@@ -49,6 +62,12 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     Field(gt=0),
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "60s", "2m"]}),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    Field(gt=0),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["500KB", "50MB", "2GiB"]}),
 ]
 ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
 UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
@@ -103,6 +122,27 @@ class TrainBlock(_Block):
     hyperparameters: dict[str, str | int | float | bool] = Field(
         {},
         description="Given to training where the protocol says how (sagemaker: as strings, in hyperparameters.json).",
+    )
+
+
+class ArtifactBlock(_Block):
+    """What the artifact may hold, and how large it may be."""
+
+    max_size: Bytes | None = Field(None, description="Largest size of all its files together.")
+    own: tuple[str, ...] = Field(
+        (),
+        description="Modules of the project that its pickles may import, with all below them; those whose source lies "
+        "beside compose.yaml are found without it.",
+        examples=[["features"]],
+    )
+    allow: tuple[str, ...] = Field(
+        (),
+        description="Further imports that its pickles may have: `module.name`, with * and ? for those that are not "
+        "known; a dangerous one only by its full name.",
+        examples=[["mypackage.*"]],
+    )
+    in_git: tuple[str, ...] = Field(
+        (), description="Globs of model files that may be in git, such as test fixtures.", examples=[["tests/**"]]
     )
 
 
@@ -201,6 +241,7 @@ class Block(_Block):
     )
     data: DataBlock | None = None
     train: TrainBlock = TrainBlock()
+    artifact: ArtifactBlock = ArtifactBlock()
     serve: ServeBlock = ServeBlock()
     contract: ContractBlock = ContractBlock()
     quality: QualityBlock | None = Field(

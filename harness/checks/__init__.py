@@ -18,7 +18,7 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "data", "train", "artifact", "serve", "robustness", "contract", "document", "rejects"),
+    *("images", "data", "train", "artifact", "scan", "serve", "robustness", "contract", "document", "rejects"),
     *("invariance", "behaviour", "skew", "quality", "fuzz", "load"),
 )
 

@@ -11,6 +11,7 @@ from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.quality import Quality
 from harness.records.run import Environment, Evidence, Selection, StageTime
+from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
 
@@ -32,11 +33,16 @@ __all__ = [
     "FuzzFailure",
     "Health",
     "Images",
+    "Import",
     "Interface",
+    "Kind",
     "Load",
     "Lock",
+    "Note",
     "Quality",
     "Robustness",
+    "Scan",
+    "ScannedFile",
     "Selection",
     "Serving",
     "Skew",
@@ -45,7 +51,10 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
+    "Tracked",
+    "TrackedFile",
     "Training",
+    "Use",
     "Violation",
     "digest_of",
 ]

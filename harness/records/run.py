@@ -12,6 +12,7 @@ from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
 from harness.records.quality import Quality
+from harness.records.scan import Scan, Tracked
 from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -111,4 +112,6 @@ class Evidence:
     fuzz: Fuzz | None = None
     load: Load | None = None
     stop: Stop | None = None
+    scan: Scan | None = None
+    tracked: Tracked | None = None
     stages: tuple[StageTime, ...] = ()

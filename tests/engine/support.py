@@ -174,8 +174,11 @@ class Harness:
     launched: list[Launched] = field(default_factory=list)
 
     def start(self, project: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Launched:
-        """Start `harness VERB --project PROJECT ...`; `run` where no verb is given. `clean` is for the whole engine."""
-        verb, *rest = arguments or ("run",)
+        """Start `harness VERB --project PROJECT ...`; `clean` is for the whole engine.
+
+        Where no verb is given `run --fast`: the further starts, the load and the fuzzing have tests of their own.
+        """
+        verb, *rest = arguments or ("run", "--fast")
         where = () if verb == "clean" else ("--project", str(project))
         number = len(self.launched)
         out, err = self.logs / f"{number}.out", self.logs / f"{number}.err"

@@ -33,10 +33,12 @@ def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
 @pytest.mark.usefixtures("ready")
 def test_the_reference_project_passes(run_harness: Harness) -> None:
     """The reference project passes every check, within a minute once its images are built."""
-    ran = run_harness(REPO, timeout=600)
+    ran = run_harness(REPO, "run", timeout=600)
     ran.assert_passed()
-    for check in ("data.schema", "train.loss-decreases", "artifact.handed-over", "contract.rejects-malformed"):
-        assert ran.statuses[check] == "pass", str(ran)
+    others = {check: status for check, status in ran.statuses.items() if status != "pass"}
+    local = run_harness.base.startswith("harness-local/")
+    # The dialect `openapi` has no demands of its own; a local base stands for the pinned one.
+    assert others == {"contract.conforms": "skip", **({"images.pinned": "warn"} if local else {})}, str(ran)
 
 
 @pytest.fixture

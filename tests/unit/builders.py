@@ -30,18 +30,23 @@ from harness.records import (
     Fuzz,
     Health,
     Images,
+    Import,
     Interface,
     Load,
     Lock,
     Quality,
     Robustness,
+    Scan,
+    ScannedFile,
     Serving,
     Skew,
     StageTime,
     Start,
     Step,
     Stop,
+    Tracked,
     Training,
+    Use,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
 from harness.stages.contract import requests
@@ -360,6 +365,22 @@ def fuzz(**changes: Any) -> Fuzz:
     return replace(whole, **changes)
 
 
+def scanned(*imports: Import, **changes: Any) -> ScannedFile:
+    """A joblib file with one import that every model has, or with those given."""
+    usual = Import("sklearn.pipeline", "Pipeline", 14, Use.BUILT)
+    return replace(ScannedFile("model.joblib", 1000, ("zlib", "joblib"), imports or (usual,)), **changes)
+
+
+def scan(*files: ScannedFile, **changes: Any) -> Scan:
+    """An artifact of a harmless model, or of the files given."""
+    return replace(Scan(files or (scanned(),), seconds=0.01), **changes)
+
+
+def tracked(**changes: Any) -> Tracked:
+    """A repository without models."""
+    return replace(Tracked(looked_at=40), **changes)
+
+
 def environment(**changes: Any) -> Environment:
     """A machine."""
     whole = Environment(
@@ -380,7 +401,7 @@ def environment(**changes: Any) -> Environment:
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
     main = ("images", "data", "train", "artifact", "serve", "contract")
-    names = (*main, "skew", "quality", "fuzz", "robustness", "load", "stop")
+    names = (*main, "skew", "quality", "fuzz", "robustness", "load", "stop", "scan", "tracked")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -407,6 +428,8 @@ def evidence(**changes: Any) -> Evidence:
         load=load(),
         robustness=robust(),
         stop=stop(),
+        scan=scan(),
+        tracked=tracked(),
         stages=stages(),
     )
     return replace(whole, **changes)

@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel
 
 import harness
-from harness.spec import Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
+from harness.spec import ArtifactBlock, Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
 
 EXAMPLES = [builders.REPO / "compose.yaml", *sorted((builders.REPO / "tests/projects").glob("**/compose.yaml"))]
 
@@ -40,7 +40,7 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 4
 
 
-@pytest.mark.parametrize("model", [TrainBlock, ServeBlock, ContractBlock])
+@pytest.mark.parametrize("model", [TrainBlock, ArtifactBlock, ServeBlock, ContractBlock])
 def test_defaults_are_those_of_the_model(model: type[BaseModel]) -> None:
     """Every default that the schema shows is the one that the model uses."""
     definition = json_schema()["$defs"][model.__name__]

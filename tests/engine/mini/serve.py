@@ -29,7 +29,7 @@ def predict(body: bytes) -> list[float]:
     if not isinstance(request, dict) or set(request) != {"instances"} or not request["instances"]:
         raise ValueError("expected `instances` alone")
     for row in request["instances"]:
-        if set(row) != {"x"} or type(row["x"]) not in (int, float) or abs(row["x"]) > LIMIT:
+        if set(row) != {"x"} or type(row["x"]) not in (int, float) or not abs(row["x"]) <= LIMIT:
             raise ValueError("expected rows with a number `x` alone")
     return [weight * row["x"] for row in request["instances"]]
 
@@ -58,7 +58,9 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a prediction."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         unloaded = math.isnan(weight) or (FAULT == "lies-about-ready" and time.monotonic() < STARTED + SLOW)
-        if FAULT == "http-500" or unloaded:
+        if self.path != "/predict":
+            self.answer(404, b'{"error": "no such path"}')
+        elif FAULT == "http-500" or unloaded:
             self.answer(503 if FAULT == "lies-about-ready" else 500, b'{"error": "boom"}')
         elif FAULT == "not-json":
             self.answer(200, b"<html>2.0</html>")
@@ -69,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer 200 with predictions, or 400."""
         try:
             predictions = predict(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if FAULT == "hangs" and isinstance(error, json.JSONDecodeError):
                 time.sleep(600)
             self.answer(200 if FAULT == "accepts-anything" else 400, json.dumps({"error": str(error)}).encode())

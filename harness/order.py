@@ -1,0 +1,161 @@
+"""The order of a run: which stage follows which, and what runs beside the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from harness.engine import Running
+from harness.http import Target
+from harness.line import Blockable, Line
+from harness.records import Artifact, Images, Interface, Robustness, Serving, Skew
+from harness.spec import Handover
+from harness.stages import Run
+from harness.stages import artifact as artifact_stage
+from harness.stages import contract as contract_stage
+from harness.stages import data as data_stage
+from harness.stages import fuzz as fuzz_stage
+from harness.stages import images as images_stage
+from harness.stages import load as load_stage
+from harness.stages import quality as quality_stage
+from harness.stages import robustness as robustness_stage
+from harness.stages import scan as scan_stage
+from harness.stages import serve as serve_stage
+from harness.stages import skew as skew_stage
+from harness.stages import stop as stop_stage
+from harness.stages import tracked as tracked_stage
+from harness.stages import train as train_stage
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model that is served: what the last part of the line works with."""
+
+    run: Run
+    line: Line
+    pool: ThreadPoolExecutor
+    images: Images
+    volume: str | None
+    artifact: Artifact
+    serving: Serving
+    running: Running
+    target: Target
+    interface: Interface
+
+
+def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
+    """Go down the line to a served model. The dataset is validated while the engine builds the images."""
+    baking = run.spec.handover is not Handover.MOUNTED
+    validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
+    if validation is None:
+        line.lacks("data")
+    if run.spec.block.quality is not None:
+        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
+
+    tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
+    with line.timed("images"):
+        images = images_stage.collect(run, rebuild=rebuild)
+    line.settle("images", images, final=not baking)
+
+    volume = None
+    if validation is not None:
+        with line.timed("data"):
+            data = validation.result()
+            volume = data_stage.deliver(run, data, images.of(run.spec.train_key).id)
+        line.settle("data", data, final=not baking)
+
+    tracked()
+    with line.timed("train"):
+        training, container = train_stage.collect(run, images, volume)
+    line.settle("train", training, final=not baking)
+
+    with line.timed("artifact"):
+        artifact = artifact_stage.collect(run, container)
+    line.settle("artifact", artifact, final=not baking)
+
+    scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
+    if baking:
+        with line.timed("bake"):
+            images = images_stage.bake(run, images)
+        line.settle("images", images)
+
+    scan()
+    with ExitStack() as stack:
+        with line.timed("serve"):
+            served = stack.enter_context(serve_stage.serving(run, images, volume))
+        line.settle("serve", served.record)
+        spoken = served.record.interface
+        if served.target is not None and spoken is not None:
+            given = (served.record, served.running, served.target, spoken)
+            then(Service(run, line, pool, images, volume, artifact, *given))
+
+
+def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], object]:
+    """Begin a stage on a thread where a check needs it; return what waits for it."""
+    return line.beside(pool, stage, work) if line.needs(stage) else lambda: None
+
+
+def judge_service(service: Service) -> None:
+    """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
+    run, line, target, spoken = service.run, service.line, service.target, service.interface
+    robustness, skew = _robustness_beside(service), _skew_beside(service)
+    with line.timed("contract"):
+        contract = contract_stage.collect(run, target, spoken, skew)
+    line.settle("contract", contract)
+    _judge_quality(service)
+    if line.needs("fuzz"):
+        chosen = line.selection
+        with line.timed("fuzz"):
+            fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+        line.settle("fuzz", fuzz)
+    if robustness is not None:
+        robustness()
+    if line.needs("load"):
+        memory = partial(run.engine.memory, service.running.container)
+        with line.timed("load"):
+            load = load_stage.collect(run, target, contract, memory)
+        line.settle("load", load)
+    if line.needs("stop"):
+        with line.timed("stop"):
+            stop = stop_stage.collect(run, service.running, target, contract)
+        line.settle("stop", stop)
+
+
+def _judge_quality(service: Service) -> None:
+    """Let the service predict the hold-out rows, where the project says how good it must be."""
+    run, line, block = service.run, service.line, service.run.spec.block.quality
+    if block is None:
+        line.lacks("quality")
+    elif line.needs("quality"):
+        with line.timed("quality"):
+            quality = quality_stage.collect(run, service.target, service.interface, block)
+        line.settle("quality", quality)
+
+
+def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:
+    """Let further containers of the serving image start on a thread; what they are is created before that."""
+    run, line = service.run, service.line
+    if not line.needs("robustness"):
+        return None
+    prepared = robustness_stage.prepare(run, service.images, service.volume, service.serving)
+    return line.beside(service.pool, "robustness", lambda: robustness_stage.collect(run, prepared, service.serving))
+
+
+def _skew_beside(service: Service) -> Callable[[], Skew] | None:
+    """Let the training image predict the hold-out rows on a thread, where the project names some."""
+    run, line, block = service.run, service.line, service.run.spec.block.contract.skew
+    if block is None:
+        line.lacks("skew")
+        return None
+    if not line.needs("skew"):
+        return None
+
+    def predict() -> Skew:
+        return skew_stage.collect(
+            run, service.images, service.volume, block=block, artifact=service.artifact, spoken=service.interface
+        )
+
+    return line.beside(service.pool, "skew", predict)

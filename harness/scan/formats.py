@@ -1,0 +1,84 @@
+"""Recognises a format by its first bytes, never by its name."""
+
+from __future__ import annotations
+
+import re
+
+from harness.scan.source import PACKED
+
+ZIP = b"PK\x03\x04"
+EMPTY_ZIP = b"PK\x05\x06"
+NPY = b"\x93NUMPY"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+TAR_AT = 257
+_PLAIN: tuple[tuple[bytes, str], ...] = (  # formats that hold data and nothing that loading them would run
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "arrow"),
+    (b"\x89PNG\r\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"CBM1", "catboost"),
+    (b"{L\x00\x00\x00\x00\x00\x00\x00\x07learner", "xgboost ubjson"),
+    (b"{L\x00\x00\x00\x00\x00\x00\x00\x06Config", "xgboost ubjson"),
+    (b"binf", "xgboost"),
+    (b"SQLite format 3\x00", "sqlite"),
+    (b"GGUF", "gguf"),
+)
+_NATIVE: tuple[tuple[bytes, str], ...] = (
+    (b"\x7fELF", "ELF"),
+    (b"MZ", "PE"),
+    (b"\xcf\xfa\xed\xfe", "Mach-O"),
+    (b"\xca\xfe\xba\xbe", "Mach-O or Java"),
+)
+_PYC = re.compile(rb"[\x00-\xff][\x0c-\x0f]\r\n")  # magic numbers of Python 3.5 and later are 3xxx
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+def packing(head: bytes) -> str | None:
+    """Return the compression of a stream, None where it has none."""
+    for name, (magic, _) in PACKED.items():
+        if head.startswith(magic):
+            if name == "zlib" and (len(head) < 2 or int.from_bytes(head[:2]) % 31 or head[1] & 0x20):  # noqa: PLR2004
+                continue  # RFC 1950: the two bytes of the header are a multiple of 31; a dictionary has no place here
+            return name
+    return None
+
+
+def is_zip(head: bytes) -> bool:
+    """Whether data begins as a zip archive."""
+    return head.startswith((ZIP, EMPTY_ZIP))
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether data begins as a tar archive (POSIX or GNU)."""
+    return head[TAR_AT : TAR_AT + 5] == b"ustar"
+
+
+def is_safetensors(head: bytes, size: int | None) -> bool:
+    """Whether data begins with a length and a JSON object of that length."""
+    if len(head) < 10 or head[8:9] != b"{":  # noqa: PLR2004 - eight bytes, and `{}`
+        return False
+    length = int.from_bytes(head[:8], "little")
+    return 2 <= length <= (100 * 1024**2 if size is None else size - 8)  # noqa: PLR2004 - `{}`
+
+
+def plain(head: bytes) -> str | None:
+    """Return the name of a format that holds data alone."""
+    return next((name for magic, name in _PLAIN if head.startswith(magic)), None)
+
+
+def native(head: bytes) -> str | None:
+    """Return the name of a format that holds programs."""
+    found = next((name for magic, name in _NATIVE if head.startswith(magic)), None)
+    return found or ("compiled Python" if _PYC.match(head) else None)
+
+
+def text(head: bytes) -> str | None:
+    """Return `json` or `text` for UTF-8 without control characters, None for anything else."""
+    if _CONTROL.search(head):
+        return None
+    try:
+        head.decode()
+    except UnicodeDecodeError as exc:
+        if exc.end < len(head) or len(head) - exc.start > 3:  # noqa: PLR2004 - a letter that the head cuts
+            return None
+    return "json" if head.lstrip()[:1] in (b"{", b"[") else "text"

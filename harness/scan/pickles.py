@@ -1,0 +1,126 @@
+"""Pickle files and joblib files: one pickle or several, arrays between the opcodes, other data behind them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harness.records.scan import Kind
+from harness.scan.arguments import BrokenError
+from harness.scan.arrays import layout, padding
+from harness.scan.carve import carve
+from harness.scan.formats import is_zip
+from harness.scan.known import is_dangerous
+from harness.scan.machine import Machine, Nested
+from harness.scan.opcodes import follow
+from harness.scan.source import Budget, Source, UnreadableError
+from harness.scan.values import Found, Made
+
+HEAD = 64 * 1024  # bytes of a trial
+PROTOCOLS = b"\x02\x03\x04\x05"
+TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of 0x1950a86a20f9469cfc6c, torch.serialization
+TORCH_PICKLES = 5  # magic, protocol, system, the object, the keys of its storages; then the storages' bytes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the first bytes are if they are read as a pickle."""
+
+    is_pickle: bool
+    is_joblib: bool = False
+
+
+def starts_as_pickle(head: bytes) -> bool:
+    """Whether data begins with the mark of protocol 2 or later."""
+    return len(head) > 1 and head[0] == 0x80 and head[1] in PROTOCOLS  # noqa: PLR2004 - opcode PROTO
+
+
+def attempt(head: bytes, *, whole: bool) -> Trial:
+    """Read the first bytes as a pickle: a text is none unless it ends like one or imports something.
+
+    A file that breaks off after an import is a pickle too: what it calls before that is called.
+    """
+    found = Found()
+    source = Source(iter((head,)), Budget())
+    machine = Machine(source, found, payload=_enough)
+    ended = False
+    try:
+        follow(machine)
+        ended = True
+    except BrokenError:
+        pass
+    except UnreadableError:
+        ended = not whole  # there is more
+    except _EnoughError:
+        ended = True
+    is_joblib = any(ref.is_wrapper for ref in found.refs.values())
+    return Trial(ended or bool(found.refs) or starts_as_pickle(head), is_joblib)
+
+
+class _EnoughError(Exception):
+    """A trial met an array: it is a joblib file."""
+
+
+def _enough(_machine: Machine, _made: Made) -> None:
+    raise _EnoughError
+
+
+def scan_pickles(source: Source, found: Found, where: str, nested: Nested, *, joblib: bool = True) -> None:
+    """Follow all pickles of a stream, and look through what lies behind them.
+
+    Raises UnreadableError where a pickle breaks off or its reader would see other bytes than we do.
+    """
+    is_torch = source.peek(len(TORCH_MAGIC) + 2)[2:] == TORCH_MAGIC
+    count = 0
+    while True:
+        machine = Machine(source, found, where, nested=nested, payload=_payload if joblib else None)
+        follow(machine)
+        count += 1
+        head = source.peek(HEAD)
+        if not head or (is_torch and count == TORCH_PICKLES):
+            break
+        if is_zip(head) or not _goes_on(head):
+            found.note(Kind.TRAILING, f"bytes after the end of the pickle, from byte {source.at}", source.at, where)
+            break
+    carve(source, found, where)
+
+
+def _goes_on(head: bytes) -> bool:
+    """Whether bytes behind a pickle are another one; raw numbers break the rules of pickle at once."""
+    found = Found()
+    try:
+        follow(Machine(Source(iter((head,)), Budget()), found, payload=_enough))
+    except BrokenError:
+        return bool(found.refs)
+    except (UnreadableError, _EnoughError):
+        return True
+    return True
+
+
+def _payload(machine: Machine, wrapper: Made) -> None:
+    """Pass over the bytes of an array as `joblib.numpy_pickle.NumpyArrayWrapper.read_array` reads them."""
+    source, at = machine.source, machine.source.at
+    if machine.frame_end is not None and at < machine.frame_end:
+        raise UnreadableError(f"byte {at}: an array inside a frame, where joblib would look for it behind the frame")
+    found = layout(wrapper.state or {}, at)
+    if found.has_objects:
+        where = f"{machine.where} > array at {at}".removeprefix(" > ")
+        follow(Machine(source, machine.found, where))  # joblib calls plain pickle.load here
+        return
+    if found.padded:
+        # The length is no opcode: plain pickle.load stops here, whatever the values are.
+        source.skip(padding(source.read(1)[0], at))
+    else:
+        _as_plain_pickle(machine)
+    source.skip(found.size)
+
+
+def _as_plain_pickle(machine: Machine) -> None:
+    """Note what plain `pickle.load` would import where joblib reads the values of an array (joblib before 1.1)."""
+    head = machine.source.peek(HEAD)
+    seen = Found()
+    with suppress(UnreadableError):
+        follow(machine.fork(Source(iter((head,)), Budget()), seen))
+    for key, ref in seen.refs.items():
+        if is_dangerous(ref.module, ref.name):
+            machine.found.refs.setdefault(key, ref)
