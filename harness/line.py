@@ -25,6 +25,7 @@ LINE = (
     "artifact",
     "serve",
     "contract",
+    "code",
     "skew",
     "robustness",
     "fuzz",

@@ -7,6 +7,7 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 from __future__ import annotations
 
 from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
+from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.run import Environment, Evidence, Selection, StageTime
@@ -19,12 +20,15 @@ __all__ = [
     "BaseImage",
     "Body",
     "BuiltImage",
+    "Code",
     "Contract",
     "Data",
     "Environment",
     "Evidence",
     "Exchange",
     "Exit",
+    "FailedTest",
+    "FeatureTable",
     "FileHash",
     "Finding",
     "Fuzz",
@@ -43,7 +47,9 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
+    "Tally",
     "Training",
+    "UnitTests",
     "Violation",
     "digest_of",
 ]

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
+from harness.records.code import Code
 from harness.records.exchange import Contract, Fuzz, Load, Skew
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
 
 # Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"skew", "robustness", "fuzz", "load", "stop"})
+SLOW = frozenset({"code", "skew", "robustness", "fuzz", "load", "stop"})
 
 
 class Selectable(Protocol):
@@ -104,6 +105,7 @@ class Evidence:
     artifact: Artifact | None = None
     serve: Serving | None = None
     contract: Contract | None = None
+    code: Code | None = None
     skew: Skew | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None

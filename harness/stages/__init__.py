@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 from harness.archive import write_texts
@@ -50,6 +50,7 @@ class Run(Recording):
     compose: Compose
     labels: Mapping[str, str]
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
+    creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
 
     @property
     def project(self) -> str:
@@ -70,9 +71,10 @@ class Run(Recording):
         if variant is not None:
             model, service, name = varied(model, service, variant), variant.name, f"compose-{variant.name}.json"
         file = self.folder.write_json(name, model)
-        if needed := sorted(model["services"][service].get("depends_on", {})):
-            self.compose.up(self.spec.root, file, needed)
-        self.compose.create(self.spec.root, file, service)
+        with self.creating:
+            if needed := sorted(model["services"][service].get("depends_on", {})):
+                self.compose.up(self.spec.root, file, needed)
+            self.compose.create(self.spec.root, file, service)
         container = self.engine.container(self.project, service)
         if files := inline_files(model, service):
             if model["services"][service].get("read_only"):
