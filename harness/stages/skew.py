@@ -40,12 +40,21 @@ def collect(
         requests = row_requests(_rows(run.spec, block), run.spec.examples, dialect)
     except ValueError as exc:
         return Skew(requests=(), answers=(), exit=NOT_RUN, error=f"{block.rows}: {exc}")
-    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=requests)
-    answers = answers_in(printed, len(requests), dialect)
-    short = ended.code == 0 and len(answers) != len(requests)
-    error = f"expected {len(requests)} answers, one JSON line each, received {len(answers)}" if short else ""
-    run.say("skew", f"{len(requests)} rows, {len(answers)} answers of the training image")
-    return Skew(requests=tuple(requests), answers=tuple(answers), exit=ended, error=error)
+    examples = [example for example in run.spec.examples if example.is_good and example.has_response]
+    asked = [*requests, *(example.request for example in examples)]
+    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=asked)
+    answers = answers_in(printed, len(asked), dialect)
+    short = ended.code == 0 and len(answers) != len(asked)
+    error = f"expected {len(asked)} answers, one JSON line each, received {len(answers)}" if short else ""
+    run.say("skew", f"{len(requests)} rows and {len(examples)} examples, {len(answers)} answers of the training image")
+    return Skew(
+        requests=tuple(requests),
+        answers=tuple(answers[: len(requests)]),
+        exit=ended,
+        error=error,
+        examples=tuple(example.name for example in examples),
+        example_answers=tuple(answers[len(requests) :]),
+    )
 
 
 def _rows(spec: Spec, block: SkewBlock) -> list[dict[str, Any]]:
