@@ -26,6 +26,8 @@ LINE = (
     "serve",
     "contract",
     "code",
+    "manifest",
+    "loaded",
     "skew",
     "robustness",
     "fuzz",

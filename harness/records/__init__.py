@@ -10,6 +10,7 @@ from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Vio
 from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
 from harness.records.training import Artifact, Exit, Training
@@ -20,6 +21,7 @@ __all__ = [
     "BaseImage",
     "Body",
     "BuiltImage",
+    "Claim",
     "Code",
     "Contract",
     "Data",
@@ -37,7 +39,9 @@ __all__ = [
     "Images",
     "Interface",
     "Load",
+    "Loaded",
     "Lock",
+    "Manifest",
     "Robustness",
     "Selection",
     "Serving",

@@ -12,6 +12,7 @@ from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.code import Code
 from harness.records.exchange import Contract, Fuzz, Load, Skew
+from harness.records.manifest import Loaded, Manifest
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -106,6 +107,8 @@ class Evidence:
     serve: Serving | None = None
     contract: Contract | None = None
     code: Code | None = None
+    manifest: Manifest | None = None
+    loaded: Loaded | None = None
     skew: Skew | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None
