@@ -28,6 +28,7 @@ LINE = (
     "code",
     "manifest",
     "loaded",
+    "provenance",
     "skew",
     "robustness",
     "fuzz",

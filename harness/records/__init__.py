@@ -11,6 +11,7 @@ from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTest
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.manifest import Claim, Loaded, Manifest
+from harness.records.provenance import Provenance
 from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
 from harness.records.training import Artifact, Exit, Training
@@ -42,6 +43,7 @@ __all__ = [
     "Loaded",
     "Lock",
     "Manifest",
+    "Provenance",
     "Robustness",
     "Selection",
     "Serving",

@@ -13,6 +13,7 @@ from harness.records.build import Data, Images, Lock
 from harness.records.code import Code
 from harness.records.exchange import Contract, Fuzz, Load, Skew
 from harness.records.manifest import Loaded, Manifest
+from harness.records.provenance import Provenance
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
@@ -109,6 +110,7 @@ class Evidence:
     code: Code | None = None
     manifest: Manifest | None = None
     loaded: Loaded | None = None
+    provenance: Provenance | None = None
     skew: Skew | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None

@@ -52,12 +52,13 @@ def test_one_module_imports_the_sdk() -> None:
 
 
 def test_compose_is_called_in_one_module() -> None:
-    """Only compose.py, fuzzer.py and the provisioning start programs, and only compose.py starts Compose."""
+    """Only compose.py, fuzzer.py, git.py and the provisioning start programs, and only compose.py starts Compose."""
     callers = {_name(path) for path in MODULES if "subprocess" in _imports(path)}
     callers |= {_name(path) for path in MODULES if "from harness.process import" in path.read_text(encoding="utf-8")}
     assert {name for name in callers if not name.startswith("provision/")} == {
         "compose.py",
         "fuzzer.py",
+        "git.py",
         "process.py",
     }
     for path in MODULES:
