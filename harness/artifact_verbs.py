@@ -80,7 +80,8 @@ def _verified(path: Path, file: Path | None) -> Iterator[tuple[str, list[str]]]:
                 yield each.digest, lines if given or each.statements else ["it has no provenance"]
             return
         folder = path / "artifact" if (path / "artifact").is_dir() and (path / FILE).is_file() else path
-        said = read_statement(file or next((f for f in (path / FILE, path.parent / FILE) if f.is_file()), path / FILE))
+        near = [place / FILE for place in (path, path.parent, path.parent.parent)]
+        said = read_statement(file or next((each for each in near if each.is_file()), near[1 if path.is_file() else 0]))
         one = path.is_file()
         yield str(path), list(difference_of_file(said, path) if one else differences(said, hashes_below(folder)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

@@ -78,9 +78,12 @@ def _images(evidence: Evidence) -> Iterator[Statement]:
     if images is None:
         return
     for base in images.bases:
-        digest = base.digest or base.local
-        found = {"name": f"base-image:{base.service}", "uri": base.reference}
-        yield {**found, **({"digest": {"sha256": digest.removeprefix("sha256:")}} if digest else {})}
+        found: Statement = {"name": f"base-image:{base.service}", "uri": base.reference}
+        if base.digest:
+            found["digest"] = {"sha256": base.digest.removeprefix("sha256:")}
+        if base.local:  # of the package list that the base was made of: it has no digest in a registry
+            found["annotations"] = {"localPackages": base.local}
+        yield found
     for image in images.images:
         yield {
             "name": f"image:{image.service}",
