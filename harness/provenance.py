@@ -61,35 +61,42 @@ def statement(
                 "resolvedDependencies": [
                     *([code] if code else []),
                     *({"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())),
-                    *_images(evidence),
+                    *_bases(evidence),
+                    *_images(evidence, evidence.spec.train_key),
                     *_inputs(evidence),
                 ],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"harness": environment.harness if environment else ""}},
                 "metadata": {"invocationId": run, "startedOn": started, "finishedOn": finished},
+                # What serves it is made in the same run, but the artifact is not made of it.
+                "byproducts": list(_images(evidence, evidence.spec.serve_key)),
             },
         },
     }
 
 
-def _images(evidence: Evidence) -> Iterator[Statement]:
-    images = evidence.images
-    if images is None:
-        return
-    for base in images.bases:
+def _bases(evidence: Evidence) -> Iterator[Statement]:
+    own = {evidence.spec.train_key, evidence.spec.block.train.service}
+    for base in evidence.images.bases if evidence.images else ():
+        if base.service not in own:
+            continue
         found: Statement = {"name": f"base-image:{base.service}", "uri": base.reference}
         if base.digest:
             found["digest"] = {"sha256": base.digest.removeprefix("sha256:")}
         if base.local:  # of the package list that the base was made of: it has no digest in a registry
             found["annotations"] = {"localPackages": base.local}
         yield found
-    for image in images.images:
-        yield {
-            "name": f"image:{image.service}",
-            "digest": {"sha256": image.id.removeprefix("sha256:")},
-            "annotations": {"diffIds": list(image.diff_ids), "platform": image.platform},
-        }
+
+
+def _images(evidence: Evidence, service: str) -> Iterator[Statement]:
+    for image in evidence.images.images if evidence.images else ():
+        if image.service == service:
+            yield {
+                "name": f"image:{image.service}",
+                "digest": {"sha256": image.id.removeprefix("sha256:")},
+                "annotations": {"diffIds": list(image.diff_ids), "platform": image.platform},
+            }
 
 
 def _inputs(evidence: Evidence) -> Iterator[Statement]:
