@@ -21,8 +21,8 @@ MAX_SIZE = 16 * 1024**2  # bytes of one manifest
 NAMES = ("file", "path", "filename")
 HASHES = ("sha256", "digest", "hash")
 LISTS = ("files", "artifacts")
-MLFLOW_FILES = ("model_path", "pickled_model", "model_data", "model_binary", "artifact_path")
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt")
+MLFLOW_FILES = ("model_path", "pickled_model", "model_data", "model_binary")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt", ".tflite", ".npz")
 PARSERS: Mapping[str, Callable[[str], Any]] = {"MLmodel": yaml.safe_load, "requirements.txt": str}
 _SHA256 = re.compile(r"^(?:sha256:)?([0-9a-f]{64})$")
 _SHARD = re.compile(r"^variables\.data-\d{5}-of-(\d{5})$")
@@ -99,8 +99,11 @@ def _of_manifest(content: Any, path: PurePosixPath, artifact: Artifact) -> Found
 
 
 def _of_mlflow(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
-    """Yield the files that the flavors of an MLmodel name."""
+    """Yield the files that the flavors of an MLmodel name, and its example (`artifact_path` elsewhere is the run's)."""
     if isinstance(content, dict):
+        example = content.get("saved_input_example_info")
+        if isinstance(example, dict) and isinstance(example.get("artifact_path"), str):
+            yield example["artifact_path"], ""
         for key, value in content.items():
             if key in MLFLOW_FILES and isinstance(value, str):
                 folder = any(file.path.startswith(f"{_below(path, value)}/") for file in artifact.files)

@@ -37,6 +37,7 @@ def made(folder: Path, files: dict[str, Any]) -> Artifact:
 
 OWN = {"artifact": {"file": "model.bin", "sha256": HEX}, "data": {"train.csv": HEX}, "versions": {"python": "3.13.5"}}
 MLMODEL = """
+artifact_path: model
 flavors:
   python_function: {model_path: model.pkl, loader_module: mlflow.sklearn, env: {conda: conda.yaml}}
   sklearn: {pickled_model: model.pkl, sklearn_version: 1.9.1}
@@ -47,7 +48,7 @@ CLAIMS = [
     ({"a/manifest.json": {"files": {"m.bin": f"sha256:{HEX}"}}}, [("a/m.bin", HEX)]),
     ({"manifest.json": {"files": ["a.bin", "./b.bin"]}}, [("a.bin", ""), ("b.bin", "")]),
     ({"manifest.json": [{"path": "/data/x", "sha256": HEX}, {"path": "no hash"}]}, []),
-    ({"MLmodel": MLMODEL}, [("model.pkl", ""), ("input_example.json", "")]),
+    ({"MLmodel": MLMODEL}, [("input_example.json", ""), ("model.pkl", "")]),
     ({"MLmodel": MLMODEL, "model.pkl/data": b"x"}, [("input_example.json", "")]),
     ({"model-settings.json": {"parameters": {"uri": "./model.joblib"}}}, [("model.joblib", "")]),
     ({"model-settings.json": {"parameters": {"uri": "s3://b/model"}}}, []),
