@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from harness.checks import check, failed, passed, warned
 from harness.records import Artifact, Finding, Loaded, Manifest
@@ -84,7 +83,7 @@ def _incomplete(artifact: Artifact, manifest: Manifest) -> Iterator[str]:
 
 
 def _may_be_empty(path: str) -> bool:
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     return name in MAY_BE_EMPTY or name.startswith(".")
 
 

@@ -17,6 +17,7 @@ from harness.records import (
     Artifact,
     BaseImage,
     BuiltImage,
+    Claim,
     Contract,
     Data,
     Environment,
@@ -26,7 +27,10 @@ from harness.records import (
     FileHash,
     Images,
     Interface,
+    Loaded,
     Lock,
+    Manifest,
+    Provenance,
     Serving,
     StageTime,
     Training,
@@ -294,6 +298,23 @@ def environment(**changes: Any) -> Environment:
     return replace(whole, **changes)
 
 
+def manifest(**changes: Any) -> Manifest:
+    """What the artifact says of itself: one file, and the version that made it."""
+    claims = (Claim("manifest.json", "model.bin", "f" * 64),)
+    return replace(Manifest(claims=claims, versions={"python": "3.13.5"}, versions_by="manifest.json"), **changes)
+
+
+def loaded(**changes: Any) -> Loaded:
+    """A serving container with the versions that made the artifact."""
+    return replace(Loaded(python="3.13.5"), **changes)
+
+
+def provenance(**changes: Any) -> Provenance:
+    """A statement about the artifact."""
+    subject = [{"name": file.path, "digest": {"sha256": file.sha256}} for file in artifact().files]
+    return replace(Provenance({"subject": subject}, commit="c" * 40), **changes)
+
+
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
     names = ("images", "data", "train", "artifact", "serve", "contract")
@@ -315,7 +336,10 @@ def evidence(**changes: Any) -> Evidence:
         data=data(),
         train=training(),
         artifact=artifact(),
+        manifest=manifest(),
+        provenance=provenance(),
         serve=serving(),
+        loaded=loaded(),
         contract=contract(),
         stages=stages(),
     )
