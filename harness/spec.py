@@ -119,6 +119,9 @@ class ServeBlock(_Block):
     dialect: DialectName = Field(
         "auto", description="Serving protocol; `auto`: recognised by asking; `plain`: JSON without an API document."
     )
+    document: UrlPath | None = Field(
+        None, description="Path of the service's OpenAPI document; default: the dialect's, such as /openapi.json."
+    )
     model: str = Field("model", description="Name of the model, where the paths of the protocol hold one.")
     ready: UrlPath | None = Field(
         None, description="Path that answers 2xx when the model can predict; default: the dialect's."

@@ -18,19 +18,8 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *(
-        "images",
-        "code",
-        "data",
-        "train",
-        "artifact",
-        "manifest",
-        "provenance",
-        "serve",
-        "contract",
-        "document",
-        "rejects",
-    ),
+    *("images", "code", "data", "train", "artifact", "manifest", "provenance", "serve", "robustness"),
+    *("contract", "document", "rejects"),
     *("invariance", "behaviour", "skew", "fuzz", "load"),
 )
 

@@ -80,6 +80,10 @@ class Running:
             ) from self._failure
         return ended
 
+    def signal(self, name: str) -> None:
+        """Send a signal to the container's first process; one that has ended is left as it is."""
+        kill(self._api, self.container, name)
+
     def stop(self) -> None:
         """End the container because its time is over."""
         self._timed_out = True

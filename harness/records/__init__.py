@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
 from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
-from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
+from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.provenance import Provenance
 from harness.records.run import Environment, Evidence, Selection, StageTime
-from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
+from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
 
 __all__ = [

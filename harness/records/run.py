@@ -11,10 +11,10 @@ from typing import Protocol
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
 from harness.records.code import Code
-from harness.records.exchange import Contract, Fuzz, Load, Skew
+from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
 from harness.records.manifest import Loaded, Manifest
 from harness.records.provenance import Provenance
-from harness.records.serving import Robustness, Serving, Stop
+from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
 from harness.spec import Spec
 

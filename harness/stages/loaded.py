@@ -40,7 +40,7 @@ def normalised(name: str) -> str:
 
 def _installed(run: Run, container: str) -> tuple[str, dict[str, str]]:
     for program in ("python3", "python"):
-        for line in reversed(run.engine.execute(container, [program, "-c", SCRIPT]).splitlines()):
+        for line in reversed(run.engine.execute(container, [program, "-c", SCRIPT]).output.splitlines()):
             try:
                 python, packages = json.loads(line)
                 return str(python), {normalised(name): str(version) for name, version in packages.items()}

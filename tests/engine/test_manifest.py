@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.manifests import read_manifest
-from harness.pipeline import Served, run
+from harness.pipeline import Service, run
 from harness.records import Loaded, Manifest, Selection
 from harness.reports.console import Console
 from harness.stages import loaded as loaded_stage
@@ -32,7 +32,7 @@ def test_packages_and_warnings(warning: str, mini: Mini, base: str, monkeypatch:
     serve, train = ((HERE / "mini" / name).read_text(encoding="utf-8") for name in ("serve.py", "train.py"))
     found: list[tuple[Loaded, Manifest]] = []
 
-    def look(served: Served) -> None:
+    def look(served: Service) -> None:
         container = served.run.engine.container(served.run.project, served.run.spec.serve_key)
         manifest = read_manifest(served.run.folder.path / "artifact", served.artifact, ("model.json",))
         found.append((loaded_stage.collect(served.run, container), manifest))

@@ -11,29 +11,43 @@ from typing import Any
 
 from service import Service, asked
 
+from harness.cases.skew import skew_requests
 from harness.compose import Compose
 from harness.description import parse_block
 from harness.records import (
     Artifact,
+    Asked,
     BaseImage,
     BuiltImage,
     Claim,
+    Code,
     Contract,
     Data,
     Environment,
     Evidence,
     Exchange,
     Exit,
+    FeatureTable,
     FileHash,
+    Fuzz,
+    Health,
     Images,
     Interface,
+    Load,
     Loaded,
     Lock,
     Manifest,
     Provenance,
+    Robustness,
     Serving,
+    Skew,
     StageTime,
+    Start,
+    Step,
+    Stop,
+    Tally,
     Training,
+    UnitTests,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
 from harness.stages.contract import requests
@@ -73,9 +87,13 @@ BEHAVIOURS = (
 BLOCK: dict[str, Any] = {
     "version": 1,
     "data": {"path": "data", "schema": "schema.yaml"},
-    "train": {"metrics": "/model/metrics.jsonl"},
+    "code": {"features": [{"transform": "features:engineer", "table": "t.csv"}]},
+    "train": {"metrics": "/model/metrics.jsonl", "unit_tests": ["python", "-m", "pytest", "tests"]},
     "serve": {"port": 8080},
-    "contract": {"examples": "contract/*.json"},
+    "contract": {
+        "examples": "contract/*.json",
+        "skew": {"rows": "holdout.csv", "command": ["python", "predict.py"]},
+    },
 }
 
 MODEL: dict[str, Any] = {
@@ -251,6 +269,7 @@ def serving(**changes: Any) -> Serving:
         port=8080,
         ready_path="/health",
         timeout=60.0,
+        asked=(YES,),
     )
     return replace(whole, **changes)
 
@@ -275,10 +294,58 @@ def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = Non
     """What a service with one fault, or none, answers; an exchange given replaces the one of its case, or is added."""
     service = Service(fault)
     whole = {r.case: asked(service, r) for r in requests(described or spec(), INTERFACE)}
+    whole |= {r.case: asked(service, r) for r in skew_requests(skew())}
     whole |= {each.case: each for each in exchanges}
     return replace(
         Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=service.document()), **changes
     )
+
+
+def skew(**changes: Any) -> Skew:
+    """Two hold-out rows that the training image predicted as the service does."""
+    answers = (ANSWER, {"predictions": [1.5]})
+    whole = Skew((REQUEST, TWO), answers, ended(), examples=("one", "two"), example_answers=answers)
+    return replace(whole, **changes)
+
+
+YES = Asked(0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200)
+HEALTH = Health(("curl", "-f", "localhost"), 3.0, 0, "", 7, "refused")
+
+
+def robust(*starts: Start, **changes: Any) -> Robustness:
+    """A service that is robust; a start given replaces the one of the same name, or is added."""
+    good = (
+        Start("hermetic", ready=True, answered=True, heard=True),
+        Start("artifact-missing", exit=ended(code=1, log_tail=("no model",))),
+        Start("artifact-truncated", heard=True, last_answer="GET /health: 503"),
+    )
+    whole = {start.name: start for start in (*good, *starts)}
+    return replace(Robustness(tuple(whole.values()), HEALTH, "10001:10001", 10001), **changes)
+
+
+def stop(**changes: Any) -> Stop:
+    """A service that stopped gracefully."""
+    return replace(Stop("SIGTERM", 15, 10.0, 0.4, 0, killed=False, clients=4, in_flight=(exchange(),)), **changes)
+
+
+def step(**changes: Any) -> Step:
+    """A stretch of requests, all answered in 10 to 30 ms."""
+    whole = Step(rate=50.0, clients=None, seconds=2.0, sent=100, answered=100, latencies=(0.01, 0.02, 0.03))
+    return replace(whole, **changes)
+
+
+def load(**changes: Any) -> Load:
+    """A service that keeps up with a stream and with two clients."""
+    steps = (step(rate=None, clients=1), step(rate=None, clients=2))
+    return replace(Load(stream=step(), steps=steps, distinct=2), **changes)
+
+
+def fuzz(**changes: Any) -> Fuzz:
+    """A service in which fuzzing found nothing."""
+    whole = Fuzz(
+        tool="schemathesis 4", seed=1, phases=("coverage",), cases=50, accepted=9, operations=("POST /predict",)
+    )
+    return replace(whole, **changes)
 
 
 def environment(**changes: Any) -> Environment:
@@ -296,6 +363,13 @@ def environment(**changes: Any) -> Environment:
         hash_seed="random",
     )
     return replace(whole, **changes)
+
+
+def code(**changes: Any) -> Code:
+    """Eight tests that pass, one of them skipped, and a table of which each value is as expected."""
+    tests = UnitTests(("python", "-m", "pytest", "tests"), ended(), Tally("JUnit XML", 8, 1, 0))
+    rows = ({"x": 1},), ({"y": 2.0, "z": None},), ({"y": 2, "z": None},)
+    return replace(Code(tests, (FeatureTable("features:engineer", "t.csv", *rows),)), **changes)
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -317,7 +391,7 @@ def provenance(**changes: Any) -> Provenance:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    names = ("images", "data", "train", "artifact", "serve", "contract")
+    names = ("images", "data", "train", "artifact", "serve", "contract", "skew", "fuzz", "robustness", "load", "stop")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -336,11 +410,17 @@ def evidence(**changes: Any) -> Evidence:
         data=data(),
         train=training(),
         artifact=artifact(),
+        code=code(),
         manifest=manifest(),
         provenance=provenance(),
         serve=serving(),
         loaded=loaded(),
         contract=contract(),
+        skew=skew(),
+        fuzz=fuzz(),
+        load=load(),
+        robustness=robust(),
+        stop=stop(),
         stages=stages(),
     )
     return replace(whole, **changes)

@@ -18,7 +18,7 @@ from harness import test_report
 from harness.checks import all_checks
 from harness.feature_table import Rows, read_table
 from harness.judge import judge_one
-from harness.records import Code, Evidence, FailedTest, FeatureTable, Finding, Status, Tally, UnitTests
+from harness.records import Code, Evidence, FailedTest, Finding, Status, Tally
 from harness.stages.code import JUNIT, RUNNER, with_junit
 
 XML = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3">
@@ -175,19 +175,13 @@ def test_transforms_inside(tmp_path: Path) -> None:
     assert "No module named 'nowhere'" in found[7]["error"]
 
 
-COMMAND = ("python", "-m", "pytest", "tests")
-GOOD_TESTS = UnitTests(COMMAND, ended(), Tally("JUnit XML", 8, 1, 0))
-GOOD_TABLE = FeatureTable("features:engineer", "t.csv", ({"x": 1},), ({"y": 2.0, "z": None},), ({"y": 2, "z": None},))
-GOOD = Code(GOOD_TESTS, (GOOD_TABLE,))
-DECLARED: dict[str, Any] = {
-    "train": {"unit_tests": list(COMMAND)},
-    "code": {"features": [{"transform": "features:engineer", "table": "t.csv"}]},
-}
+GOOD = builders.code()
+NOTHING: dict[str, Any] = {"train": {"unit_tests": None}, "code": None}
 
 
 def judged(code: Code | None, block: dict[str, Any] | None = None) -> dict[str, Finding]:
     """Judge one record with both checks; the worst finding of each counts."""
-    evidence = Evidence(spec=builders.spec(DECLARED if block is None else block), code=code)
+    evidence = Evidence(spec=builders.spec(block), code=code)
     checks = [check for check in all_checks() if check.name in ("code.unit-tests", "code.features")]
     return {check.name: list(judge_one(evidence, check))[-1] for check in checks}
 
@@ -201,11 +195,12 @@ def test_good_code_passes() -> None:
 
 
 def with_tests(**changes: Any) -> Code:
-    return replace(GOOD, unit_tests=replace(GOOD_TESTS, **changes))
+    assert GOOD.unit_tests is not None
+    return replace(GOOD, unit_tests=replace(GOOD.unit_tests, **changes))
 
 
 def with_table(**changes: Any) -> Code:
-    return replace(GOOD, features=(replace(GOOD_TABLE, **changes),))
+    return replace(GOOD, features=(replace(GOOD.features[0], **changes),))
 
 
 FAILURE = FailedTest("tests.test_a::test_bad", "assert 1 == 2")
@@ -256,5 +251,5 @@ def test_what_nobody_can_count_is_a_warning() -> None:
 
 def test_nothing_declared_is_skipped_and_a_lost_record_an_error() -> None:
     """A project without tests and tables has nothing to try."""
-    assert {finding.status for finding in judged(None, {}).values()} == {Status.SKIP}
+    assert {finding.status for finding in judged(None, NOTHING).values()} == {Status.SKIP}
     assert {finding.status for finding in judged(None).values()} == {Status.ERROR}

@@ -219,7 +219,7 @@ def test_a_training_image_that_cannot_answer(skew: Skew, said: str) -> None:
 
 def test_without_rows_it_is_skipped_and_without_a_record_an_error() -> None:
     """A project that names no rows has nothing to compare; a lost record is never a pass."""
-    assert judged(None, block={}).status is Status.SKIP
+    assert judged(None, block={"contract": {"skew": None}}).status is Status.SKIP
     assert judged(None).status is Status.ERROR
 
 
@@ -274,5 +274,5 @@ def test_the_examples_in_the_training_image(skew: Skew | None, status: Status, s
     assert (found.status, said in found.received) == (status, True), found
     if skew is not None and status is Status.FAIL:
         assert judged(skew).status is Status.PASS
-    [bare] = judge_one(Evidence(spec=builders.spec(), skew=skew), API)
+    [bare] = judge_one(Evidence(spec=builders.spec({"contract": {"skew": None}}), skew=skew), API)
     assert bare.status is Status.SKIP
