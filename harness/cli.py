@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import __version__, errors
+from harness import __version__, artifact_verbs, errors
 from harness.signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _select(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    from harness.spec import parse_duration
+    from harness.values import parse_duration
 
     try:
         return float(str(parse_duration(text)))
@@ -294,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--yes", action="store_true", help="write without asking")
     judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
+    artifact_verbs.register(verb, project)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")
     verb("clean", _clean, "Remove what dead runs left on this engine and the dataset volumes that nobody uses.")

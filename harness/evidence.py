@@ -22,8 +22,8 @@ STORE = ".harness"
 LATEST = "latest"
 FINDINGS = "findings.json"
 EXCHANGES = "exchanges.ndjson"
-# Everything else is `<field of Evidence>.json`.
-FOLDERS = {"train": "train/record.json", "serve": "serve/record.json"}
+# `provenance.json` itself is the statement. Everything else is `<field of Evidence>.json`.
+FOLDERS = {"train": "train/record.json", "serve": "serve/record.json", "provenance": "provenance/record.json"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,16 @@ class RunFolder:
     def write_findings(self, findings: Iterable[Finding]) -> None:
         """Write what the checks found."""
         self.write_text(FINDINGS, _json(_FINDINGS, tuple(findings), indent=1))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what the checks found; nothing where the run was not judged. Raises DescriptionError."""
+        path = self.path / FINDINGS
+        if not path.is_file():
+            return ()
+        try:
+            return _FINDINGS.validate_json(path.read_bytes())
+        except ValidationError as exc:
+            raise DescriptionError(f"{path} is broken: {exc}", hint="Judge the run again: `harness judge`.") from exc
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write any JSON value and return its path."""

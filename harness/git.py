@@ -28,7 +28,7 @@ class Entry:
 
 def tracked(root: Path) -> Iterator[Entry]:
     """Yield the files below a folder that git tracks, those that are only staged too. Raises NoRepositoryError."""
-    for record in _ask(root, "ls-files", "--stage", "-z").split("\0"):
+    for record in ask(root, "ls-files", "--stage", "-z").split("\0"):
         about, _, path = record.partition("\t")
         words = about.split(" ")
         if path and words[0].startswith(_REGULAR):
@@ -37,15 +37,16 @@ def tracked(root: Path) -> Iterator[Entry]:
 
 def size(root: Path, blob: str) -> int:
     """Return how many bytes git stores for a file. Raises NoRepositoryError."""
-    return int(_ask(root, "cat-file", "-s", blob).strip() or 0)
+    return int(ask(root, "cat-file", "-s", blob).strip() or 0)
 
 
 def text(root: Path, blob: str) -> str:
     """Return what git stores for a small file. Raises NoRepositoryError."""
-    return _ask(root, "cat-file", "blob", blob)
+    return ask(root, "cat-file", "blob", blob)
 
 
-def _ask(root: Path, *words: str) -> str:
+def ask(root: Path, *words: str) -> str:
+    """Return what git prints for a command in a folder. Raises NoRepositoryError where it ends with an error."""
     lines: list[str] = []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     # A partial clone would fetch what it lacks, and a hook of the file system would start programs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +25,10 @@ LINE = (
     "artifact",
     "serve",
     "contract",
+    "code",
+    "manifest",
+    "loaded",
+    "provenance",
     "skew",
     "quality",
     "robustness",
@@ -135,9 +139,11 @@ class Line:
         """Begin a stage on a thread, beside the others; return what waits for its end and settles its record."""
         start = time.monotonic()
         future = pool.submit(work)
+        over: list[float] = []  # whoever waits for it may come late
+        future.add_done_callback(lambda _: over.append(time.monotonic()))
 
         def join() -> R:
-            with self._measured(stage, start):
+            with self._measured(stage, start, over):
                 record = future.result()
             self.settle(stage, record)
             return record
@@ -190,8 +196,8 @@ class Line:
         self.evidence = replace(self.evidence, stages=tuple(self.stages))
 
     @contextmanager
-    def _measured(self, stage: str, begun: float | None = None) -> Iterator[None]:
-        """Time a stage; one that has `begun` before ran beside the others."""
+    def _measured(self, stage: str, begun: float | None = None, over: Sequence[float] = ()) -> Iterator[None]:
+        """Time a stage; one that has `begun` before ran beside the others, and may be `over` already."""
         start = time.monotonic() if begun is None else begun
         outcome = "crashed"
         try:
@@ -204,7 +210,7 @@ class Line:
             outcome = "interrupted"
             raise
         finally:
-            now = time.monotonic()
+            now = next(iter(over), time.monotonic())
             ended = StageTime(stage, start - self._start, now - start, outcome, outcome == "done")
             self._note(ended)
             self._watcher.stage_ends(ended, beside=begun is not None)

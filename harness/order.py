@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from harness.engine import Running
 from harness.http import Target
-from harness.line import Blockable, Line
+from harness.line import Blockable, Line, LineEndsError
+from harness.manifests import read_manifest
 from harness.records import Artifact, Images, Interface, Robustness, Serving, Skew
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
+from harness.stages import code as code_stage
 from harness.stages import contract as contract_stage
 from harness.stages import data as data_stage
 from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
+from harness.stages import loaded as loaded_stage
+from harness.stages import provenance as provenance_stage
 from harness.stages import quality as quality_stage
 from harness.stages import robustness as robustness_stage
 from harness.stages import scan as scan_stage
@@ -68,6 +72,21 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
         line.settle("data", data, final=not baking)
 
     tracked()
+    with _code_beside(run, line, pool, images, volume):
+        _train_and_serve(line, run, pool, then, images=images, volume=volume)
+
+
+def _train_and_serve(
+    line: Line,
+    run: Run,
+    pool: ThreadPoolExecutor,
+    then: Callable[[Service], None],
+    *,
+    images: Images,
+    volume: str | None,
+) -> None:
+    """Train, take the artifact, and serve it."""
+    baking = run.spec.handover is not Handover.MOUNTED
     with line.timed("train"):
         training, container = train_stage.collect(run, images, volume)
     line.settle("train", training, final=not baking)
@@ -76,12 +95,16 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
         artifact = artifact_stage.collect(run, container)
     line.settle("artifact", artifact, final=not baking)
 
+    if line.needs("manifest"):
+        line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
     if baking:
         with line.timed("bake"):
             images = images_stage.bake(run, images)
         line.settle("images", images)
 
+    if line.needs("provenance"):
+        line.settle("provenance", provenance_stage.collect(run, line.evidence))
     scan()
     with ExitStack() as stack:
         with line.timed("serve"):
@@ -102,9 +125,11 @@ def judge_service(service: Service) -> None:
     """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
     run, line, target, spoken = service.run, service.line, service.target, service.interface
     robustness, skew = _robustness_beside(service), _skew_beside(service)
+    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
     with line.timed("contract"):
         contract = contract_stage.collect(run, target, spoken, skew)
     line.settle("contract", contract)
+    loaded()
     _judge_quality(service)
     if line.needs("fuzz"):
         chosen = line.selection
@@ -133,6 +158,22 @@ def _judge_quality(service: Service) -> None:
         with line.timed("quality"):
             quality = quality_stage.collect(run, service.target, service.interface, block)
         line.settle("quality", quality)
+
+
+@contextmanager
+def _code_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images, volume: str | None) -> Iterator[None]:
+    """Try the project's code on a thread; its result counts too where training fails, but not after an error."""
+    if not code_stage.is_wanted(run.spec):
+        line.lacks("code")
+        yield
+        return
+    join = _beside(line, pool, "code", partial(code_stage.collect, run, images, volume))
+    try:
+        yield
+    except LineEndsError:
+        join()
+        raise
+    join()
 
 
 def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:

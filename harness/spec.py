@@ -6,75 +6,15 @@ valid key). `harness schema` prints them as JSON Schema, draft 2020-12.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.quality.block import QualityBlock, or_list
-
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?) ?([KMG]?i?B)$")
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
-def parse_duration(value: object) -> object:
-    """Turn `200ms`, `60s`, `2m` or `1h` into seconds; anything else is left for the model to refuse."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.match(value.strip())
-    if match is None:
-        raise ValueError(f"expected a duration such as 500ms, 60s, 2m or 1h, received {value!r}")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def parse_size(value: object) -> object:
-    """Turn `50MB` or `2GiB` into bytes (MB is 1000 * 1000, MiB 1024 * 1024); anything else is left for the model."""
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.match(value.strip())
-    if match is None:
-        raise ValueError(f"expected a size such as 500KB, 50MB or 2GiB, received {value!r}")
-    return int(float(match[1]) * _BYTES[match[2]])
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"expected an absolute path inside the container, received {value!r}")
-    return value.rstrip("/") or "/"
-
-
-def _url_path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"expected a URL path such as /predict, received {value!r}")
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError(f"expected a URL path with spaces and letters beyond ASCII %-encoded, received {value!r}")
-    return value
-
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    Field(gt=0),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "60s", "2m"]}),
-]
-Bytes = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    Field(gt=0),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["500KB", "50MB", "2GiB"]}),
-]
-ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
-UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
-DialectName = Literal[
-    "auto", "openapi", "plain", "mlflow", "sagemaker", "oip-v2", "kserve-v1", "cog", "bentoml", "vertex"
-]
-Argv = Annotated[tuple[str, ...], Field(min_length=1, examples=[["python", "-m", "src.train"]])]
+from harness.values import Argv, Bytes, ContainerPath, DialectName, Seconds, UrlPath
 
 
 class _Block(BaseModel):
@@ -119,15 +59,52 @@ class TrainBlock(_Block):
         None, description="JSON lines, one object an epoch or step; default: metrics.jsonl in `artifact`."
     )
     loss: str = Field("loss", description="The key of the loss in the metrics.")
+    unit_tests: Argv | None = Field(
+        None,
+        description="The project's own tests, run in the training image; pytest, unittest, or any command that leaves "
+        "JUnit XML at $HARNESS_JUNIT.",
+        examples=[["python", "-m", "pytest", "-q", "tests"]],
+    )
     hyperparameters: dict[str, str | int | float | bool] = Field(
         {},
         description="Given to training where the protocol says how (sagemaker: as strings, in hyperparameters.json).",
     )
 
 
-class ArtifactBlock(_Block):
-    """What the artifact may hold, and how large it may be."""
+class FeatureBlock(_Block):
+    """Rows of a table, through a function of the training image: given these values, expect those."""
 
+    transform: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+        description="`module:function`, importable in the working directory of the training image.",
+        examples=["features:engineer"],
+    )
+    table: str = Field(
+        description="CSV with columns of the input and `expect:NAME`, or a JSON list of {given, expect}.",
+        examples=["tests/features.csv"],
+    )
+    takes: Literal["table", "rows", "row"] = Field(
+        "table",
+        description="What the function gets: a pandas DataFrame (a list of dicts where the image has no pandas), "
+        "a list of dicts, or one dict at a time.",
+    )
+    relative: float = Field(1e-6, ge=0, description="Relative tolerance of numbers.")
+
+
+class CodeBlock(_Block):
+    """The project's code, tried in the training image."""
+
+    features: tuple[FeatureBlock, ...] = Field((), description="Tables of values that a transform must give.")
+
+
+class ArtifactBlock(_Block):
+    """What the artifact must hold, what it may, and how large it may be."""
+
+    files: tuple[str, ...] = Field(
+        (),
+        description="Files that make it complete, as they lie below `train.artifact`.",
+        examples=[["model.joblib", "manifest.json"]],
+    )
     max_size: Bytes | None = Field(None, description="Largest size of all its files together.")
     own: tuple[str, ...] = Field(
         (),
@@ -240,6 +217,7 @@ class Block(_Block):
         description="Hash-locked requirements file -> folder that `harness setup` fills with its wheels.",
     )
     data: DataBlock | None = None
+    code: CodeBlock = CodeBlock()
     train: TrainBlock = TrainBlock()
     artifact: ArtifactBlock = ArtifactBlock()
     serve: ServeBlock = ServeBlock()

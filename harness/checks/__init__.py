@@ -18,8 +18,8 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "data", "train", "artifact", "scan", "serve", "robustness", "contract", "document", "rejects"),
-    *("invariance", "behaviour", "skew", "quality", "fuzz", "load"),
+    *("images", "code", "data", "train", "artifact", "scan", "manifest", "provenance", "serve", "robustness"),
+    *("contract", "document", "rejects", "invariance", "behaviour", "skew", "quality", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -1,16 +1,16 @@
-"""Check that serving predicts what the training image predicts, row by row, with the same artifact."""
+"""Checks of what the training image predicts: as the examples promise, and row by row as serving does."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped
 from harness.checks.compare import compare, described, is_number, parse, short
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding, Skew, Status
-from harness.spec import SkewBlock, Spec, Tolerance
+from harness.spec import Example, SkewBlock, Spec, Tolerance
 
 ABSOLUTE = 1e-12  # in place of a relative tolerance of numbers around zero
 MAX_SHOWN = 3
@@ -37,8 +37,45 @@ def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[F
         yield _compared(block, contract, skew)
 
 
+@check("code.api", rubric="Infra 2: Model specification code is unit tested")
+def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
+    """The project's own code predicts in the training image what the examples promise, without a server."""
+    block = spec.block.contract.skew
+    if block is None:
+        yield skipped("x-harness.contract.skew names no `command` that predicts in the training image")
+    elif skew is None:
+        yield Finding(Status.ERROR, NOT_RUN, "the evidence that the check reads", "Run again.")
+    elif _unusable(skew):
+        yield skipped("the training image did not answer: `contract.skew` says why")
+    elif not skew.examples:
+        yield skipped("no example of the contract promises an answer")
+    else:
+        yield _promised(block, {example.name: example for example in spec.examples}, skew)
+
+
+def _promised(block: SkewBlock, examples: Mapping[str, Example], skew: Skew) -> Finding:
+    wrong = []
+    for name, answer in zip(skew.examples, skew.example_answers, strict=False):
+        example = examples[name]
+        if difference := next(compare(example.response, answer, example.tolerance), ""):
+            wrong.append(f"{name}: {difference}")
+    if len(skew.example_answers) < len(skew.examples):
+        unanswered = skew.examples[len(skew.example_answers)]
+        wrong.append("\n".join((f"{unanswered}: no answer, {skew.exit.describe()}", *skew.exit.log_tail[-5:])))
+    if not wrong:
+        return passed(f"{len(skew.examples)} examples answered in the training image as promised")
+    more = [f"and {len(wrong) - MAX_SHOWN} more examples"] if len(wrong) > MAX_SHOWN else []
+    return failed(
+        expected=f"`{' '.join(block.command)}` answers the {len(skew.examples)} examples as the contract promises",
+        received="\n".join([*wrong[:MAX_SHOWN], *more]),
+        advice="Correct the model's code or its predict program; if the new answer is right, correct the example.",
+    )
+
+
 def _unusable(skew: Skew) -> str:
-    """Return why there is nothing to compare; empty where there is."""
+    """Return why there is nothing to compare; empty where there is. An example that ends the program ends no row."""
+    if len(skew.answers) == len(skew.requests) and len(skew.example_answers) < len(skew.examples) and not skew.error:
+        return ""
     if skew.exit.code != 0 and (skew.requests or not skew.error):
         return "\n".join((skew.exit.describe(), *skew.exit.log_tail[-5:]))
     if skew.error:

@@ -7,8 +7,11 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 from __future__ import annotations
 
 from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
+from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.manifest import Claim, Loaded, Manifest
+from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
@@ -21,12 +24,16 @@ __all__ = [
     "BaseImage",
     "Body",
     "BuiltImage",
+    "Claim",
+    "Code",
     "Contract",
     "Data",
     "Environment",
     "Evidence",
     "Exchange",
     "Exit",
+    "FailedTest",
+    "FeatureTable",
     "FileHash",
     "Finding",
     "Fuzz",
@@ -37,8 +44,11 @@ __all__ = [
     "Interface",
     "Kind",
     "Load",
+    "Loaded",
     "Lock",
+    "Manifest",
     "Note",
+    "Provenance",
     "Quality",
     "Robustness",
     "Scan",
@@ -51,9 +61,11 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
+    "Tally",
     "Tracked",
     "TrackedFile",
     "Training",
+    "UnitTests",
     "Use",
     "Violation",
     "digest_of",

@@ -117,12 +117,17 @@ class Load:
 
 @dataclass(frozen=True)
 class Skew:
-    """Hold-out rows as the training image predicts them; the exchanges `skew:<row>` hold what the service said."""
+    """Hold-out rows as the training image predicts them; the exchanges `skew:<row>` hold what the service said.
+
+    The examples of the contract follow the rows in the same file: that saves a second start of the image.
+    """
 
     requests: tuple[Any, ...]
     answers: tuple[Any, ...]  # one parsed JSON line each
     exit: Exit
     error: str = ""  # what of the output could not be read
+    examples: tuple[str, ...] = ()  # names of the examples that were asked after the rows
+    example_answers: tuple[Any, ...] = ()
 
     blocker: None = None
 

@@ -10,7 +10,10 @@ from typing import Protocol
 
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
+from harness.records.code import Code
 from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
+from harness.records.manifest import Loaded, Manifest
+from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.scan import Scan, Tracked
 from harness.records.serving import Robustness, Serving
@@ -18,7 +21,7 @@ from harness.records.training import Artifact, Training
 from harness.spec import Spec
 
 # Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"skew", "robustness", "fuzz", "load", "stop"})
+SLOW = frozenset({"code", "skew", "robustness", "fuzz", "load", "stop"})
 
 
 class Selectable(Protocol):
@@ -106,6 +109,10 @@ class Evidence:
     artifact: Artifact | None = None
     serve: Serving | None = None
     contract: Contract | None = None
+    code: Code | None = None
+    manifest: Manifest | None = None
+    loaded: Loaded | None = None
+    provenance: Provenance | None = None
     skew: Skew | None = None
     quality: Quality | None = None
     robustness: Robustness | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 from harness.archive import write_texts
@@ -50,6 +50,7 @@ class Run(Recording):
     compose: Compose
     labels: Mapping[str, str]
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
+    creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
 
     @property
     def project(self) -> str:
@@ -86,9 +87,11 @@ class Run(Recording):
         if self.over.is_set():
             raise RunOverError("the run has ended")
         file = self.folder.write_json(name, model)
-        if needed := sorted({key for service in services for key in model["services"][service].get("depends_on", {})}):
-            self.compose.up(self.spec.root, file, needed)
-        self.compose.create(self.spec.root, file, *services)
+        needed = sorted({key for service in services for key in model["services"][service].get("depends_on", {})})
+        with self.creating:
+            if needed:
+                self.compose.up(self.spec.root, file, needed)
+            self.compose.create(self.spec.root, file, *services)
         return {service: self._completed(model, service) for service in services}
 
     def _completed(self, model: Model, service: str) -> str:

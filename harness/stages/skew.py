@@ -9,22 +9,18 @@ holds come in volumes of their own: that works with a read-only root and on an e
 from __future__ import annotations
 
 import json
-import tarfile
-import tempfile
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import PurePosixPath
+from typing import Any
 
 from harness.cases.skew import answers_in, row_requests
 from harness.dialects import DIALECTS
-from harness.engine import Leftover
 from harness.errors import DescriptionError
-from harness.evidence import disk_errors
-from harness.labels import STAGE
 from harness.records import Artifact, Exit, Images, Interface, Skew
 from harness.row_file import read_rows
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant, mount
 from harness.spec import Handover, SkewBlock, Spec
 from harness.stages import Run
+from harness.stages.volumes import filled, show
 
 LOG = "skew/log.txt"
 NAME = "harness-skew"  # of the service
@@ -44,12 +40,21 @@ def collect(
         requests = row_requests(_rows(run.spec, block), run.spec.examples, dialect)
     except ValueError as exc:
         return Skew(requests=(), answers=(), exit=NOT_RUN, error=f"{block.rows}: {exc}")
-    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=requests)
-    answers = answers_in(printed, len(requests), dialect)
-    short = ended.code == 0 and len(answers) != len(requests)
-    error = f"expected {len(requests)} answers, one JSON line each, received {len(answers)}" if short else ""
-    run.say("skew", f"{len(requests)} rows, {len(answers)} answers of the training image")
-    return Skew(requests=tuple(requests), answers=tuple(answers), exit=ended, error=error)
+    examples = [example for example in run.spec.examples if example.is_good and example.has_response]
+    asked = [*requests, *(example.request for example in examples)]
+    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=asked)
+    answers = answers_in(printed, len(asked), dialect)
+    short = ended.code == 0 and len(answers) != len(asked)
+    error = f"expected {len(asked)} answers, one JSON line each, received {len(answers)}" if short else ""
+    run.say("skew", f"{len(requests)} rows and {len(examples)} examples, {len(answers)} answers of the training image")
+    return Skew(
+        requests=tuple(requests),
+        answers=tuple(answers[: len(requests)]),
+        exit=ended,
+        error=error,
+        examples=tuple(example.name for example in examples),
+        example_answers=tuple(answers[len(requests) :]),
+    )
 
 
 def _rows(spec: Spec, block: SkewBlock) -> list[dict[str, Any]]:
@@ -76,14 +81,14 @@ def _predict(
     spec = run.spec
     image = images.of(spec.train_key).id
     source = run.folder.write_text(f"skew/{FILE}", "\n".join(json.dumps(request) for request in requests))
-    volumes = {REQUESTS: _filled(run, image, "requests", FOLDER, {FILE: source})}
+    volumes = {REQUESTS: filled(run, image, "skew-requests", FOLDER, {FILE: source})}
     place = spec.block.train.artifact
     if spec.handover is not Handover.MOUNTED:
         kept = run.folder.path / "artifact"
         single = len(artifact.files) == 1 and artifact.files[0].path == PurePosixPath(place).name
         place = str(PurePosixPath(place).parent) if single else place
         files = {file.path: kept / file.path for file in artifact.files}
-        volumes[ARTIFACT] = _filled(run, image, "artifact", place, files)
+        volumes[ARTIFACT] = filled(run, image, "skew-artifact", place, files)
 
     def change(service: Model) -> None:
         argv = [*command, f"{FOLDER}/{FILE}"]
@@ -91,9 +96,9 @@ def _predict(
         for key in ("logging", "tty", "healthcheck"):  # its standard output alone must be readable
             service.pop(key, None)
         service |= {"entrypoint": words[:1], "command": words[1:]}
-        _show(service, FOLDER, REQUESTS)
+        show(service, FOLDER, REQUESTS)
         if ARTIFACT in volumes:
-            _show(service, place, ARTIFACT)
+            show(service, place, ARTIFACT)
         else:
             mount(service, place, ARTIFACT_VOLUME, read_only=True)
 
@@ -103,39 +108,3 @@ def _predict(
         if not program.wait(spec.block.train.timeout):
             program.stop()
         return program.exit(), program.printed()
-
-
-def _show(service: Model, path: str, volume: str) -> None:
-    """Mount a volume read-only at a path, above whatever the service has there."""
-    others = [entry for entry in service.get("volumes", ()) if entry["target"] != path]
-    shown = {"type": "volume", "source": volume, "target": path, "read_only": True, "volume": {}}
-    service["volumes"] = [*others, shown]
-
-
-def _filled(run: Run, image: str, name: str, path: str, files: dict[str, Path]) -> str:
-    """Return a volume of this run with files in it, filled through a container that is never started.
-
-    The engine copies what the image has at `path` into the new volume first, so that nothing beside them is hidden.
-    """
-    volume = f"{run.project}-skew-{name}"
-    run.engine.create_volume(volume, run.labels)
-    helper = run.engine.helper(image, f"{volume}-fill", volume, path, {**run.labels, STAGE: "skew"})
-    if helper is None:
-        raise LookupError(f"the name {volume}-fill belongs to this run alone, and is taken")
-    with tempfile.TemporaryFile() as tar:
-        with disk_errors(Path(tempfile.gettempdir())):
-            _pack(files, tar)
-        run.engine.write(helper, path, tar)
-    run.engine.remove(Leftover("container", helper, f"{volume}-fill", {}))
-    return volume
-
-
-def _pack(files: dict[str, Path], tar: IO[bytes]) -> None:
-    """Write files as a tar, readable by every user."""
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in sorted(files.items()):
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = path.stat().st_size, 0o444
-            with path.open("rb") as source:
-                archive.addfile(info, source)
-    tar.seek(0)

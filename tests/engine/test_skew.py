@@ -85,7 +85,10 @@ def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harne
     ("predict", "received"),
     [
         ("import sys; print('no model here'); sys.exit(3)", "exit code 3\nno model here"),
-        (PREDICT.replace("for line in open", "for line in list(open").replace("[-1]):", "[-1]))[1:]:"), "received 2"),
+        (
+            PREDICT.replace("for line in open", "for line in list(open").replace("[-1]):", "[-1]))[1:]:"),
+            "expected 4 answers, one JSON line each, received 3",
+        ),
         (UNCHANGED, "Read-only file system"),
     ],
     ids=["exit-code", "too-few", "read-only"],
@@ -114,3 +117,27 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
     finding = ran.finding("contract.skew")
     assert finding["status"] == "pass", str(ran)
     assert finding["received"].startswith("10 rows of data/train.csv: the same"), str(ran)
+
+
+@pytest.mark.parametrize(
+    ("predict", "said"),
+    [
+        (PREDICT, ""),
+        (
+            PREDICT.replace("for row in rows]", "for row in rows[:1]]"),
+            "two: /predictions: expected 2 items, received 1",
+        ),
+        (
+            PREDICT.replace("    print(json.d", "    rows[1:] and sys.exit('boom')\n    print(json.d"),
+            "two: no answer, exit",
+        ),
+    ],
+    ids=["good", "one-of-a-batch", "crashes"],
+)
+def test_the_examples_in_the_training_image(predict: str, said: str, mini: Mini, run_harness: Harness) -> None:
+    """The project's own code must answer the examples: what it does with a batch, no single row shows."""
+    ran = run_harness(skewed(mini, predict=predict))
+    finding = ran.finding("code.api")
+    assert finding["status"] == ("fail" if said else "pass"), str(ran)
+    assert said in finding["received"]
+    assert ran.finding("contract.skew")["status"] == "pass", str(ran)

@@ -20,12 +20,15 @@ from harness.records import (
     Asked,
     BaseImage,
     BuiltImage,
+    Claim,
+    Code,
     Contract,
     Data,
     Environment,
     Evidence,
     Exchange,
     Exit,
+    FeatureTable,
     FileHash,
     Fuzz,
     Health,
@@ -33,7 +36,10 @@ from harness.records import (
     Import,
     Interface,
     Load,
+    Loaded,
     Lock,
+    Manifest,
+    Provenance,
     Quality,
     Robustness,
     Scan,
@@ -44,8 +50,10 @@ from harness.records import (
     Start,
     Step,
     Stop,
+    Tally,
     Tracked,
     Training,
+    UnitTests,
     Use,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
@@ -86,7 +94,8 @@ BEHAVIOURS = (
 BLOCK: dict[str, Any] = {
     "version": 1,
     "data": {"path": "data", "schema": "schema.yaml"},
-    "train": {"metrics": "/model/metrics.jsonl"},
+    "code": {"features": [{"transform": "features:engineer", "table": "t.csv"}]},
+    "train": {"metrics": "/model/metrics.jsonl", "unit_tests": ["python", "-m", "pytest", "tests"]},
     "serve": {"port": 8080},
     "contract": {
         "examples": "contract/*.json",
@@ -322,7 +331,8 @@ def quality(**changes: Any) -> Quality:
 def skew(**changes: Any) -> Skew:
     """Two hold-out rows that the training image predicted as the service does."""
     answers = (ANSWER, {"predictions": [1.5]})
-    return replace(Skew(requests=(REQUEST, TWO), answers=answers, exit=ended()), **changes)
+    whole = Skew((REQUEST, TWO), answers, ended(), examples=("one", "two"), example_answers=answers)
+    return replace(whole, **changes)
 
 
 YES = Asked(0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200)
@@ -398,6 +408,30 @@ def environment(**changes: Any) -> Environment:
     return replace(whole, **changes)
 
 
+def code(**changes: Any) -> Code:
+    """Eight tests that pass, one of them skipped, and a table of which each value is as expected."""
+    tests = UnitTests(("python", "-m", "pytest", "tests"), ended(), Tally("JUnit XML", 8, 1, 0))
+    rows = ({"x": 1},), ({"y": 2.0, "z": None},), ({"y": 2, "z": None},)
+    return replace(Code(tests, (FeatureTable("features:engineer", "t.csv", *rows),)), **changes)
+
+
+def manifest(**changes: Any) -> Manifest:
+    """What the artifact says of itself: one file, and the version that made it."""
+    claims = (Claim("manifest.json", "model.bin", "f" * 64),)
+    return replace(Manifest(claims=claims, versions={"python": "3.13.5"}, versions_by="manifest.json"), **changes)
+
+
+def loaded(**changes: Any) -> Loaded:
+    """A serving container with the versions that made the artifact."""
+    return replace(Loaded(python="3.13.5"), **changes)
+
+
+def provenance(**changes: Any) -> Provenance:
+    """A statement about the artifact."""
+    subject = [{"name": file.path, "digest": {"sha256": file.sha256}} for file in artifact().files]
+    return replace(Provenance({"subject": subject}, commit="c" * 40), **changes)
+
+
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
     main = ("images", "data", "train", "artifact", "serve", "contract")
@@ -420,7 +454,11 @@ def evidence(**changes: Any) -> Evidence:
         data=data(),
         train=training(),
         artifact=artifact(),
+        code=code(),
+        manifest=manifest(),
+        provenance=provenance(),
         serve=serving(),
+        loaded=loaded(),
         contract=contract(),
         skew=skew(),
         quality=quality(),

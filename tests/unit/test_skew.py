@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -248,3 +249,30 @@ def test_what_is_wrong_is_said_before_the_run(rows: str, files: dict[str, str], 
     with pytest.raises(DescriptionError, match=r"^compose\.yaml:8:\d+: ") as caught:
         load(builders.compose(), tmp_path)
     assert said in str(caught.value)
+
+
+API = next(check for check in all_checks() if check.name == "code.api")
+ASKED = Skew(ROWS, ANSWERS, ENDED, examples=("one", "two"), example_answers=(builders.ANSWER, {"predictions": [1.5]}))
+CRASHED = Exit(code=1, oom_killed=False, timed_out=False, seconds=1.0, log_tail=("boom",))
+
+
+@pytest.mark.parametrize(
+    ("skew", "status", "said"),
+    [
+        (ASKED, Status.PASS, "2 examples answered in the training image"),
+        (replace(ASKED, example_answers=(builders.ANSWER, builders.ANSWER)), Status.FAIL, "two: /predictions/0"),
+        (replace(ASKED, example_answers=(builders.ANSWER,), exit=CRASHED), Status.FAIL, "two: no answer, exit code 1"),
+        (GOOD, Status.SKIP, "no example"),
+        (replace(ASKED, answers=ANSWERS[:1], example_answers=(), exit=CRASHED), Status.SKIP, "`contract.skew` says"),
+        (replace(ASKED, exit=CRASHED), Status.SKIP, "`contract.skew` says why"),
+        (None, Status.ERROR, "no record"),
+    ],
+)
+def test_the_examples_in_the_training_image(skew: Skew | None, status: Status, said: str) -> None:
+    """The training image's own answers are judged as the service's are; what ends the program early is skew's."""
+    [found] = judge_one(Evidence(spec=builders.spec(BLOCK), skew=skew), API)
+    assert (found.status, said in found.received) == (status, True), found
+    if skew is not None and status is Status.FAIL:
+        assert judged(skew).status is Status.PASS
+    [bare] = judge_one(Evidence(spec=builders.spec({"contract": {"skew": None}}), skew=skew), API)
+    assert bare.status is Status.SKIP

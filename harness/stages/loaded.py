@@ -1,0 +1,49 @@
+"""Asks the serving container which packages it has, and finds in its log what it warned of while it loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from harness.records import Loaded
+from harness.stages import Run
+
+LOG = "serve/log.txt"
+MAX_WARNINGS = 20
+# Inside the container: of the standard library, and for every Python that has importlib.metadata (3.8 and newer).
+SCRIPT = (
+    "import importlib.metadata as m, json, platform; "
+    "print(json.dumps([platform.python_version(), {str(d.metadata['Name']): d.version for d in m.distributions()}]))"
+)
+# What scikit-learn, XGBoost, LightGBM, PyTorch, Keras and MLflow say of a model that another version has saved.
+WARNINGS = re.compile(
+    r"InconsistentVersionWarning|Trying to unpickle estimator|saved by an older version|older version of XGBoost"
+    r"|mismatches between the model's dependencies|was (?:saved|trained|serialized|built) with (?:an?other|a different)"
+    r"|SourceChangeWarning|might lead to breaking code or invalid results",
+    re.IGNORECASE,
+)
+
+
+def collect(run: Run, container: str) -> Loaded:
+    """Look at a serving container that is ready, so that its model is loaded and has predicted once."""
+    python, packages = _installed(run, container)
+    log = run.folder.path / LOG
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    warnings = dict.fromkeys(line.strip() for line in lines if WARNINGS.search(line))
+    return Loaded(python=python, packages=packages, warnings=tuple(warnings)[:MAX_WARNINGS])
+
+
+def normalised(name: str) -> str:
+    """Return the name of a package as the packaging specification compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _installed(run: Run, container: str) -> tuple[str, dict[str, str]]:
+    for program in ("python3", "python"):
+        for line in reversed(run.engine.execute(container, [program, "-c", SCRIPT]).output.splitlines()):
+            try:
+                python, packages = json.loads(line)
+                return str(python), {normalised(name): str(version) for name, version in packages.items()}
+            except (ValueError, TypeError, AttributeError):
+                continue
+    return "", {}

@@ -1,0 +1,45 @@
+"""What the serving container has installed and warns of, and what the artifact names."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.manifests import read_manifest
+from harness.order import Service
+from harness.pipeline import run
+from harness.records import Loaded, Manifest, Selection
+from harness.reports.console import Console
+from harness.stages import loaded as loaded_stage
+
+from .support import HERE, Mini
+
+pytestmark = [
+    pytest.mark.engine,
+    # The stage is called in this process, and the SDK leaves the socket of `attach` to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+WARNING = "/x/base.py:442: InconsistentVersionWarning: Trying to unpickle estimator A from version 1.8.0"
+MANIFEST = """
+import platform
+Path("/model/manifest.json").write_text(json.dumps({"versions": {"python": platform.python_version()}}))
+"""
+
+
+@pytest.mark.parametrize("warning", ["", WARNING])
+def test_packages_and_warnings(warning: str, mini: Mini, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container's own Python says what it has; a line of the log is found."""
+    monkeypatch.setenv("BASE_IMAGE", base)
+    serve, train = ((HERE / "mini" / name).read_text(encoding="utf-8") for name in ("serve.py", "train.py"))
+    found: list[tuple[Loaded, Manifest]] = []
+
+    def look(served: Service) -> None:
+        container = served.run.engine.container(served.run.project, served.run.spec.serve_key)
+        manifest = read_manifest(served.run.folder.path / "artifact", served.artifact, ("model.json",))
+        found.append((loaded_stage.collect(served.run, container), manifest))
+
+    project = mini(serve=f"print({warning!r}, flush=True)\n{serve}", train=train + MANIFEST)
+    run(project, (), Console(), Selection(), then=look)
+    [(loaded, manifest)] = found
+    assert loaded.python == manifest.versions["python"]
+    assert loaded.warnings == ((warning,) if warning else ())
