@@ -18,7 +18,7 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "data", "train", "artifact", "serve", "contract", "document", "rejects"),
+    *("images", "data", "tables", "train", "artifact", "serve", "contract", "document", "rejects"),
     *("invariance", "behaviour", "skew", "fuzz", "load"),
 )
 

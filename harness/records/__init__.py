@@ -6,7 +6,8 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 
 from __future__ import annotations
 
-from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
+from harness.records.build import BaseImage, BuiltImage, Images, Lock
+from harness.records.dataset import Data, Drift, Secret, Secrets, SharedRow, Split, Tell, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.run import Environment, Evidence, Selection, StageTime
@@ -21,6 +22,7 @@ __all__ = [
     "BuiltImage",
     "Contract",
     "Data",
+    "Drift",
     "Environment",
     "Evidence",
     "Exchange",
@@ -35,14 +37,19 @@ __all__ = [
     "Load",
     "Lock",
     "Robustness",
+    "Secret",
+    "Secrets",
     "Selection",
     "Serving",
+    "SharedRow",
     "Skew",
+    "Split",
     "StageTime",
     "Start",
     "Status",
     "Step",
     "Stop",
+    "Tell",
     "Training",
     "Violation",
     "digest_of",

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from harness.errors import DescriptionError
-from harness.records.build import Data, Images, Lock
+from harness.records.build import Images, Lock
+from harness.records.dataset import Data
 from harness.records.exchange import Contract, Fuzz, Load, Skew
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
