@@ -7,7 +7,7 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 from __future__ import annotations
 
 from harness.records.build import BaseImage, BuiltImage, Images, Lock
-from harness.records.dataset import Data, Drift, Secret, Secrets, SharedRow, Split, Tell, Violation
+from harness.records.dataset import Data, Drift, Secret, Secrets, SharedRow, Split, Tell, Tracked, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.run import Environment, Evidence, Selection, StageTime
@@ -50,6 +50,7 @@ __all__ = [
     "Step",
     "Stop",
     "Tell",
+    "Tracked",
     "Training",
     "Violation",
     "digest_of",

@@ -104,6 +104,18 @@ class Secrets:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """One `.dvc` pointer held against what is here; both hashes are DVC's: MD5, of a folder with `.dir` behind it."""
+
+    pointer: str
+    path: str
+    expected: str
+    received: str
+    differs: tuple[str, ...] = ()  # files of a folder, where DVC's cache says which
+    pulled: bool = False
+
+
+@dataclass(frozen=True)
 class Data:
     """The fixture dataset as it lies on the host and was delivered."""
 
@@ -118,5 +130,6 @@ class Data:
     split: Split | None = None
     drift: tuple[Drift, ...] | None = None
     secrets: Secrets | None = None
+    dvc: tuple[Tracked, ...] = ()
 
     blocker: None = None

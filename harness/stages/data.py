@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from harness import labels
-from harness.datasets import drift, secrets, splits
+from harness import dvc, labels
+from harness.datasets import drift, pointers, secrets, splits
 from harness.datasets.tables import TABLES, read
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
 from harness.evidence import disk_errors
-from harness.records import Data, Drift, FileHash, Violation, digest_of
+from harness.records import Data, Drift, FileHash, Tracked, Violation, digest_of
 from harness.spec import DataBlock, Spec
 from harness.stages import Run, relative
 
@@ -33,7 +33,7 @@ def collect(spec: Spec) -> Data:
     block = spec.block.data
     if block is None:
         raise ValueError("collect is only called where there is a dataset")
-    path = spec.root / block.path
+    path, tracked = locate(spec.root, block)
     files = hash_files(path)
     tables = tuple(f.path for f in files if Path(f.path).suffix in TABLES)
     frames, problem = _frames(path, tables, block)
@@ -52,7 +52,27 @@ def collect(spec: Spec) -> Data:
         split=splits.compare(frames, block, problem),
         drift=_drift(spec.root, frames, block),
         secrets=secrets.scan(path, tuple(f.path for f in files)),
+        dvc=tracked,
     )
+
+
+def locate(root: Path, block: DataBlock) -> tuple[Path, tuple[Tracked, ...]]:
+    """Return the dataset, and the `.dvc` pointers for it held against what is here; what is missing is pulled.
+
+    What is here and differs is left as it is: it may be somebody's work. Raises DescriptionError and
+    InfrastructureError.
+    """
+    given = root / block.path
+    found = []
+    for pointer in pointers.find(root, given):
+        missing = not pointer.target.exists()
+        if missing:
+            dvc.pull(pointer.file, root)
+        found.append(pointers.compare(root, pointer, pulled=missing))
+    path = pointers.target_of(given)
+    if not path.exists():
+        raise DescriptionError(f"the dataset {block.path} is not in what DVC tracks", hint="Correct `data.path`.")
+    return path, tuple(found)
 
 
 def hash_files(path: Path) -> tuple[FileHash, ...]:
