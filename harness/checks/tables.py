@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,7 +138,12 @@ def _problem(spec: Spec, split: Split) -> Finding:
 
 
 def _shared(split: Split, limits: DataLimits) -> Iterator[Finding]:
-    if not split.holdout_rows or split.shared <= limits.shared * split.holdout_rows:
+    if not split.holdout_rows:
+        return
+    chance = split.chance
+    if chance > limits.shared:  # below, the limit is wider than what luck adds
+        chance += 3 * math.sqrt(chance * (1 - chance) / split.holdout_rows)
+    if split.shared <= (limits.shared + chance) * split.holdout_rows:
         return
     lines = [
         f"{s.holdout} row {s.holdout_row} {'is' if s.identical else 'is nearly'} {s.train} row {s.train_row}"
@@ -146,7 +152,8 @@ def _shared(split: Split, limits: DataLimits) -> Iterator[Finding]:
     more = [f"... and {split.shared - SHOWN} more"] if split.shared > SHOWN else []
     repeats = f"{split.repeated:.1%} of the training rows are in training more than once"
     yield failed(
-        expected=f"at most {limits.shared:.1%} of the {split.holdout_rows} hold-out rows in training too",
+        expected=f"at most {limits.shared:.1%} of the {split.holdout_rows} hold-out rows in training too"
+        + (f", and {chance:.1%} by chance" if chance > limits.shared / 10 else ""),
         received="\n".join([f"{split.shared} ({split.shared / split.holdout_rows:.1%}); {repeats}", *lines, *more]),
         advice="Remove repeated rows before the split, or keep all rows of one thing on one side. Where so few columns "
         "make equal rows likely, raise `data.limits.shared`.",

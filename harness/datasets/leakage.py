@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.records import SharedRow
@@ -21,8 +22,19 @@ SHOWN = 20
 WINDOW = 2_000  # training rows that one hold-out row is compared with: bounds the work in coarse columns
 
 
-def shared(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[list[SharedRow], int, float, tuple[str, ...]]:
-    """Return the first shared rows, their number, the share of repeated training rows, and the ignored columns.
+@dataclass(frozen=True)
+class Overlap:
+    """What training and hold-out share; `chance` is the share that rows of so few values have without any leak."""
+
+    rows: tuple[SharedRow, ...] = ()  # the first ones
+    count: int = 0
+    repeated: float = 0.0  # share of the training rows that training has more than once
+    chance: float = 0.0
+    ignored: tuple[str, ...] = ()
+
+
+def shared(train: pd.DataFrame, holdout: pd.DataFrame) -> Overlap:
+    """Look for the hold-out rows in training.
 
     Rows are equal when text is the same but for case and white space, whole numbers are the same, and other numbers
     differ by no more than `WITHIN` standard deviations and `STEP` of the usual step of the column. Columns that number
@@ -35,7 +47,7 @@ def shared(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[list[SharedRow],
     ignored = tuple(str(name) for name in columns if _numbers_rows(both[name], str(name)))
     both = both.drop(columns=list(ignored))
     if both.shape[1] == 0 or train.empty or holdout.empty:
-        return [], 0, 0.0, ignored
+        return Overlap(ignored=ignored)
     exact, fine = _parts(both)
     raw = pd.util.hash_pandas_object(both.astype(str), index=False).to_numpy()
     codes = pd.factorize(pd.util.hash_pandas_object(exact, index=False).to_numpy())[0]
@@ -49,12 +61,24 @@ def shared(train: pd.DataFrame, holdout: pd.DataFrame) -> tuple[list[SharedRow],
             same = bool(raw[trained] == raw[cut + held])
             found.append(SharedRow(str(file), int(row), str(train_file), int(train_row), same))
     repeated = float(pd.Series(raw[:cut]).duplicated(keep=False).mean())
-    return found, count, repeated, ignored
+    return Overlap(tuple(found), count, repeated, _chance(both, cut), ignored)
+
+
+def _chance(both: pd.DataFrame, cut: int) -> float:
+    """Return the share of hold-out rows that `cut` rows would have too if their columns were independent."""
+    import numpy as np
+    import pandas as pd
+
+    likely = np.ones(len(both))
+    for name in both.columns:
+        codes = pd.factorize(both[name].astype(str), use_na_sentinel=False)[0]
+        likely *= (np.bincount(codes)[codes] - 1) / max(1, len(codes) - 1)  # how many others have this value
+    return float((1 - (1 - likely[cut:]) ** cut).mean())
 
 
 def _numbers_rows(column: pd.Series, name: str) -> bool:
     """Whether a column is the number or the name of its row: called so, and different in (almost) every row."""
-    return bool(NUMBERS_ROWS.search(name)) and column.nunique() > 0.5 * len(column)
+    return bool(NUMBERS_ROWS.search(name)) and column.astype(str).nunique() > 0.5 * len(column)
 
 
 def _parts(both: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:

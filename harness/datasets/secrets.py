@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from harness.datasets.secret_patterns import CARD, EMAIL, EXAMPLE_DOMAINS, hidden, is_card, issued, keys
 from harness.records import Secret, Secrets
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_BYTES = 64 * 2**20  # of each file: a committed fixture is smaller
+MAX_TOTAL = 512 * 2**20  # of all files
 BLOCK = 2**16  # read at once, up to the end of its last line where that is near
 OVERLAP = 512  # between the parts of a long line, so that no key is cut in two
 SHOWN = 20
@@ -34,23 +39,25 @@ class _Found:
         self.secrets.append(Secret(self.file, line, kind, hidden(text), is_key))
 
 
-def scan(path: Path, names: tuple[str, ...]) -> Secrets:
-    """Look into all files of a dataset. Raises OSError."""
+def scan(path: Path, names: tuple[str, ...], frames: Mapping[str, pd.DataFrame] | None = None) -> Secrets:
+    """Look into all files of a dataset; into a Parquet file through its frame, as CSV. Raises OSError."""
     found: list[Secret] = []
     unread: list[str] = []
     scanned = 0
     for name in names:
         file = path / name if path.is_dir() else path
-        if file.suffix in COMPRESSED:
+        frame = (frames or {}).get(name) if file.suffix == ".parquet" else None
+        if scanned > MAX_TOTAL or (file.suffix in COMPRESSED and frame is None):
             unread.append(name)
             continue
-        with file.open("rb") as stream:
+        with file.open("rb") if frame is None else io.BytesIO(frame.to_csv(index=False).encode()) as stream:
             found += _scan_file(stream, name)
             scanned += stream.tell()
             if stream.read(1):
                 unread.append(f"{name} beyond {MAX_BYTES >> 20} MiB")
     keys_first = sorted(found, key=lambda secret: not secret.is_key)
-    return Secrets(tuple(keys_first[:SHOWN]), len(found), sum(s.is_key for s in found), scanned, tuple(unread))
+    keys_found = sum(secret.is_key for secret in found)
+    return Secrets(tuple(keys_first[:SHOWN]), len(found), keys_found, scanned, tuple(unread[:SHOWN]))
 
 
 def _scan_file(stream: BinaryIO, name: str) -> list[Secret]:

@@ -46,9 +46,17 @@ def joined(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, names=["file", "row"])
 
 
+def _alike(frames: dict[str, pd.DataFrame], names: tuple[str, ...], target: str | None) -> tuple[str, ...]:
+    """Return the tables with the columns of the widest that has the target: one of labels alone has other rows."""
+    widest = max(names, key=lambda name: (target in frames[name], frames[name].shape[1]), default="")
+    return tuple(name for name in names if set(frames[name].columns) == set(frames[widest].columns))
+
+
 def compare(frames: dict[str, pd.DataFrame], block: DataBlock, problem: str = "") -> Split:
     """Compare training with hold-out: shared rows, classes, and columns that tell the target."""
     train_names, holdout_names = find(tuple(frames), block.train, block.holdout)
+    train_names = _alike(frames, train_names, block.target)
+    holdout_names = _alike(frames, holdout_names, block.target)
     split = Split(train_names, holdout_names, target=block.target, problem=problem)
     if problem or not train_names:
         return replace(split, problem=problem or "no table is for training")
@@ -56,14 +64,15 @@ def compare(frames: dict[str, pd.DataFrame], block: DataBlock, problem: str = ""
     holdout = joined({name: frames[name] for name in holdout_names}) if holdout_names else None
     split = replace(split, train_rows=len(train), features=train.shape[1] - (block.target in train))
     if holdout is not None:
-        rows, count, repeated, ignored = shared(train, holdout)
+        overlap = shared(train, holdout)
         split = replace(
             split,
             holdout_rows=len(holdout),
-            shared=count,
-            repeated=repeated,
-            shared_rows=tuple(rows),
-            ignored=ignored,
+            shared=overlap.count,
+            repeated=overlap.repeated,
+            chance=overlap.chance,
+            shared_rows=overlap.rows,
+            ignored=overlap.ignored,
         )
     if block.target is None:
         return split

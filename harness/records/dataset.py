@@ -54,6 +54,7 @@ class Split:
     holdout_has_target: bool = False
     shared: int = 0  # hold-out rows that training has too
     repeated: float = 0.0  # share of the training rows that training has more than once
+    chance: float = 0.0  # share of hold-out rows that so few values would repeat without any leak
     shared_rows: tuple[SharedRow, ...] = ()  # the first ones
     ignored: tuple[str, ...] = ()  # columns that number the rows
     target: str | None = None

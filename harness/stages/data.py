@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_VIOLATIONS = 50  # that a record keeps; their number is always whole
+MAX_UNASKED = 64 * 2**20  # bytes of tables that are read although the description asks nothing of them
 FILL_TIMEOUT = 600.0
 MOUNT = "/harness-data"
 READY = "-ready"  # suffix of the marker volume
@@ -51,7 +52,7 @@ def collect(spec: Spec) -> Data:
         violation_count=len(violations),
         split=splits.compare(frames, block, problem),
         drift=_drift(spec.root, frames, block),
-        secrets=secrets.scan(path, tuple(f.path for f in files)),
+        secrets=secrets.scan(path, tuple(f.path for f in files), frames),
         dvc=tracked,
     )
 
@@ -167,12 +168,17 @@ def _frames(path: Path, tables: tuple[str, ...], block: DataBlock) -> tuple[dict
 
     Raises DescriptionError.
     """
+    asked = any((block.schema_, block.target, block.train, block.holdout, block.reference))
+    files = {name: path / name if path.is_dir() else path for name in tables}
+    size = sum(file.stat().st_size for file in files.values())
+    if size > MAX_UNASKED and not asked:
+        return {}, f"{size >> 20} MiB of tables, which are read only where `data` names a schema or a target"
     frames = {}
-    for name in tables:
+    for name, file in files.items():
         try:
-            frames[name] = read(path / name if path.is_dir() else path)
+            frames[name] = read(file)
         except DescriptionError as exc:
-            if any((block.schema_, block.target, block.train, block.holdout, block.reference)):
+            if asked:
                 raise
             return {}, str(exc)
     return frames, ""

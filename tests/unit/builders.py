@@ -19,6 +19,7 @@ from harness.records import (
     BuiltImage,
     Contract,
     Data,
+    Drift,
     Environment,
     Evidence,
     Exchange,
@@ -27,8 +28,11 @@ from harness.records import (
     Images,
     Interface,
     Lock,
+    Secrets,
     Serving,
+    Split,
     StageTime,
+    Tracked,
     Training,
 )
 from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
@@ -196,7 +200,24 @@ def lock(**changes: Any) -> Lock:
 def data(**changes: Any) -> Data:
     """A dataset of one table that satisfies its schema."""
     whole = Data(
-        path="data", files=(FileHash("train.csv", 10, "c" * 64),), sha256="b" * 64, tables=("train.csv",), rows=3
+        path="data",
+        files=(FileHash("train.csv", 10, "c" * 64),),
+        sha256="b" * 64,
+        tables=("train.csv",),
+        rows=3,
+        split=Split(
+            train=("train.csv",),
+            holdout=("holdout.csv",),
+            train_rows=2,
+            holdout_rows=1,
+            holdout_has_target=True,
+            target="kind",
+            classes={"a": (1, 1), "b": (1, 1)},
+            features=2,
+        ),
+        drift=(Drift("length", "Jensen-Shannon", 0.01, 0.05),),
+        secrets=Secrets(scanned=10),
+        dvc=(Tracked("data.dvc", "data", "1" * 32 + ".dir", "1" * 32 + ".dir"),),
     )
     return replace(whole, **changes)
 
@@ -308,7 +329,7 @@ def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[
 def evidence(**changes: Any) -> Evidence:
     """The evidence of a run that passes every check."""
     whole = Evidence(
-        spec=spec(),
+        spec=spec({"data": {"target": "kind", "reference": "reference.csv"}}),
         environment=environment(),
         lock=lock(),
         images=images(),

@@ -23,11 +23,11 @@ HEADER = datasets.HEADER
 
 
 def _copy_rows(train: Rows, holdout: Rows) -> None:
-    train[:6] = holdout[:6]
+    train[:8] = holdout[:8]
 
 
 def _copy_nearly(train: Rows, holdout: Rows) -> None:
-    train[:6] = [[f"{float(a):.6f}0", f" {b.upper()}", c] for a, b, c in holdout[:6]]
+    train[:8] = [[f"{float(a):.6f}0", f" {b.upper()}", c] for a, b, c in holdout[:8]]
 
 
 def _copy_target(train: Rows, holdout: Rows) -> None:
@@ -66,7 +66,7 @@ def test_good_dataset(tmp_path: Path) -> None:
     """A good dataset passes every check."""
     found = judged(tmp_path, files())
     assert verdicts(found) == {}
-    assert {name for name, fs in found.items() if fs[0].status is SKIP} == {"data.schema"}
+    assert {name for name, fs in found.items() if fs[0].status is SKIP} == {"data.schema", "data.dvc"}
 
 
 @pytest.mark.parametrize(
@@ -176,32 +176,71 @@ def test_row_numbers_hide_nothing() -> None:
     """A column that numbers the rows does not hide that the rest is equal."""
     train = _frame(id=range(100), x=np.linspace(0, 1, 100))
     holdout = _frame("h", id=range(100, 120), x=np.linspace(0, 1, 100)[:20])
-    found, count, _, ignored = leakage.shared(train, holdout)
-    assert (count, ignored, found[3].train_row) == (20, ("id",), 3)
+    found = leakage.shared(train, holdout)
+    assert (found.count, found.ignored, found.rows[3].train_row) == (20, ("id",), 3)
 
 
 def test_neighbours_are_not_near() -> None:
     """A series of times is no leak, although its steps are small against its spread."""
     train, holdout = _frame(t=np.arange(0, 1e5, 2) + 0.5, c="x"), _frame("h", t=np.arange(1, 1e5, 2) + 0.5, c="x")
-    assert leakage.shared(train, holdout)[1] == 0
+    assert leakage.shared(train, holdout).count == 0
     whole = leakage.shared(_frame(t=range(0, 10**5, 2)), _frame("h", t=range(1, 10**5, 2)))
-    assert whole[1] == 0
+    assert whole.count == 0
 
 
 @pytest.mark.filterwarnings("error")
 def test_odd_numbers() -> None:
     """Constant columns, infinite values and empty columns are compared as they are."""
     train = _frame(a=[0.5, 0.5], b=[1.5, np.inf], c=[np.nan, np.nan], d=[1, np.inf])
-    assert leakage.shared(train, train)[1] == 2
-    assert leakage.shared(train, _frame("h", a=[0.5], b=[-np.inf], c=[np.nan], d=[np.inf]))[1] == 0
+    assert leakage.shared(train, train).count == 2
+    assert leakage.shared(train, _frame("h", a=[0.5], b=[-np.inf], c=[np.nan], d=[np.inf])).count == 0
 
 
 def test_shared_rows_with_missing_values_and_other_types() -> None:
     """A missing value equals a missing one; whole numbers are the same as 1 and as 1.0."""
     train = _frame(n=[1, 2, 3], x=[0.5, np.nan, 0.25], s=["a", "b", None])
     holdout = _frame("h", n=[2.0, np.nan, 3.0], x=[np.nan, 0.5, 0.25], s=["B ", "a", None])
-    found, count, _, _ = leakage.shared(train, holdout)
-    assert (count, [(pair.holdout_row, pair.train_row) for pair in found]) == (2, [(0, 1), (2, 2)])
+    found = leakage.shared(train, holdout)
+    assert (found.count, [(pair.holdout_row, pair.train_row) for pair in found.rows]) == (2, [(0, 1), (2, 2)])
+
+
+def test_coarse_rows_are_equal_by_chance(tmp_path: Path) -> None:
+    """Rows of few values are equal without a leak; a copied half is one all the same, repeated rows or not."""
+
+    def coarse(train: Rows, holdout: Rows) -> None:
+        for row in (*train, *holdout):
+            row[0] = "1"
+
+    assert verdicts(judged(tmp_path / "a", files(coarse), reference=None)) == {}
+    names = list("abcdefghij")
+    draw = np.random.default_rng(3)
+    rows = pd.DataFrame({name: draw.integers(0, 5, 300) for name in names} | {"kind": draw.choice(["x", "y"], 300)})
+    whole = pd.concat([rows] * 3).sample(frac=1, random_state=1)
+    texts = {"data/train.csv": whole[:700].to_csv(index=False), "data/test.csv": whole[700:].to_csv(index=False)}
+    found = judged(tmp_path / "b", texts, reference=None)
+    assert verdicts(found) == {"data.no-leakage": FAIL}
+    assert "are in training more than once" in found["data.no-leakage"][0].received
+
+
+def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """A table of labels beside one of features is no row of it, and nested values are compared as text."""
+    draw = np.random.default_rng(3)
+    texts = {}
+    for name in ("train", "test"):
+        table = pd.DataFrame({"x": draw.normal(size=60), "tags": [[n, name] for n in range(60)]})
+        texts[f"data/{name}.jsonl"] = table.to_json(orient="records", lines=True)
+        texts[f"data/{name}_labels.csv"] = "kind\n" + "a\nb\n" * 30
+    found = judged(tmp_path, texts, reference=None, target=None)
+    assert verdicts(found) == {}
+    assert found["data.no-leakage"][0].received.startswith("0 of 60")
+
+
+def test_large_tables_are_not_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of which the description asks nothing are read only where they are small."""
+    monkeypatch.setattr("harness.stages.data.MAX_UNASKED", 100)
+    found = judged(tmp_path, files(), reference=None, target=None)
+    assert found["data.no-leakage"][0].status is SKIP
+    assert verdicts(found) == {}
 
 
 def _two(column: Any, target: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -121,6 +121,10 @@ def test_parquet(tmp_path: Path) -> None:
     bad.to_parquet(tmp_path / "data/a.parquet")
     data = _validated(tmp_path, schema)
     assert [(v.row, v.column, v.value) for v in data.violations] == [(275, "sex", "other")]
+    frame.assign(sex="ghp_" + "a1B2" * 9).to_parquet(tmp_path / "data/a.parquet")
+    found = _validated(tmp_path, schema).secrets
+    assert found is not None
+    assert (found.keys, found.unread, found.found[0].line) == (275, (), 2)
 
 
 def _source(root: Path, rows: int = 5000) -> Path:
