@@ -15,8 +15,8 @@ from harness.records import Secret, Secrets
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_BYTES = 64 * 2**20  # of each file: a committed fixture is smaller
-MAX_TOTAL = 512 * 2**20  # of all files
+MAX_BYTES = 16 * 2**20  # of each file: a committed fixture is smaller
+MAX_TOTAL = 64 * 2**20  # of all files, about five seconds
 BLOCK = 2**16  # read at once, up to the end of its last line where that is near
 OVERLAP = 512  # between the parts of a long line, so that no key is cut in two
 SHOWN = 20
