@@ -126,7 +126,7 @@ def no_secrets(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
 
 
 def _problem(spec: Spec, split: Split) -> Finding:
-    """What cannot be compared is a failure where the description names it, and else a warning."""
+    """What cannot be compared is a failure where the description names it, and else skipped."""
     block = spec.block.data
     declared = block is not None and any((block.target, block.train, block.holdout))
     words: dict[str, Any] = {
