@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import __version__, artifact_verbs, errors
+from harness import __version__, artifact_verbs, data_cli, errors
 from harness.signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -295,6 +295,7 @@ def _parser() -> argparse.ArgumentParser:
     judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     artifact_verbs.register(verb, project)
+    data_cli.register(verbs)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")
     verb("clean", _clean, "Remove what dead runs left on this engine and the dataset volumes that nobody uses.")

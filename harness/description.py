@@ -16,6 +16,7 @@ from harness.compose import Compose
 from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
+from harness.datasets.pointers import is_tracked
 from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import DescriptionError
 from harness.holdout_file import completed
@@ -119,10 +120,9 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         _service(services, block.train.service, places("train", "service"))
     block = with_conventions(block, services)
     _check_train(root, block, services, places)
-    if block.data and not (root / block.data.path).exists():
+    if block.data and not ((root / block.data.path).exists() or is_tracked(root, root / block.data.path)):
         raise DescriptionError(
-            f"{places('data', 'path')}the dataset {block.data.path} does not exist",
-            hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
+            f"{places('data', 'path')}the dataset {block.data.path} does not exist", hint="Commit it, or its pointer."
         )
     _check_skew(root, block, places)
     block = completed(root, block, places)

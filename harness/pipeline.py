@@ -26,7 +26,6 @@ from harness.records import (
     Evidence,
     Lock,
     Selection,
-    digest_of,
 )
 from harness.signals import deferred
 from harness.stages import Run
@@ -87,7 +86,7 @@ def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:
         spec = load(compose, root, files)
         info = engine.info()
         bases, requirements = pins.locked(spec, engine)
-        data = digest_of(data_stage.hash_files(spec.root / spec.block.data.path)) if spec.block.data else None
+        data = data_stage.digest(spec)
         made = Lock(
             platform=f"{info.get('OSType')}/{info.get('Arch')}",
             bases=bases,

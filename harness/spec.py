@@ -14,11 +14,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.quality.block import QualityBlock, or_list
-from harness.values import Argv, Bytes, ContainerPath, DialectName, Seconds, UrlPath
+from harness.values import Argv, Bytes, ContainerPath, DialectName, Seconds, Share, UrlPath
 
 
 class _Block(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True)
+
+
+class DataLimits(_Block):
+    """How much of a defect the dataset may have; each is a share or a distance between 0 and 1."""
+
+    shared: Share = Field(0.05, description="Share of hold-out rows that training has too.")
+    tells: Share = Field(0.99, description="Of what the most frequent class leaves, what one column may explain.")
+    categories: Share = Field(0.1, description="L-infinity distance of a category column from the reference.")
+    numbers: Share = Field(0.1, description="Jensen-Shannon divergence of a number column from the reference, in bits.")
+    missing: Share = Field(0.1, description="Change in the share of missing values of a column.")
 
 
 class DataBlock(_Block):
@@ -35,6 +45,16 @@ class DataBlock(_Block):
         None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
     )
     target: str | None = Field(None, description="The column that the model predicts.", examples=["species"])
+    train: str | None = Field(
+        None, description="Name or glob of the training tables in `path`; default: by name, such as train.csv."
+    )
+    holdout: str | None = Field(
+        None, description="The same of the hold-out tables; default: by name, such as holdout.csv, test.csv, valid.csv."
+    )
+    reference: str | None = Field(
+        None, description="Table, relative to compose.yaml, that the training rows must resemble."
+    )
+    limits: DataLimits = Field(DataLimits(), description="How much the dataset may leak or drift.")
 
 
 class TrainBlock(_Block):

@@ -66,6 +66,7 @@ Seconds = Annotated[
     Field(gt=0),
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "60s", "2m"]}),
 ]
+Share = Annotated[float, Field(ge=0, le=1)]
 ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
 UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
 DialectName = Literal[

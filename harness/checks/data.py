@@ -36,6 +36,28 @@ def pinned(spec: Spec, data: Data | None = None, lock: Lock | None = None) -> It
         yield passed(f"{data.path}, {len(data.files)} files, SHA-256 {data.sha256[:12]}")
 
 
+@check("data.dvc", rubric="Infra 1: Training is reproducible")
+def dvc(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
+    """What DVC tracks is, byte for byte, what its pointer names."""
+    if spec.block.data is None or data is None:
+        yield skipped("x-harness has no `data`")
+        return
+    if not data.dvc:
+        yield skipped("no `.dvc` pointer is for the dataset")
+        return
+    wrong = [tracked for tracked in data.dvc if tracked.received != tracked.expected]
+    for tracked in wrong:
+        yield failed(
+            expected=f"{tracked.path} with MD5 {tracked.expected}, as {tracked.pointer} says",
+            received="\n".join([f"MD5 {tracked.received}", *tracked.differs[:SHOWN]]),
+            advice=f"If that is meant: `dvc add {tracked.path}`; if not: `dvc checkout --force {tracked.pointer}`.",
+        )
+    if not wrong:
+        pulled = [tracked.path for tracked in data.dvc if tracked.pulled]
+        what = ", ".join(f"{t.path}, MD5 {t.expected[:12]}" for t in data.dvc[:SHOWN])
+        yield passed(what + (f"; pulled: {', '.join(pulled[:SHOWN])}" if pulled else ""))
+
+
 @check("data.schema", rubric="Data 1: Feature expectations are captured in a schema")
 def schema(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
     """Every table of the dataset satisfies its schema."""

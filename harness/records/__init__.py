@@ -6,8 +6,9 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 
 from __future__ import annotations
 
-from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
+from harness.records.build import BaseImage, BuiltImage, Images, Lock
 from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
+from harness.records.dataset import Data, Drift, DvcPointer, Secret, Secrets, SharedRow, Split, Tell, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.manifest import Claim, Loaded, Manifest
@@ -28,6 +29,8 @@ __all__ = [
     "Code",
     "Contract",
     "Data",
+    "Drift",
+    "DvcPointer",
     "Environment",
     "Evidence",
     "Exchange",
@@ -53,15 +56,20 @@ __all__ = [
     "Robustness",
     "Scan",
     "ScannedFile",
+    "Secret",
+    "Secrets",
     "Selection",
     "Serving",
+    "SharedRow",
     "Skew",
+    "Split",
     "StageTime",
     "Start",
     "Status",
     "Step",
     "Stop",
     "Tally",
+    "Tell",
     "Tracked",
     "TrackedFile",
     "Training",

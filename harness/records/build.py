@@ -1,4 +1,4 @@
-"""What was built, from which data and with which pins."""
+"""What was built, and with which pins."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import ConfigDict
-
-from harness.records.finding import FileHash
 
 
 @dataclass(frozen=True)
@@ -55,33 +53,6 @@ class Images:
     def blocker(self) -> str | None:
         """Why the line cannot go on after this stage."""
         return f"the build of {self.failure} failed" if self.failure else None
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One breach of the data schema; `row` is the 0-based data row, None for a whole column."""
-
-    file: str
-    column: str
-    row: int | None
-    value: str
-    check: str
-
-
-@dataclass(frozen=True)
-class Data:
-    """The fixture dataset as it lies on the host and was delivered."""
-
-    path: str
-    files: tuple[FileHash, ...]
-    sha256: str  # over the sorted lines `<sha256>  <path>` of all files
-    tables: tuple[str, ...] = ()
-    rows: int = 0
-    violations: tuple[Violation, ...] = ()
-    violation_count: int = 0
-    schema_error: str | None = None
-
-    blocker: None = None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from harness.errors import DescriptionError
-from harness.records.build import Data, Images, Lock
+from harness.records.build import Images, Lock
 from harness.records.code import Code
+from harness.records.dataset import Data
 from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
 from harness.records.manifest import Loaded, Manifest
 from harness.records.provenance import Provenance

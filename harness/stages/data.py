@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from harness import labels
+from harness import dvc, labels
+from harness.datasets import drift, pointers, secrets, splits
+from harness.datasets.tables import TABLES, read
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
 from harness.evidence import disk_errors
-from harness.records import Data, FileHash, Violation, digest_of
-from harness.spec import Spec
+from harness.records import Data, Drift, DvcPointer, FileHash, Violation, digest_of
+from harness.spec import DataBlock, Spec
 from harness.stages import Run, relative
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (".csv", ".parquet", ".jsonl")
 MAX_VIOLATIONS = 50  # that a record keeps; their number is always whole
+MAX_UNASKED = 64 * 2**20  # bytes of tables that are read although the description asks nothing of them
 FILL_TIMEOUT = 600.0
 MOUNT = "/harness-data"
 READY = "-ready"  # suffix of the marker volume
@@ -32,25 +34,51 @@ def collect(spec: Spec) -> Data:
     block = spec.block.data
     if block is None:
         raise ValueError("collect is only called where there is a dataset")
-    path = spec.root / block.path
+    path, tracked = locate(spec.root, block)
     files = hash_files(path)
-    tables = [f.path for f in files if Path(f.path).suffix in TABLES]
-    rows, violations = 0, []
+    tables = tuple(f.path for f in files if Path(f.path).suffix in TABLES)
+    frames, problem = _frames(path, tables, block)
+    violations: list[Violation] = []
     if block.schema_ is not None:
         schema = _schema(spec.root / block.schema_)
-        for name in tables:
-            frame = _read(path / name if path.is_dir() else path)
-            rows += len(frame)
-            violations += _violations(schema, frame, name)
+        violations = [found for name, frame in frames.items() for found in _violations(schema, frame, name)]
     return Data(
         path=relative(path, spec.root),
         files=files,
         sha256=digest_of(files),
-        tables=tuple(tables),
-        rows=rows,
+        tables=tables,
+        rows=sum(len(frame) for frame in frames.values()),
         violations=tuple(violations[:MAX_VIOLATIONS]),
         violation_count=len(violations),
+        split=splits.compare(frames, block, problem),
+        drift=_drift(spec.root, frames, block),
+        secrets=secrets.scan(path, tuple(f.path for f in files), frames),
+        dvc=tracked,
     )
+
+
+def locate(root: Path, block: DataBlock) -> tuple[Path, tuple[DvcPointer, ...]]:
+    """Return the dataset, and the `.dvc` pointers for it held against what is here; what is missing is pulled.
+
+    What is here and differs is left as it is: it may be somebody's work. Raises DescriptionError and
+    InfrastructureError.
+    """
+    given = root / block.path
+    found = []
+    for pointer in pointers.find(root, given):
+        missing = not pointer.target.exists()
+        if missing:
+            dvc.pull(pointer.file, root)
+        found.append(pointers.compare(root, pointer, pulled=missing))
+    path = pointers.target_of(given)
+    if not path.exists():
+        raise DescriptionError(f"the dataset {block.path} is not in what DVC tracks", hint="Correct `data.path`.")
+    return path, tuple(found)
+
+
+def digest(spec: Spec) -> str | None:
+    """Return the hash of the dataset as `harness.lock` pins it, what a pointer names pulled; None without a dataset."""
+    return digest_of(hash_files(locate(spec.root, spec.block.data)[0])) if spec.block.data else None
 
 
 def hash_files(path: Path) -> tuple[FileHash, ...]:
@@ -140,17 +168,35 @@ def _schema(path: Path) -> Any:
     return schema
 
 
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
+def _frames(path: Path, tables: tuple[str, ...], block: DataBlock) -> tuple[dict[str, pd.DataFrame], str]:
+    """Read the tables; where the description asks nothing of them, one that cannot be read is only a problem.
 
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True)
-        return pd.read_csv(path)
-    except (ValueError, OSError, ImportError) as exc:
-        raise DescriptionError(f"the table {path.name} cannot be read: {exc}", hint="Correct the dataset.") from exc
+    Raises DescriptionError.
+    """
+    asked = any((block.schema_, block.target, block.train, block.holdout, block.reference))
+    files = {name: path / name if path.is_dir() else path for name in tables}
+    size = sum(file.stat().st_size for file in files.values())
+    if size > MAX_UNASKED and not asked:
+        return {}, f"{size >> 20} MiB of tables, which are read only where `data` names a schema or a target"
+    frames = {}
+    for name, file in files.items():
+        try:
+            frames[name] = read(file)
+        except DescriptionError as exc:
+            if asked:
+                raise
+            return {}, str(exc)
+    return frames, ""
+
+
+def _drift(root: Path, frames: dict[str, pd.DataFrame], block: DataBlock) -> tuple[Drift, ...] | None:
+    """Hold the training tables against the reference. Raises DescriptionError where that cannot be read."""
+    if block.reference is None:
+        return None
+    train, _ = splits.find(tuple(frames), block.train, block.holdout)
+    if not train:
+        return ()
+    return drift.drift(read(root / block.reference), splits.joined({name: frames[name] for name in train}))
 
 
 def _violations(schema: Any, frame: pd.DataFrame, name: str) -> list[Violation]:

@@ -24,6 +24,8 @@ from harness.records import (
     Code,
     Contract,
     Data,
+    Drift,
+    DvcPointer,
     Environment,
     Evidence,
     Exchange,
@@ -44,8 +46,10 @@ from harness.records import (
     Robustness,
     Scan,
     ScannedFile,
+    Secrets,
     Serving,
     Skew,
+    Split,
     StageTime,
     Start,
     Step,
@@ -230,7 +234,24 @@ def lock(**changes: Any) -> Lock:
 def data(**changes: Any) -> Data:
     """A dataset of one table that satisfies its schema."""
     whole = Data(
-        path="data", files=(FileHash("train.csv", 10, "c" * 64),), sha256="b" * 64, tables=("train.csv",), rows=3
+        path="data",
+        files=(FileHash("train.csv", 10, "c" * 64),),
+        sha256="b" * 64,
+        tables=("train.csv",),
+        rows=3,
+        split=Split(
+            train=("train.csv",),
+            holdout=("holdout.csv",),
+            train_rows=2,
+            holdout_rows=1,
+            holdout_has_target=True,
+            target="kind",
+            classes={"a": (1, 1), "b": (1, 1)},
+            features=2,
+        ),
+        drift=(Drift("length", "Jensen-Shannon", 0.01, 0.05),),
+        secrets=Secrets(scanned=10),
+        dvc=(DvcPointer("data.dvc", "data", "1" * 32 + ".dir", "1" * 32 + ".dir"),),
     )
     return replace(whole, **changes)
 
@@ -447,7 +468,7 @@ def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[
 def evidence(**changes: Any) -> Evidence:
     """The evidence of a run that passes every check."""
     whole = Evidence(
-        spec=spec(),
+        spec=spec({"data": {"target": "kind", "reference": "reference.csv"}}),
         environment=environment(),
         lock=lock(),
         images=images(),

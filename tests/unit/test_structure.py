@@ -52,11 +52,12 @@ def test_one_module_imports_the_sdk() -> None:
 
 
 def test_compose_is_called_in_one_module() -> None:
-    """Only compose.py, fuzzer.py, git.py and the provisioning start programs, and only compose.py starts Compose."""
+    """Few modules start programs, and only compose.py starts Compose."""
     callers = {_name(path) for path in MODULES if "subprocess" in _imports(path)}
     callers |= {_name(path) for path in MODULES if "from harness.process import" in path.read_text(encoding="utf-8")}
     assert {name for name in callers if not name.startswith("provision/")} == {
         "compose.py",
+        "dvc.py",
         "fuzzer.py",
         "git.py",
         "process.py",
@@ -79,6 +80,14 @@ def test_the_fuzzer_starts_nothing_but_this_python() -> None:
     ]
     assert started
     assert all(argv.startswith("[sys.executable, '-P', '-m', f'{PACKAGE}.cli'") for argv in started)
+
+
+def test_dvc_starts_nothing_but_dvc() -> None:
+    """dvc.py starts the program `dvc` that is on the path, to pull, and no other."""
+    assigned = [node for node in _nodes(PACKAGE / "dvc.py") if isinstance(node, ast.Assign)]
+    values = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
+    assert values["program"] == "shutil.which('dvc')"
+    assert values["argv"].startswith("[program, 'pull', ")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
