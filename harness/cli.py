@@ -241,7 +241,7 @@ def _select(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    from harness.spec import parse_duration
+    from harness.values import parse_duration
 
     try:
         return float(str(parse_duration(text)))

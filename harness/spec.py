@@ -6,54 +6,14 @@ valid key). `harness schema` prints them as JSON Schema, draft 2020-12.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def parse_duration(value: object) -> object:
-    """Turn `200ms`, `60s`, `2m` or `1h` into seconds; anything else is left for the model to refuse."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.match(value.strip())
-    if match is None:
-        raise ValueError(f"expected a duration such as 500ms, 60s, 2m or 1h, received {value!r}")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"expected an absolute path inside the container, received {value!r}")
-    return value.rstrip("/") or "/"
-
-
-def _url_path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"expected a URL path such as /predict, received {value!r}")
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError(f"expected a URL path with spaces and letters beyond ASCII %-encoded, received {value!r}")
-    return value
-
-
-Seconds = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    Field(gt=0),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "60s", "2m"]}),
-]
-ContainerPath = Annotated[str, AfterValidator(_absolute), Field(examples=["/model"])]
-UrlPath = Annotated[str, AfterValidator(_url_path), Field(examples=["/predict"])]
-DialectName = Literal[
-    "auto", "openapi", "plain", "mlflow", "sagemaker", "oip-v2", "kserve-v1", "cog", "bentoml", "vertex"
-]
-Argv = Annotated[tuple[str, ...], Field(min_length=1, examples=[["python", "-m", "src.train"]])]
+from harness.values import Argv, Bytes, ContainerPath, DialectName, LossPattern, Seconds, UrlPath
 
 
 class _Block(BaseModel):
@@ -73,6 +33,16 @@ class DataBlock(_Block):
     schema_: str | None = Field(
         None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
     )
+    target: str | None = Field(None, description="The column that the model predicts.", examples=["species"])
+
+
+class SmallBatchBlock(_Block):
+    """A few rows that every learner must be able to learn by heart."""
+
+    rows: int = Field(10, ge=1, description="Distinct rows.")
+    tile: int = Field(30, ge=1, description="How often they are repeated: some learners want a minimum of rows.")
+    max_loss: float | None = Field(None, description="The last loss over these rows must not exceed this.")
+    min_score: float | None = Field(None, description="The last `score` over these rows must reach this.")
 
 
 class TrainBlock(_Block):
@@ -94,9 +64,26 @@ class TrainBlock(_Block):
         "/model", description="Folder or file that training writes; with sagemaker: /opt/ml/model."
     )
     metrics: ContainerPath | None = Field(
-        None, description="JSON lines, one object an epoch or step; default: metrics.jsonl in `artifact`."
+        None,
+        description="JSON lines or CSV, one line an epoch or step, an MLflow file store (`mlruns`) or a folder with "
+        "TensorBoard event files; default: metrics.jsonl in `artifact`.",
     )
     loss: str = Field("loss", description="The key of the loss in the metrics.")
+    loss_pattern: LossPattern | None = Field(
+        None,
+        description="In place of `metrics`: a regular expression over the log, its group the loss, or named groups.",
+        examples=["loss=([0-9.e+-]+)"],
+    )
+    score: str | None = Field(
+        None, description="The key of the accuracy or R2 on the hold-out in the metrics.", examples=["accuracy"]
+    )
+    seed_env: str | None = Field(None, description="The environment variable of the seed.", examples=["SEED"])
+    small_batch: SmallBatchBlock | None = Field(None, description="A few rows that it must learn by heart.")
+    repeat: Literal["bytes", "parameters", "predictions"] | None = Field(
+        None, description="What a second run must repeat; default: the predictions, judged as a warning."
+    )
+    max_memory: Bytes | None = Field(None, description="Budget of the memory at its peak.")
+    max_time: Seconds | None = Field(None, description="Budget of the time.")
     hyperparameters: dict[str, str | int | float | bool] = Field(
         {},
         description="Given to training where the protocol says how (sagemaker: as strings, in hyperparameters.json).",
