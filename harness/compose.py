@@ -100,9 +100,9 @@ class Compose:
             )
         return output
 
-    def create(self, root: Path, file: Path, service: str) -> None:
-        """Create the container of a service with its networks and volumes, not started."""
-        self._checked([*self._base(root, [file]), "create", "--no-build", "--pull", "missing", "--yes", service])
+    def create(self, root: Path, file: Path, *services: str) -> None:
+        """Create the containers of services with their networks and volumes, not started."""
+        self._checked([*self._base(root, [file]), "create", "--no-build", "--pull", "missing", "--yes", *services])
 
     def up(self, root: Path, file: Path, services: Sequence[str]) -> None:
         """Start services that the project needs besides train and serve, and wait until they are healthy."""

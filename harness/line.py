@@ -25,6 +25,7 @@ LINE = (
     "artifact",
     "serve",
     "contract",
+    "trainings",
     "skew",
     "robustness",
     "fuzz",

@@ -31,14 +31,16 @@ class Variant:
     volumes: Mapping[str, str] = field(default_factory=dict)  # key in the file -> name of a volume that exists
 
 
-def varied(model: Model, service: str, variant: Variant) -> Model:
-    """Return the file of a run with a variant in place of a service."""
+def varied(model: Model, service: str, *variants: Variant) -> Model:
+    """Return the file of a run with variants in place of a service."""
     made = deepcopy(model)
-    own = made["services"].pop(service)
-    variant.change(own)
-    own["labels"] = {**own["labels"], STAGE: variant.name}
-    made["services"][variant.name] = own
-    made["volumes"] |= {key: {"name": name, "external": True} for key, name in variant.volumes.items()}
+    original = made["services"].pop(service)
+    for variant in variants:
+        own = deepcopy(original)
+        variant.change(own)
+        own["labels"] = {**own["labels"], STAGE: variant.name}
+        made["services"][variant.name] = own
+        made["volumes"] |= {key: {"name": name, "external": True} for key, name in variant.volumes.items()}
     return made
 
 

@@ -80,6 +80,15 @@ class Running:
             ) from self._failure
         return ended
 
+    @property
+    def seconds(self) -> float:
+        """How long ago it was started."""
+        return round(time.monotonic() - self._start, 3)
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the container's first process; one that has ended is left as it is."""
+        kill(self._api, self.container, name)
+
     def stop(self) -> None:
         """End the container because its time is over."""
         self._timed_out = True
@@ -96,7 +105,7 @@ class Running:
             code=None if self._timed_out else state.get("ExitCode"),
             oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
             timed_out=self._timed_out,
-            seconds=round(time.monotonic() - self._start, 3),
+            seconds=self.seconds,
             log_tail=tuple(self.tail),
         )
 

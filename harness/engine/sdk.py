@@ -94,11 +94,11 @@ def mapped_errors() -> Iterator[None]:
         raise EngineUnavailableError(f"the engine stopped answering: {exc}", hint=GONE_HINT) from exc
 
 
-def kill(api: docker.APIClient, container: str) -> None:
-    """End a container at once; one that has ended is left as it is."""
+def kill(api: docker.APIClient, container: str, signal: str = "SIGKILL") -> None:
+    """End a container at once, or send it another signal; one that has ended is left as it is."""
     with mapped_errors():
         try:
-            api.kill(container)
+            api.kill(container, signal)
         except docker.errors.APIError as exc:
             if exc.status_code not in (404, 409):
                 raise

@@ -12,6 +12,7 @@ from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
 from harness.records.training import Artifact, Exit, Training
+from harness.records.trainings import Labels, Repeated, Rerun, Trainings
 
 __all__ = [
     "Artifact",
@@ -32,8 +33,11 @@ __all__ = [
     "Health",
     "Images",
     "Interface",
+    "Labels",
     "Load",
     "Lock",
+    "Repeated",
+    "Rerun",
     "Robustness",
     "Selection",
     "Serving",
@@ -44,6 +48,7 @@ __all__ = [
     "Step",
     "Stop",
     "Training",
+    "Trainings",
     "Violation",
     "digest_of",
 ]

@@ -13,10 +13,11 @@ from harness.records.build import Data, Images, Lock
 from harness.records.exchange import Contract, Fuzz, Load, Skew
 from harness.records.serving import Robustness, Serving, Stop
 from harness.records.training import Artifact, Training
+from harness.records.trainings import Trainings
 from harness.spec import Spec
 
 # Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"skew", "robustness", "fuzz", "load", "stop"})
+SLOW = frozenset({"skew", "robustness", "fuzz", "load", "stop", "trainings"})
 
 
 class Selectable(Protocol):
@@ -109,4 +110,5 @@ class Evidence:
     fuzz: Fuzz | None = None
     load: Load | None = None
     stop: Stop | None = None
+    trainings: Trainings | None = None
     stages: tuple[StageTime, ...] = ()

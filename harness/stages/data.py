@@ -90,6 +90,12 @@ def deliver(run: Run, data: Data, image: str) -> str:
     return volume
 
 
+def deliver_folder(run: Run, folder: Path, image: str) -> str:
+    """Return the volume of a dataset that the harness made itself."""
+    files = hash_files(folder)
+    return deliver(run, Data(path=str(folder), files=files, sha256=digest_of(files)), image)
+
+
 def remove_unused(engine: Engine) -> list[Leftover]:
     """Remove the datasets that no container uses; return what was removed.
 
