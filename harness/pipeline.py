@@ -33,6 +33,7 @@ from harness.records import (
     Selection,
     Serving,
     Skew,
+    Trainings,
     digest_of,
 )
 from harness.signals import deferred
@@ -47,6 +48,8 @@ from harness.stages import load as load_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
 from harness.stages import train as train_stage
+from harness.stages import trainings as trainings_stage
+from harness.stages.trainings import Basis
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 3  # beside the main line
@@ -65,6 +68,7 @@ class Served:
     serving: Serving
     target: Target
     interface: Interface
+    trainings: Callable[[], Trainings] | None  # the further training runs, once they have ended
 
 
 def run(
@@ -169,7 +173,7 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
         images = images_stage.collect(run, rebuild=rebuild)
     line.settle("images", images, final=not baking)
 
-    volume = None
+    data, volume = None, None
     if validation is not None:
         with line.timed("data"):
             data = validation.result()
@@ -184,6 +188,11 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
         artifact = artifact_stage.collect(run, container)
     line.settle("artifact", artifact, final=not baking)
 
+    further = None
+    if line.needs("trainings"):
+        basis = Basis(images=images, data=data, data_volume=volume, training=training, artifact=artifact)
+        further = line.beside(pool, "trainings", partial(_train_again, run, basis, deep=line.selection.deep))
+
     if baking:
         with line.timed("bake"):
             images = images_stage.bake(run, images)
@@ -194,7 +203,7 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
             serving, target = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", serving)
         if target is not None and serving.interface is not None:
-            then(Served(run, line, pool, images, volume, artifact, serving, target, serving.interface))
+            then(Served(run, line, pool, images, volume, artifact, serving, target, serving.interface, further))
 
 
 def _judge_service(served: Served) -> None:
@@ -210,11 +219,27 @@ def _judge_service(served: Served) -> None:
         with line.timed("fuzz"):
             fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
         line.settle("fuzz", fuzz)
+    if served.trainings is not None:
+        served.trainings()
     if line.needs("load"):
         container = run.engine.container(run.project, run.spec.serve_key)
         with line.timed("load"):  # alone: its figures are the service's
             load = load_stage.collect(run, target, contract, partial(run.engine.memory, container))
         line.settle("load", load)
+
+
+def _train_again(run: Run, basis: Basis, *, deep: bool) -> Trainings:
+    """Make the further training runs with what other stages do."""
+    image = basis.images.of(run.spec.train_key).id
+
+    def take(container: str, into: str, log: str) -> Artifact:
+        return artifact_stage.collect(run, container, into=into, log=log)
+
+    return trainings_stage.collect(run, basis, deliver=partial(_delivered, run, image), take=take, deep=deep)
+
+
+def _delivered(run: Run, image: str, folder: Path) -> str:
+    return data_stage.deliver_folder(run, folder, image)
 
 
 def _skew_beside(served: Served) -> Callable[[], Skew] | None:

@@ -19,6 +19,7 @@ AGAIN, REPEAT, SEED, BATCH, SHUFFLED, INTERRUPTED = "again", "repeat", "seed", "
 NO_DATA, NO_COLUMN = "no-data", "no-column"
 PREFIX = "harness-train-"  # of the services
 MAX_DATA = 256 * 1024**2  # bytes of a dataset that is copied and changed
+DEEP = "left to --deep"
 GRACE = 10.0  # seconds: what Docker gives where `stop_grace_period` says nothing
 SHUFFLE_SEED = 0
 USER = "54321:54321"  # one that no image knows
@@ -48,7 +49,12 @@ class Plan:
                 for network in (service.get("networks") or {}).values():
                     (network or {}).pop(key, None)
             if spec.handover is Handover.MOUNTED:
-                mount(service, spec.block.train.artifact, f"{ARTIFACT_VOLUME}-{self.name}", read_only=False)
+                source = f"{ARTIFACT_VOLUME}-{self.name}"
+                mount(service, spec.block.train.artifact, source, read_only=False)
+                if self.open_artifact:  # else the engine copies the image's own owner and mode again
+                    next(entry for entry in service["volumes"] if entry["source"] == source)["volume"] = {
+                        "nocopy": True
+                    }
             if data is not None:
                 for entry in service["volumes"]:
                     if entry["source"] == DATA_VOLUME:
@@ -70,20 +76,28 @@ class Plans:
     numeric: bool = False
 
 
-def plan(spec: Spec, data: Data | None, folder: Path) -> Plans:
-    """Return the runs; their datasets are written below `folder`. Raises DescriptionError for a broken table."""
+def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
+    """Return the runs; their datasets are written below `folder`. Raises DescriptionError for a broken table.
+
+    What other runs tell nearly as well is left to `deep`: another seed, and an empty dataset beside a lost column.
+    """
     train = spec.block.train
     plans = Plans()
     names = [rung.name for rung in RUNGS if rung.name in tried(spec)]
     plans.runs.append(Plan(AGAIN, f"the same once more, {', '.join(names)}", restricted(*names), open_artifact=True))
     if train.seed_env is None:
         plans.left_out[SEED] = "x-harness.train names no `seed_env`"
+    elif not deep:
+        plans.left_out[SEED] = DEEP
     else:
         old, new = other_seed(spec, train.seed_env)
         adapt = with_environment(train.seed_env, new)
         plans.runs.append(Plan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
     _with_data(spec, data, folder, plans)
     plans.runs.append(Plan(INTERRUPTED, "SIGTERM while it runs"))
+    if not deep and NO_COLUMN not in plans.left_out:
+        plans.runs = [run for run in plans.runs if run.name != NO_DATA]
+        plans.left_out[NO_DATA] = DEEP
     return plans
 
 
@@ -158,7 +172,8 @@ def _no_capabilities(service: Model) -> None:
     for key in ("cap_add", "privileged"):
         service.pop(key, None)
     service["cap_drop"] = ["ALL"]
-    service["security_opt"] = [*service.get("security_opt", ()), "no-new-privileges:true"]
+    options = [o for o in service.get("security_opt") or () if not o.startswith("no-new-privileges")]
+    service["security_opt"] = [*options, "no-new-privileges:true"]
 
 
 def _arbitrary_user(service: Model) -> None:

@@ -18,7 +18,7 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "data", "train", "artifact", "serve", "contract", "document", "rejects"),
+    *("images", "data", "train", "learning", "trainings", "artifact", "serve", "contract", "document", "rejects"),
     *("invariance", "behaviour", "skew", "fuzz", "load"),
 )
 

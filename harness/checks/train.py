@@ -12,6 +12,7 @@ from harness.records import Artifact, Finding, Training
 from harness.spec import Spec
 
 LOG_LINES = 12
+MIB = 2**20
 FAILURE_CHARACTERS = 1024
 TREND = 4  # points: three that fall have still p = 0.17 by Kendall's test
 FALL = 0.99  # of the first quarter's median: the last one must be below
@@ -40,6 +41,50 @@ def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
 def _failure(train: Training) -> list[str]:
     """Return the reason that training wrote down, as much of it as SageMaker itself shows."""
     return [f"it says why: {train.failure[:FAILURE_CHARACTERS]}"] if train.failure else []
+
+
+@check("train.time")
+def time(spec: Spec, train: Training) -> Iterator[Finding]:
+    """Training stays within its budget of time."""
+    budget, took = spec.block.train.max_time, train.exit.seconds
+    if budget is None:
+        yield skipped(f"x-harness.train has no `max_time`; it took {took:.1f} s")
+    elif took <= budget:
+        yield passed(f"{took:.1f} s of {budget:g} s")
+    else:
+        yield failed(
+            expected=f"at most {budget:g} s",
+            received=f"{took:.1f} s",
+            advice="Make the fixture smaller or training faster; raise `train.max_time` where the time is well spent.",
+        )
+
+
+@check("train.memory")
+def memory(spec: Spec, train: Training) -> Iterator[Finding]:
+    """Training stays within its budget of memory."""
+    budget, limit = spec.block.train.max_memory, train.memory_limit
+    seen = "its peak is unknown: the engine said nothing while it ran"
+    if train.peak is not None:
+        until = f"last looked at {train.peak_at:.1f} s after the start of {train.exit.seconds:.1f} s"
+        seen = f"peak {train.peak / MIB:.0f} MiB ({train.peak_source}; {until})"
+    if budget is None:
+        yield skipped(f"x-harness.train has no `max_memory`; {seen}")
+    elif (train.peak or 0) > budget or (train.exit.oom_killed and limit and limit <= budget):
+        yield failed(
+            expected=f"at most {budget / MIB:.0f} MiB",
+            received=f"it used all of its limit of {limit / MIB:.0f} MiB" if train.exit.oom_killed else seen,
+            advice="Read the data in parts, free what is no longer used, or raise `train.max_memory`.",
+        )
+    elif limit and limit <= budget:
+        yield passed(f"its limit of {limit / MIB:.0f} MiB is within {budget / MIB:.0f} MiB; {seen}")
+    elif train.peak is None:
+        yield warned(
+            expected=f"at most {budget / MIB:.0f} MiB",
+            received=seen,
+            advice="Set `mem_limit` of the service to the budget: then it holds without a look.",
+        )
+    else:
+        yield passed(f"{seen} of {budget / MIB:.0f} MiB")
 
 
 @check("train.outside-build")

@@ -37,9 +37,8 @@ class Repeated:
     """What the predictor of the training image answers with the artifacts of two equal runs."""
 
     requests: int
-    first: tuple[str, ...]  # a line of its standard output for each request
-    second: tuple[str, ...]
-    error: str = ""
+    differing: tuple[str, ...]  # for each pair of answers that differs, where
+    error: str = ""  # why there is nothing to compare
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from harness import reruns
 from harness.differences import differences
-from harness.engine import Leftover
+from harness.engine import Leftover, Running
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Images, Rerun, Training, Trainings
 from harness.reruns import Plan
@@ -20,7 +21,8 @@ from harness.spec import Handover
 from harness.stages import Run
 
 AT_ONCE = 2  # more would make each of them slower, and the main line too
-LATEST = 0.75  # of the time that training took: SIGTERM then comes, though no line was printed
+LOOK = 0.05  # seconds between two looks for a first line
+SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
 
 Deliver = Callable[[Path], str]  # folder -> volume that holds it
 Take = Callable[[str, str, str], Artifact]  # container, folder and log in the run folder -> what training left
@@ -37,10 +39,10 @@ class Basis:
     artifact: Artifact
 
 
-def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take) -> Trainings:
+def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, deep: bool = False) -> Trainings:
     """Make the further runs. Raises RunOverError when the run ends meanwhile."""
     spec = run.spec
-    plans = reruns.plan(spec, basis.data, run.folder.path / "trainings/data")
+    plans = reruns.plan(spec, basis.data, run.folder.path / "trainings/data", deep=deep)
     runs = _train(run, basis, plans.runs, deliver, take)
     again = runs[0]
     if again.exit.code != 0:  # one of the restrictions is too much: which?
@@ -92,8 +94,8 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
     with run.engine.started(container, hear) as process:
         limit = run.spec.block.train.timeout
         if plan.name == reruns.INTERRUPTED:
-            speaks.wait(LATEST * training.exit.seconds)
-            if not process.wait(0):
+            patience = limit if training.exit.log_tail else SILENT * training.exit.seconds
+            if not _ended_before(process, speaks, patience):
                 signalled = process.seconds
                 process.signal("SIGTERM")
             limit = reruns.grace(run.spec)
@@ -111,6 +113,15 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
         metrics_error=left.metrics_error,
         signalled=signalled,
     )
+
+
+def _ended_before(process: Running, speaks: threading.Event, patience: float) -> bool:
+    """Wait for its first line, its end or so many seconds; whether it has ended."""
+    until = time.monotonic() + patience
+    while not process.wait(LOOK):
+        if speaks.is_set() or time.monotonic() > until:
+            return False
+    return True
 
 
 def _open(run: Run, image: str, volume: str) -> None:
