@@ -211,6 +211,12 @@ def tried(spec: Spec) -> tuple[str, ...]:
     return tuple(rung.name for rung in RUNGS if not left.get(rung.name))
 
 
+def place(spec: Spec) -> str:
+    """Return where the volume of the artifact is mounted: the user's own mount may lie above the artifact."""
+    old = mount_over(spec.model["services"].get(spec.block.train.service, {}), spec.block.train.artifact)
+    return str(old["target"]) if old else spec.block.train.artifact
+
+
 def singly(spec: Spec) -> list[Plan]:
     """Return the runs that tell which restriction is too much, and the plain repetition."""
     single = [

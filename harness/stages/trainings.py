@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness import reruns
 from harness.differences import differences
@@ -129,16 +129,16 @@ def _open(run: Run, image: str, volume: str) -> None:
 
     What the image has at the place of the artifact is copied into the volume first, as for the training itself.
     """
-    place = run.spec.block.train.artifact
+    place = PurePosixPath(reruns.place(run.spec))
     name = f"{volume}-open"
-    helper = run.engine.helper(image, name, volume, place, {**run.labels, STAGE: "trainings"})
+    helper = run.engine.helper(image, name, volume, str(place), {**run.labels, STAGE: "trainings"})
     if helper is None:
         raise LookupError(f"the name {name} belongs to this run alone, and is taken")
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
-        folder = tarfile.TarInfo(".")
+        folder = tarfile.TarInfo(place.name)  # named from above: `.` would keep its mode
         folder.type, folder.mode = tarfile.DIRTYPE, 0o777
         archive.addfile(folder)
     tar.seek(0)
-    run.engine.write(helper, place, tar)
+    run.engine.write(helper, str(place.parent), tar)
     run.engine.remove(Leftover("container", helper, name, {}))
