@@ -16,6 +16,7 @@ from harness.engine.stats import used
 from harness.errors import HarnessError
 
 INTERVAL = 0.2  # seconds between two looks
+PATIENCE = 0.3  # seconds: an old engine answers once a second, and training is over
 FILE = "/sys/fs/cgroup/memory.peak"  # of cgroup v2, from Linux 5.19 on
 
 
@@ -41,7 +42,7 @@ class Peak:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._over.set()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=PATIENCE)
 
     def _look(self) -> None:
         with suppress(HarnessError):  # an engine that is lost is the training's to report

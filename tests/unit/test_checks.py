@@ -12,6 +12,7 @@ import builders
 import pytest
 from builders import artifact, base, built, contract, data, ended, evidence, exchange, images, lock, serving, training
 from service import DOCUMENT, FAULTS
+from test_trainings import CASES as TRAININGS
 
 from harness.checks import all_checks
 from harness.checks.compare import compare
@@ -265,6 +266,7 @@ BAD: dict[str, list[tuple[Status, str, Evidence]]] = {
 def test_every_check_has_evidence_on_both_sides() -> None:
     """A check without evidence that passes and evidence that fails or warns cannot be added."""
     elsewhere = {*FAULTS, "contract.conforms"}  # test_contract_faults.py, test_dialects.py
+    elsewhere |= {name for name, *_ in TRAININGS}
     assert {name for name, cases in GOOD.items() if cases} | elsewhere >= set(CHECKS)
     bad = {name for name, cases in BAD.items() if any(case[0] in (WARN, FAIL) for case in cases)}
     assert bad | elsewhere >= set(CHECKS)
