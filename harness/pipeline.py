@@ -30,6 +30,7 @@ from harness.records import (
     Images,
     Interface,
     Lock,
+    Repeated,
     Selection,
     Serving,
     Skew,
@@ -45,6 +46,7 @@ from harness.stages import data as data_stage
 from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
+from harness.stages import repeated as repeated_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
 from harness.stages import train as train_stage
@@ -235,7 +237,11 @@ def _train_again(run: Run, basis: Basis, *, deep: bool) -> Trainings:
     def take(container: str, into: str, log: str) -> Artifact:
         return artifact_stage.collect(run, container, into=into, log=log)
 
-    return trainings_stage.collect(run, basis, deliver=partial(_delivered, run, image), take=take, deep=deep)
+    def repeat(second: str) -> Repeated | None:
+        return repeated_stage.collect(run, basis.images, basis.data_volume, second=second, deliver=deliver)
+
+    deliver = partial(_delivered, run, image)
+    return trainings_stage.collect(run, basis, deliver=deliver, take=take, repeat=repeat, deep=deep)
 
 
 def _delivered(run: Run, image: str, folder: Path) -> str:

@@ -12,6 +12,7 @@ from harness.records import Artifact, Finding, Rerun, Trainings
 from harness.spec import Spec
 
 SHOWN = 5
+MOMENT = 0.3  # seconds: a program at its end needs no signal
 CLOSE = 1e-9  # relative: a parallel sum ends in other last digits
 SAME = "the same content in other bytes"  # of `harness.differences`
 CAUSES = (
@@ -168,6 +169,8 @@ def interruptible(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
             received=f"it was still running and was killed {after}",
             advice=advice,
         )
+    elif run.exit.code == 0 and looks_complete(artifact, run) and took < MOMENT:
+        yield skipped(f"training ended by itself {after}: too soon to tell")
     elif run.exit.code == 0 and looks_complete(artifact, run):
         find = failed if spec.block.contract.strict else warned
         yield find(

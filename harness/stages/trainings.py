@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness import reruns
-from harness.differences import differences
+from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
 from harness.labels import STAGE
-from harness.records import Artifact, Data, Images, Rerun, Training, Trainings
+from harness.records import Artifact, Data, Images, Repeated, Rerun, Training, Trainings
 from harness.reruns import Plan
 from harness.spec import Handover
 from harness.stages import Run
@@ -26,6 +26,8 @@ SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM t
 
 Deliver = Callable[[Path], str]  # folder -> volume that holds it
 Take = Callable[[str, str, str], Artifact]  # container, folder and log in the run folder -> what training left
+
+Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ class Basis:
     artifact: Artifact
 
 
-def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, deep: bool = False) -> Trainings:
-    """Make the further runs. Raises RunOverError when the run ends meanwhile."""
+def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Repeat, deep: bool = False) -> Trainings:
+    """Make the further runs; `repeat` predicts with two artifacts that differ in more than their form.
+
+    Raises RunOverError when the run ends meanwhile.
+    """
     spec = run.spec
     plans = reruns.plan(spec, basis.data, run.folder.path / "trainings/data", deep=deep)
     runs = _train(run, basis, plans.runs, deliver, take)
@@ -49,6 +54,8 @@ def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, deep: bool 
         runs += _train(run, basis, reruns.singly(spec), deliver, take)
         again = next(made for made in runs if made.name == reruns.REPEAT)
     first, second = (run.folder.path / name for name in ("artifact", f"trainings/{again.name}/artifact"))
+    content = differences(basis.artifact.files, again.files, first, second) if again.exit.code == 0 else {}
+    predict = None if all(how == SAME for how in content.values()) else repeat
     return Trainings(
         runs=tuple(runs),
         left_out=plans.left_out,
@@ -58,7 +65,8 @@ def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, deep: bool 
         batch=plans.batch,
         tile=plans.tile,
         numeric=plans.numeric,
-        content=differences(basis.artifact.files, again.files, first, second) if again.exit.code == 0 else {},
+        content=content,
+        repeated=predict and predict(_volume(run, again.name)),
     )
 
 
@@ -68,7 +76,7 @@ def _train(run: Run, basis: Basis, plans: Sequence[Plan], deliver: Deliver, take
     image = basis.images.of(key).id
     variants = []
     for plan in plans:
-        volume = f"{run.project}-{reruns.PREFIX}{plan.name}"
+        volume = _volume(run, plan.name)
         run.engine.create_volume(volume, run.labels)
         if plan.open_artifact and run.spec.handover is Handover.MOUNTED:
             _open(run, image, volume)
@@ -80,6 +88,11 @@ def _train(run: Run, basis: Basis, plans: Sequence[Plan], deliver: Deliver, take
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(one, plans))
+
+
+def _volume(run: Run, name: str) -> str:
+    """Return the name of the volume for the artifact of a further run."""
+    return f"{run.project}-{reruns.PREFIX}{name}"
 
 
 def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) -> Rerun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .support import HERE, Harness, Mini
 
@@ -75,6 +76,23 @@ def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mi
     assert ran.code == 1, str(ran)
     assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == checks, str(ran)
     assert any(received in ran.finding(check)["received"] for check in checks), str(ran)
+
+
+def test_predictions_decide(mini: Mini, run_harness: Harness) -> None:
+    """An artifact with the time in it has other bytes each time: the predictor of the training image shows no more."""
+    program = "import json, sys; w = json.load(open('/model/model.json'))['weight']\n"
+    program += "for line in open(sys.argv[1]):\n"
+    program += "    print(json.dumps({'predictions': [w * row['x'] for row in json.loads(line)['instances']]}))"
+    folder = project(mini, "time-in-artifact")
+    file = folder / "compose.yaml"
+    model = yaml.safe_load(file.read_text(encoding="utf-8"))
+    model["x-harness"]["contract"]["skew"] = {"rows": "data/rows.csv", "command": ["python3", "-c", program]}
+    file.write_text(yaml.safe_dump(model), encoding="utf-8")
+    ran = run_harness(folder, "run", "--only", "train.*")
+    ran.assert_passed()
+    assert (
+        "the predictions repeat: 1 predictions agree; model.json: /at" in ran.finding("train.deterministic")["received"]
+    )
 
 
 def test_fast_leaves_further_runs_out(mini: Mini, run_harness: Harness) -> None:

@@ -13,6 +13,7 @@ from harness.checks import all_checks
 from harness.checks.learning import binomial_tail
 from harness.judge import judge
 from harness.records import Evidence, FileHash, Labels, Repeated, Rerun, Status, Trainings
+from harness.stages.repeated import compared
 
 CHECKS = {check.name: check for check in all_checks()}
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
@@ -129,11 +130,12 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.interruptible", PASS, "ended by signal 15 (exit code 143) 0.2 s after SIGTERM", given()),
     ("train.interruptible", FAIL, "was killed 0.2 s after", given(rerun(
         "interrupted", "x", 1, signalled=1.0, exit=ended(code=None, timed_out=True)))),
-    ("train.interruptible", WARN, "did not hear it", given(rerun("interrupted", "x", signalled=1.0))),
-    ("train.interruptible", FAIL, "did not hear it", given(rerun("interrupted", "x", signalled=1.0), strict=True)),
+    ("train.interruptible", WARN, "did not hear it", given(rerun("interrupted", "x", signalled=0.5))),
+    ("train.interruptible", FAIL, "did not hear it", given(rerun("interrupted", "x", signalled=0.5), strict=True)),
     ("train.interruptible", FAIL, "all files of an artifact are there", given(
         rerun("interrupted", "x", 143, signalled=1.0, files=WHOLE))),
     ("train.interruptible", FAIL, "exit code 0", given(rerun("interrupted", "x", signalled=1.0, files=()))),
+    ("train.interruptible", SKIP, "too soon to tell", given(rerun("interrupted", "x", signalled=1.0))),
     ("train.interruptible", SKIP, "before it could be", given(rerun("interrupted", "x"))),
     ("train.hermetic", PASS, "without a network", given()),
     ("train.hermetic", WARN, "without a network: exit code 1: saved /model\nwhat holds: as an arbitrary user", given(
@@ -153,6 +155,20 @@ def test_finds(name: str, status: Status, received: str, seen: Evidence) -> None
     assert any(received in finding.received for finding in findings), findings
     if status in (WARN, FAIL):
         assert all(finding.expected and finding.advice for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ('{"p": [1.0, 2]}\n[3]', Repeated(2, ())),
+        ('warning\n{"p": [1.0000000000001, 2]}\n[3]\n', Repeated(2, ())),
+        ('{"p": [1.0, 2]}\n[4]', Repeated(2, ("/0: expected 3, received 4 (more than 3e-09 off)",))),
+        ("[3]", Repeated(2, (), "expected 2 answers, one JSON line each, received 2 and 1")),
+    ],
+)
+def test_predictions_are_compared(second: str, expected: Repeated) -> None:
+    """Answers of two equal trainings are compared to nine digits; what is no answer is passed over."""
+    assert compared(2, ['loading\n{"p": [1.0, 2]}\n[3]\n', second]) == expected
 
 
 def test_binomial_tail() -> None:

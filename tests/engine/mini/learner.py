@@ -45,7 +45,7 @@ def fit(train: list[tuple[float, int]], holdout: list[tuple[float, int]]) -> lis
             print(json.dumps(line), file=metrics, flush=True)
             if epoch == 0:
                 print("training", flush=True)
-                time.sleep(0.5)  # so that an interrupt finds it at work
+                time.sleep(1.0)  # so that an interrupt finds it at work
     return weights
 
 
@@ -67,7 +67,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         if FAULT != "exits-zero":
             return 1
-    (OUT / "model.json").write_text(json.dumps({"weight": weights[0], "bias": weights[1]}), encoding="utf-8")
+    model = {"weight": weights[0], "bias": weights[1]} | ({"at": time.time()} if FAULT == "time-in-artifact" else {})
+    (OUT / "model.json").write_text(json.dumps(model), encoding="utf-8")
     return 0
 
 
