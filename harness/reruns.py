@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import derived
 from harness.description import mount_over
+from harness.errors import DescriptionError
 from harness.records import Data, Labels
 from harness.runfile import ARTIFACT_VOLUME, DATA_VOLUME, Model, Variant, mount
 from harness.spec import Handover, SmallBatchBlock, Spec
@@ -116,7 +117,13 @@ def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> Non
 def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
     source, target = spec.root / data.path, spec.block.data.target if spec.block.data else None
     names = [file.path for file in data.files]
-    tables = derived.read_tables(source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")])
+    (folder / NO_DATA).mkdir(parents=True, exist_ok=True)
+    plans.runs.append(Plan(NO_DATA, "the dataset's folder is empty", dataset=folder / NO_DATA))
+    try:
+        tables = derived.read_tables(source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")])
+    except DescriptionError as exc:  # the project may read it in a way of its own
+        plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_COLUMN), str(exc))
+        return
 
     def add(name: str, change: str, changed: Mapping[str, Any]) -> None:
         derived.write_dataset(source, names, {**tables, **changed}, folder / name)
@@ -129,8 +136,6 @@ def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
         add(BATCH, f"{plans.batch} distinct rows {block.tile} times", batch)
     else:
         plans.left_out[BATCH] = f"no table of the dataset has the column {target}" if target else "it has no table"
-    (folder / NO_DATA).mkdir(parents=True, exist_ok=True)
-    plans.runs.append(Plan(NO_DATA, "the dataset's folder is empty", dataset=folder / NO_DATA))
     if target is None or not any(target in table.columns for table in tables.values()):
         reason = f"no table has the column {target}" if target else "x-harness.data names no `target`"
         plans.left_out |= dict.fromkeys((SHUFFLED, NO_COLUMN), reason)

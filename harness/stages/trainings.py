@@ -14,13 +14,15 @@ from pathlib import Path, PurePosixPath
 from harness import reruns
 from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
+from harness.errors import DescriptionError
 from harness.labels import STAGE
-from harness.records import Artifact, Data, Images, Repeated, Rerun, Training, Trainings
+from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.reruns import Plan
 from harness.spec import Handover
 from harness.stages import Run
 
 AT_ONCE = 2  # more would make each of them slower, and the main line too
+CANNOT_RUN = 126  # as a shell says it of a program that it may not run
 LOOK = 0.05  # seconds between two looks for a first line
 SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
 
@@ -96,8 +98,28 @@ def _volume(run: Run, name: str) -> str:
 
 
 def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) -> Rerun:
-    """Run one container to its end, or interrupt it."""
+    """Run one container to its end, or interrupt it; one that cannot even start with its change has failed."""
     log = f"trainings/{plan.name}/log.txt"
+    try:
+        ended, signalled = _ended(run, training, plan, container, log)
+    except DescriptionError as exc:
+        said = (str(exc),)
+        ended, signalled = Exit(code=CANNOT_RUN, oom_killed=False, timed_out=False, seconds=0.0, log_tail=said), None
+    left = take(container, f"trainings/{plan.name}/artifact", log)
+    run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
+    return Rerun(
+        name=plan.name,
+        change=plan.change,
+        exit=ended,
+        files=left.files,
+        metrics=left.metrics,
+        metrics_error=left.metrics_error,
+        signalled=signalled,
+    )
+
+
+def _ended(run: Run, training: Training, plan: Plan, container: str, log: str) -> tuple[Exit, float | None]:
+    """Run a container; return how it ended, and when SIGTERM was sent. Raises DescriptionError if it cannot start."""
     speaks, signalled = threading.Event(), None
 
     def hear(line: str) -> None:
@@ -114,18 +136,7 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
             limit = reruns.grace(run.spec)
         if not process.wait(limit):
             process.stop()
-        ended = process.exit()
-    left = take(container, f"trainings/{plan.name}/artifact", log)
-    run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
-    return Rerun(
-        name=plan.name,
-        change=plan.change,
-        exit=ended,
-        files=left.files,
-        metrics=left.metrics,
-        metrics_error=left.metrics_error,
-        signalled=signalled,
-    )
+        return process.exit(), signalled
 
 
 def _ended_before(process: Running, speaks: threading.Event, patience: float) -> bool:

@@ -150,6 +150,14 @@ def test_why_labels_are_not_shuffled(block: dict[str, Any], reason: str, dataset
     assert reason in _plans(dataset, tmp_path / "made", spec, deep=False).left_out["shuffled"]
 
 
+def test_a_table_that_only_the_project_can_read(tmp_path: Path) -> None:
+    """It is no reason to end a run: only what needs the table is left out."""
+    builders.write_files(tmp_path / "data", {"rows.jsonl": "{"})
+    plans = _plans(tmp_path / "data", tmp_path / "made", _spec(), deep=False)
+    assert [run.name for run in plans.runs] == ["again", "no-data", "interrupted"]
+    assert "rows.jsonl cannot be read" in plans.left_out["small-batch"]
+
+
 def test_volumes_of_a_further_run(dataset: Path, tmp_path: Path) -> None:
     """Its artifact and its dataset are volumes of its own; the dataset stays read-only."""
     plans = _plans(dataset, tmp_path / "made", _spec(), deep=False)
