@@ -37,6 +37,7 @@ from harness.records import (
     Trainings,
     digest_of,
 )
+from harness.reruns import has_volume
 from harness.signals import deferred
 from harness.spec import Handover
 from harness.stages import Run
@@ -235,7 +236,7 @@ def _train_again(run: Run, basis: Basis, *, deep: bool) -> Trainings:
     image = basis.images.of(run.spec.train_key).id
 
     def take(container: str, into: str, log: str) -> Artifact:
-        return artifact_stage.collect(run, container, into=into, log=log)
+        return artifact_stage.collect(run, container, into=into, log=log, written_only=not has_volume(run.spec))
 
     def repeat(second: str) -> Repeated | None:
         return repeated_stage.collect(run, basis.images, basis.data_volume, second=second, deliver=deliver)

@@ -40,7 +40,7 @@ class Plan:
 
     def variant(self, spec: Spec, artifact: str, data: str | None) -> Variant:
         """Return the service with volumes of its own: one for the artifact, one for another dataset."""
-        volumes = {f"{ARTIFACT_VOLUME}-{self.name}": artifact} if spec.handover is Handover.MOUNTED else {}
+        volumes = {f"{ARTIFACT_VOLUME}-{self.name}": artifact} if has_volume(spec) else {}
         if data is not None:
             volumes[f"{DATA_VOLUME}-{self.name}"] = data
 
@@ -49,7 +49,7 @@ class Plan:
             for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
                 for network in (service.get("networks") or {}).values():
                     (network or {}).pop(key, None)
-            if spec.handover is Handover.MOUNTED:
+            if has_volume(spec):
                 source = f"{ARTIFACT_VOLUME}-{self.name}"
                 mount(service, spec.block.train.artifact, source, read_only=False)
                 if self.open_artifact:  # else the engine copies the image's own owner and mode again
@@ -60,6 +60,7 @@ class Plan:
                 for entry in service["volumes"]:
                     if entry["source"] == DATA_VOLUME:
                         entry["source"] = f"{DATA_VOLUME}-{self.name}"
+                        entry["volume"] = {"nocopy": True}
             self.adapt(service)
 
         return Variant(f"{PREFIX}{self.name}", change, volumes)
@@ -117,8 +118,11 @@ def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> Non
 def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
     source, target = spec.root / data.path, spec.block.data.target if spec.block.data else None
     names = [file.path for file in data.files]
-    (folder / NO_DATA).mkdir(parents=True, exist_ok=True)
-    plans.runs.append(Plan(NO_DATA, "the dataset's folder is empty", dataset=folder / NO_DATA))
+    nothing = folder / NO_DATA
+    nothing.mkdir(parents=True)
+    # The engine fills an empty volume with what the image has at its place.
+    (nothing / "harness.txt").write_text("The harness left the dataset out on purpose.\n", encoding="utf-8")
+    plans.runs.append(Plan(NO_DATA, "the files of the dataset are missing", dataset=nothing))
     try:
         tables = derived.read_tables(source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")])
     except DescriptionError as exc:  # the project may read it in a way of its own
@@ -209,11 +213,19 @@ def tried(spec: Spec) -> tuple[str, ...]:
 
     The user stays what it is there, too: only a folder of a volume can be opened to every user.
     """
-    inside = spec.handover is not Handover.MOUNTED
+    inside = not has_volume(spec)
     service = spec.model["services"].get(spec.block.train.service, {})
     files = bool(service.get("configs")) or spec.block.serve.dialect == "sagemaker"
     left = {RUNGS[1].name: inside or files, RUNGS[3].name: inside}
     return tuple(rung.name for rung in RUNGS if not left.get(rung.name))
+
+
+def has_volume(spec: Spec) -> bool:
+    """Whether the artifact lies in a volume or folder that is mounted, and not in the container's own files."""
+    train = spec.block.train
+    own = spec.handover is Handover.BAKED and train.from_ is None
+    service = spec.model["services"].get(train.service, {})
+    return spec.handover is Handover.MOUNTED or (own and mount_over(service, train.artifact) is not None)
 
 
 def place(spec: Spec) -> str:

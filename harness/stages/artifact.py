@@ -17,13 +17,19 @@ MAX_METRICS = 64 * 1024**2
 LOG = "train/log.txt"
 
 
-def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG) -> Artifact:
-    """Copy what training left into a folder of the run's, with its hash, and read the metrics."""
+def collect(
+    run: Run, container: str, *, into: str = "artifact", log: str = LOG, written_only: bool = False
+) -> Artifact:
+    """Copy what training left into a folder of the run's, with its hash, and read the metrics.
+
+    With `written_only` what the image had at the place of the artifact does not count.
+    """
     train = run.spec.block.train
     folder = run.folder.path / into
     with disk_errors(folder):
         files = read_files(run.engine, container, train.artifact, folder)
-    if files and run.spec.handover is Handover.TRAINED_IN_BUILD:
+    baked = run.spec.handover is Handover.BAKED and written_only
+    if files and (baked or run.spec.handover is Handover.TRAINED_IN_BUILD):
         # The stage's image holds the artifact of the build already: only what this run wrote counts.
         written = run.engine.changed_paths(container)
         single = len(files) == 1 and files[0].path == PurePosixPath(train.artifact).name

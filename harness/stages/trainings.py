@@ -18,7 +18,6 @@ from harness.errors import DescriptionError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.reruns import Plan
-from harness.spec import Handover
 from harness.stages import Run
 
 AT_ONCE = 2  # more would make each of them slower, and the main line too
@@ -80,7 +79,7 @@ def _train(run: Run, basis: Basis, plans: Sequence[Plan], deliver: Deliver, take
     for plan in plans:
         volume = _volume(run, plan.name)
         run.engine.create_volume(volume, run.labels)
-        if plan.open_artifact and run.spec.handover is Handover.MOUNTED:
+        if plan.open_artifact and reruns.has_volume(run.spec):
             _open(run, image, volume)
         variants.append(plan.variant(run.spec, volume, deliver(plan.dataset) if plan.dataset else None))
     made = run.create_variants(key, {key: image}, basis.data_volume, variants)

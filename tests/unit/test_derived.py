@@ -184,9 +184,19 @@ def test_all_restrictions_at_once(dataset: Path, tmp_path: Path) -> None:
     assert wanted.items() <= service.items()
 
 
+def test_a_baked_artifact_in_a_volume_gets_one_of_its_own(dataset: Path, tmp_path: Path) -> None:
+    """Where the user's volume holds the artifact, further runs must not write into it too."""
+    spec = _spec(handover=Handover.BAKED)
+    plans = _plans(dataset, tmp_path / "made", spec, deep=False)
+    service, _ = _service(spec, plans.runs[0])
+    (held,) = [m for m in service["volumes"] if m["target"] == "/model"]
+    assert (held["source"], held["volume"]) == ("harness-artifact-again", {"nocopy": True})
+
+
 def test_an_artifact_inside_the_container_needs_its_files() -> None:
     """Where no volume holds the artifact, neither the root nor the user is changed."""
-    assert reruns.tried(_spec(handover=Handover.BAKED)) == ("without a network", "without capabilities")
+    inside = _spec(handover=Handover.BAKED, model={"services": {"train": {"volumes": []}}})
+    assert reruns.tried(inside) == ("without a network", "without capabilities")
 
 
 @pytest.mark.parametrize(
