@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.learning import series
@@ -236,8 +235,8 @@ def looks_complete(artifact: Artifact, run: Rerun) -> bool:
 
 def _metrics_file(artifact: Artifact) -> str | None:
     """Return the name of the metrics in the artifact, where they lie there."""
-    path, folder = PurePosixPath(artifact.metrics_path), PurePosixPath(artifact.path)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else None
+    folder = f"{artifact.path.rstrip('/')}/"
+    return artifact.metrics_path.removeprefix(folder) if artifact.metrics_path.startswith(folder) else None
 
 
 def _last_line(run: Rerun) -> str:
