@@ -107,6 +107,16 @@ def write_texts(engine: Engine, container: str, files: Mapping[str, str]) -> Non
         engine.write(container, "/", tar)
 
 
+def is_file(engine: Engine, container: str, path: str) -> bool:
+    """Whether there is a single file at a path in a container."""
+    stream = engine.read(container, path)
+    if stream is None:
+        return False
+    with _opened(stream, path) as archive:
+        member = archive.next()
+        return member is not None and member.isfile()
+
+
 class _Reader(io.RawIOBase):
     """A file over an iterator of chunks, as `tarfile` wants it."""
 

@@ -141,11 +141,11 @@ def _contract(arguments: argparse.Namespace) -> int:
 def _record(arguments: argparse.Namespace) -> int:
     from harness import golden, remote
     from harness.http import Target
-    from harness.pipeline import Served, run
+    from harness.pipeline import Service, run
     from harness.records import Interface, Selection
     from harness.reports.console import Console
     from harness.spec import Spec
-    from harness.stages.serve import await_ready
+    from harness.stages.readiness import await_ready
 
     if not arguments.yes and not sys.stdin.isatty():
         raise errors.DescriptionError("nobody is here to confirm", hint="Add --yes, or run it in a terminal.")
@@ -155,7 +155,7 @@ def _record(arguments: argparse.Namespace) -> int:
         requests = golden.read_requests(arguments.rows, spec.examples, interface)
         found.extend(golden.ask(target, interface, requests, spec.root / arguments.out))
 
-    def ask_served(served: Served) -> None:
+    def ask_served(served: Service) -> None:
         ask(served.run.spec, served.target, served.interface)
 
     with Console() as console:

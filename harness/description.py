@@ -13,50 +13,30 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.compose import Compose
+from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
-from harness.dialects import DIALECTS
+from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import DescriptionError
+from harness.holdout_file import completed
 from harness.spec import Block, Handover, Spec
 
-KEY = "x-harness"
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 MINIMAL = "x-harness:\n  version: 1\n  contract:\n    predict: /predict\n    examples: tests/contract/*.json"
-
-
-def find_files(root: Path, files: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """Return the Compose files to read: those named, else the project's own with its override.
-
-    Raises DescriptionError when one is missing.
-    """
-    if files:
-        missing = [str(f) for f in files if not f.is_file()]
-        if missing:
-            raise DescriptionError(f"no such file: {', '.join(missing)}", hint="Give the path with --file.")
-        return tuple(f.resolve() for f in files)
-    for name in NAMES:
-        if (root / name).is_file():
-            override = root / f"{Path(name).stem}.override{Path(name).suffix}"
-            return tuple(f for f in (root / name, override) if f.is_file())
-    raise DescriptionError(
-        f"there is no compose.yaml in {root}",
-        hint="Run the harness in the folder of compose.yaml, or name the file with --file.",
-    )
 
 
 def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
     """Load and check the description. Raises DescriptionError."""
     root = root.resolve()
     paths = find_files(root, files)
-    trees = [_parse(path) for path in paths]
-    if not any(_child(tree, KEY) for tree in trees):
+    trees = [parse(path) for path in paths]
+    if not any(child(tree, KEY) for tree in trees):
         raise DescriptionError(
             f"{paths[0].name} has no top-level `{KEY}` block",
             hint=f"Add at least:\n{MINIMAL}",
         )
     model = compose.config(root, paths)
     block = parse_block(_single_dollars(model.get(KEY)), zip(paths, trees, strict=True))
-    return _resolve(root, paths, block, model, _Places(tuple(zip(paths, trees, strict=True))))
+    return _resolve(root, paths, block, model, Places(tuple(zip(paths, trees, strict=True))))
 
 
 def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
@@ -66,9 +46,9 @@ def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
     """
     if not files and not any((root / name).is_file() for name in NAMES):
         return None
-    sources = [(path, _parse(path)) for path in find_files(root, files)]
+    sources = [(path, parse(path)) for path in find_files(root, files)]
     for path, tree in reversed(sources):
-        if _child(tree, KEY):
+        if child(tree, KEY):
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
             return parse_block(raw, sources)
     return None
@@ -76,7 +56,7 @@ def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
 
 def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
     """Validate an `x-harness` block; every error names its place, and an unknown key the nearest valid one."""
-    places = _Places(tuple(sources))
+    places = Places(tuple(sources))
     try:
         return Block.model_validate_json(json.dumps(raw))
     except ValidationError as exc:
@@ -84,51 +64,6 @@ def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ())
     raise DescriptionError(
         "\n".join(lines), hint="`harness schema` prints every key with its type; README shows a whole block."
     )
-
-
-class _Places:
-    """Finds where a key stands in the Compose files."""
-
-    def __init__(self, sources: tuple[tuple[Path, yaml.Node | None], ...]) -> None:
-        self.sources = sources
-
-    def __call__(self, *keys: str | int) -> str:
-        for path, tree in self.sources:
-            node: yaml.Node | None = tree
-            mark = None
-            for key in (KEY, *keys):
-                found = _child(node, key)
-                if found is None:
-                    break
-                key_node, node = found
-                mark = key_node.start_mark
-            else:
-                if mark is not None:
-                    return f"{path.name}:{mark.line + 1}:{mark.column + 1}: "
-        # A missing key has no place of its own: name that of the block it should stand in.
-        return self(*keys[:-1]) if keys else ""
-
-
-def _parse(path: Path) -> yaml.Node | None:
-    try:
-        node: yaml.Node | None = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise DescriptionError(f"{path.name} is not YAML: {exc}", hint="Correct the file.") from exc
-    if not isinstance(node, yaml.MappingNode):
-        raise DescriptionError(
-            f"{path.name} is no Compose file: expected a mapping with `services:`", hint="Correct the file."
-        )
-    return node
-
-
-def _child(node: yaml.Node | None, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value in node.value:
-            if key_node.value == str(key):
-                return key_node, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-        return node.value[key], node.value[key]
-    return None
 
 
 def _single_dollars(value: Any) -> Any:
@@ -142,7 +77,7 @@ def _single_dollars(value: Any) -> Any:
     return value
 
 
-def _explain(error: dict[str, Any], places: _Places) -> str:
+def _explain(error: dict[str, Any], places: Places) -> str:
     loc: tuple[str | int, ...] = error["loc"]
     where = places(*loc)
     name = ".".join(str(part) for part in (KEY, *loc))
@@ -172,7 +107,7 @@ def _keys_of(loc: Sequence[str | int]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str, Any], places: _Places) -> Spec:
+def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str, Any], places: Places) -> Spec:
     """Check what the block says against the services, and fill in what follows from them."""
     services: dict[str, Any] = model.get("services", {})
     _service(services, block.serve.service, places("serve", "service"))
@@ -190,6 +125,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
             hint="Commit the fixture, or fetch it (for example with `dvc pull`), or correct `data.path`.",
         )
     _check_skew(root, block, places)
+    block = completed(root, block, places)
     handover, serve_artifact = _handover(block, services, places)
     examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(
@@ -201,7 +137,9 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         handover=handover,
         train_key=train_key,
         serve_key=block.serve.service,
-        port=block.serve.port or _only_port(services[block.serve.service], block.serve.dialect, places),
+        port=block.serve.port
+        or port_of_environment(services[block.serve.service], block.serve.dialect)
+        or _only_port(services[block.serve.service], block.serve.dialect, places),
         serve_artifact=serve_artifact,
         examples=examples,
         behaviours=behaviours,
@@ -209,7 +147,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
     )
 
 
-def _baseline(root: Path, block: Block, places: _Places) -> dict[str, Any] | None:
+def _baseline(root: Path, block: Block, places: Places) -> dict[str, Any] | None:
     """Read the committed API document."""
     name = block.contract.baseline
     if name is None:
@@ -226,7 +164,7 @@ def _baseline(root: Path, block: Block, places: _Places) -> dict[str, Any] | Non
     return document
 
 
-def _check_skew(root: Path, block: Block, places: _Places) -> None:
+def _check_skew(root: Path, block: Block, places: Places) -> None:
     skew = block.contract.skew
     if skew is None:
         return
@@ -251,7 +189,7 @@ def _service(services: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     raise DescriptionError(f"{where}there is no service `{name}`: {guess}", hint="Correct the name or add the service.")
 
 
-def _check_train(root: Path, block: Block, services: dict[str, Any], places: _Places) -> None:
+def _check_train(root: Path, block: Block, services: dict[str, Any], places: Places) -> None:
     train = block.train
     if train.from_ is not None:
         for key, path in (("from", train.from_), ("source", train.source)):
@@ -279,7 +217,7 @@ def mount_over(service: dict[str, Any], path: str) -> dict[str, Any] | None:
     return max(mounts, key=lambda m: len(m["target"]), default=None)
 
 
-def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[Handover, str | None]:
+def _handover(block: Block, services: dict[str, Any], places: Places) -> tuple[Handover, str | None]:
     train, serve = block.train, block.serve
     if train.target is not None:
         return Handover.TRAINED_IN_BUILD, serve.artifact or train.artifact
@@ -305,7 +243,7 @@ def _handover(block: Block, services: dict[str, Any], places: _Places) -> tuple[
     )
 
 
-def _only_port(service: dict[str, Any], dialect: str, places: _Places) -> int:
+def _only_port(service: dict[str, Any], dialect: str, places: Places) -> int:
     ports = {int(p["target"]) for p in service.get("ports", ())}
     for exposed in service.get("expose", ()):
         first, _, last = str(exposed).partition("/")[0].partition("-")

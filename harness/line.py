@@ -27,6 +27,7 @@ LINE = (
     "contract",
     "trainings",
     "skew",
+    "quality",
     "robustness",
     "fuzz",
     "load",

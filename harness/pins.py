@@ -37,7 +37,8 @@ def base_images(spec: Spec, engine: Engine, model: dict[str, Any]) -> tuple[Base
     for key in (spec.train_key, spec.serve_key):
         if key not in model["services"]:
             name = image_name(spec, key)
-            found.append((key, name, name))
+            if all(name != service.get("image") for service in model["services"].values()):  # the other one builds it
+                found.append((key, name, name))
     return tuple(
         BaseImage(
             reference=reference,

@@ -17,9 +17,10 @@ from harness import __version__, labels, lock, pins
 from harness.checks import all_checks
 from harness.compose import Compose
 from harness.description import load
-from harness.engine import Engine, Leftover
+from harness.engine import Engine, Leftover, Running
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
+from harness.further import train_again
 from harness.http import Target
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
@@ -30,14 +31,13 @@ from harness.records import (
     Images,
     Interface,
     Lock,
-    Repeated,
+    Robustness,
     Selection,
     Serving,
     Skew,
     Trainings,
     digest_of,
 )
-from harness.reruns import has_volume
 from harness.signals import deferred
 from harness.spec import Handover
 from harness.stages import Run
@@ -47,11 +47,12 @@ from harness.stages import data as data_stage
 from harness.stages import fuzz as fuzz_stage
 from harness.stages import images as images_stage
 from harness.stages import load as load_stage
-from harness.stages import repeated as repeated_stage
+from harness.stages import quality as quality_stage
+from harness.stages import robustness as robustness_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
+from harness.stages import stop as stop_stage
 from harness.stages import train as train_stage
-from harness.stages import trainings as trainings_stage
 from harness.stages.trainings import Basis
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
@@ -59,7 +60,7 @@ THREADS = 3  # beside the main line
 
 
 @dataclass(frozen=True)
-class Served:
+class Service:
     """A model that is served: what the last part of the line works with."""
 
     run: Run
@@ -69,6 +70,7 @@ class Served:
     volume: str | None
     artifact: Artifact
     serving: Serving
+    running: Running
     target: Target
     interface: Interface
     trainings: Callable[[], Trainings] | None  # the further training runs, once they have ended
@@ -81,7 +83,7 @@ def run(
     selection: Selection,
     *,
     rebuild: bool = False,
-    then: Callable[[Served], None] | None = None,
+    then: Callable[[Service], None] | None = None,
 ) -> Verdict:
     """Run the whole line and judge it; with `then`, do that with the served model in place of the contract's tests.
 
@@ -165,12 +167,14 @@ def describe(engine: Engine, compose: Compose) -> Environment:
     )
 
 
-def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served], None], *, rebuild: bool) -> None:
+def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
     """Go down the line to a served model. The dataset is validated while the engine builds the images."""
     baking = run.spec.handover is not Handover.MOUNTED
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
     if validation is None:
         line.lacks("data")
+    if run.spec.block.quality is not None:
+        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
 
     with line.timed("images"):
         images = images_stage.collect(run, rebuild=rebuild)
@@ -194,7 +198,7 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
     further = None
     if line.needs("trainings"):
         basis = Basis(images=images, data=data, data_volume=volume, training=training, artifact=artifact)
-        further = line.beside(pool, "trainings", partial(_train_again, run, basis, deep=line.selection.deep))
+        further = line.beside(pool, "trainings", partial(train_again, run, basis, deep=line.selection.deep))
 
     if baking:
         with line.timed("bake"):
@@ -203,55 +207,65 @@ def _go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Served],
 
     with ExitStack() as stack:
         with line.timed("serve"):
-            serving, target = stack.enter_context(serve_stage.serving(run, images, volume))
-        line.settle("serve", serving)
-        if target is not None and serving.interface is not None:
-            then(Served(run, line, pool, images, volume, artifact, serving, target, serving.interface, further))
+            served = stack.enter_context(serve_stage.serving(run, images, volume))
+        line.settle("serve", served.record)
+        spoken = served.record.interface
+        if served.target is not None and spoken is not None:
+            given = (served.record, served.running, served.target, spoken)
+            then(Service(run, line, pool, images, volume, artifact, *given, further))
 
 
-def _judge_service(served: Served) -> None:
-    """Ask the service all that the contract asks; further containers work beside that, load comes alone."""
-    run, line, target, spoken = served.run, served.line, served.target, served.interface
-
-    skew = _skew_beside(served)
+def _judge_service(service: Service) -> None:
+    """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
+    run, line, target, spoken = service.run, service.line, service.target, service.interface
+    robustness, skew = _robustness_beside(service), _skew_beside(service)
     with line.timed("contract"):
         contract = contract_stage.collect(run, target, spoken, skew)
     line.settle("contract", contract)
+    _judge_quality(service)
     if line.needs("fuzz"):
         chosen = line.selection
         with line.timed("fuzz"):
             fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
         line.settle("fuzz", fuzz)
-    if served.trainings is not None:
-        served.trainings()
+    if service.trainings is not None:
+        service.trainings()
+    if robustness is not None:
+        robustness()
     if line.needs("load"):
-        container = run.engine.container(run.project, run.spec.serve_key)
-        with line.timed("load"):  # alone: its figures are the service's
-            load = load_stage.collect(run, target, contract, partial(run.engine.memory, container))
+        memory = partial(run.engine.memory, service.running.container)
+        with line.timed("load"):
+            load = load_stage.collect(run, target, contract, memory)
         line.settle("load", load)
+    if line.needs("stop"):
+        with line.timed("stop"):
+            stop = stop_stage.collect(run, service.running, target, contract)
+        line.settle("stop", stop)
 
 
-def _train_again(run: Run, basis: Basis, *, deep: bool) -> Trainings:
-    """Make the further training runs with what other stages do."""
-    image = basis.images.of(run.spec.train_key).id
-
-    def take(container: str, into: str, log: str) -> Artifact:
-        return artifact_stage.collect(run, container, into=into, log=log, written_only=not has_volume(run.spec))
-
-    def repeat(second: str) -> Repeated | None:
-        return repeated_stage.collect(run, basis.images, basis.data_volume, second=second, deliver=deliver)
-
-    deliver = partial(_delivered, run, image)
-    return trainings_stage.collect(run, basis, deliver=deliver, take=take, repeat=repeat, deep=deep)
+def _judge_quality(service: Service) -> None:
+    """Let the service predict the hold-out rows, where the project says how good it must be."""
+    run, line, block = service.run, service.line, service.run.spec.block.quality
+    if block is None:
+        line.lacks("quality")
+    elif line.needs("quality"):
+        with line.timed("quality"):
+            quality = quality_stage.collect(run, service.target, service.interface, block)
+        line.settle("quality", quality)
 
 
-def _delivered(run: Run, image: str, folder: Path) -> str:
-    return data_stage.deliver_folder(run, folder, image)
+def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:
+    """Let further containers of the serving image start on a thread; what they are is created before that."""
+    run, line = service.run, service.line
+    if not line.needs("robustness"):
+        return None
+    prepared = robustness_stage.prepare(run, service.images, service.volume, service.serving)
+    return line.beside(service.pool, "robustness", lambda: robustness_stage.collect(run, prepared, service.serving))
 
 
-def _skew_beside(served: Served) -> Callable[[], Skew] | None:
+def _skew_beside(service: Service) -> Callable[[], Skew] | None:
     """Let the training image predict the hold-out rows on a thread, where the project names some."""
-    run, line, block = served.run, served.line, served.run.spec.block.contract.skew
+    run, line, block = service.run, service.line, service.run.spec.block.contract.skew
     if block is None:
         line.lacks("skew")
         return None
@@ -260,10 +274,10 @@ def _skew_beside(served: Served) -> Callable[[], Skew] | None:
 
     def predict() -> Skew:
         return skew_stage.collect(
-            run, served.images, served.volume, block=block, artifact=served.artifact, spoken=served.interface
+            run, service.images, service.volume, block=block, artifact=service.artifact, spoken=service.interface
         )
 
-    return line.beside(served.pool, "skew", predict)
+    return line.beside(service.pool, "skew", predict)
 
 
 @contextmanager

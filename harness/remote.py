@@ -20,7 +20,7 @@ from harness.stages import Recording
 from harness.stages import contract as contract_stage
 from harness.stages import fuzz as fuzz_stage
 from harness.stages import load as load_stage
-from harness.stages.serve import await_ready
+from harness.stages.readiness import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
 GENTLY = "the service runs elsewhere and others may use it: --deep fuzzes it and puts it under load"

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.conventions import dialect_of
 from harness.description import mount_over
+from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
 from harness.spec import Handover, Spec
 
@@ -28,19 +29,24 @@ class Variant:
 
     name: str
     change: Callable[[Model], None]  # changes a copy of the service in place
-    volumes: Mapping[str, str] = field(default_factory=dict)  # key in the file -> name of a volume that exists
+    # Key in the file -> name of a volume that exists; None: a new one of this run.
+    volumes: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def varied(model: Model, service: str, *variants: Variant) -> Model:
-    """Return the file of a run with variants in place of a service."""
+def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str, Model] | None = None) -> Model:
+    """Return the file of a run with variants in place of a service; `networks` are further ones of this run."""
     made = deepcopy(model)
     original = made["services"].pop(service)
+    labels = {key: value for key, value in original["labels"].items() if key.startswith("harness.") and key != STAGE}
+    made["networks"] |= _own(dict(networks or {}), model["name"], labels)
     for variant in variants:
         own = deepcopy(original)
         variant.change(own)
         own["labels"] = {**own["labels"], STAGE: variant.name}
         made["services"][variant.name] = own
-        made["volumes"] |= {key: {"name": name, "external": True} for key, name in variant.volumes.items()}
+        for key, name in variant.volumes.items():
+            external = {"name": name, "external": True}
+            made["volumes"][key] = external if name else _own({key: {}}, model["name"], labels)[key]
     return made
 
 
@@ -181,6 +187,10 @@ def _serve(spec: Spec, image: str) -> Model:
     dialect = dialect_of(spec.block)
     if dialect is not None and dialect.serve_command is not None and not service.get("command"):
         service["command"] = list(dialect.serve_command)
+    if given := environment(spec, DIALECTS.get(spec.block.serve.dialect)):
+        service["environment"] = {key: value.replace("$", "$$") for key, value in given.items()} | {
+            key: value for key, value in (service.get("environment") or {}).items() if value is not None
+        }
     if service.get("network_mode") is None:
         # A free port of the engine's host, so that two runs and the user's own service do not collide.
         service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]

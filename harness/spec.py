@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.quality.block import QualityBlock, or_list
 from harness.values import Argv, Bytes, ContainerPath, DialectName, LossPattern, Seconds, UrlPath
 
 
@@ -103,6 +104,9 @@ class ServeBlock(_Block):
     dialect: DialectName = Field(
         "auto", description="Serving protocol; `auto`: recognised by asking; `plain`: JSON without an API document."
     )
+    document: UrlPath | None = Field(
+        None, description="Path of the service's OpenAPI document; default: the dialect's, such as /openapi.json."
+    )
     model: str = Field("model", description="Name of the model, where the paths of the protocol hold one.")
     ready: UrlPath | None = Field(
         None, description="Path that answers 2xx when the model can predict; default: the dialect's."
@@ -184,6 +188,9 @@ class Block(_Block):
     train: TrainBlock = TrainBlock()
     serve: ServeBlock = ServeBlock()
     contract: ContractBlock = ContractBlock()
+    quality: QualityBlock | None = Field(
+        None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
+    )
     skip: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict, description="Check -> the reason why it is skipped, shown in every report."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from harness.cases import Request
@@ -17,6 +18,7 @@ HUGE = 10**400  # JSON sets no limit; a float64 ends near 1.8e308
 DEPTH = 20_000  # of nested lists: the stack of a recursive parser ends before
 OVERSIZE = 10 * 2**20  # bytes
 MAX_FIELDS = 12  # of a record with more, only the first are changed
+NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
 REMOVED = object()  # in place of a value: the field is left out
 
 Path = tuple[str | int, ...]
@@ -66,8 +68,10 @@ def malformed(good: Any, dialect: Dialect) -> Iterator[Request]:
         yield _changed("boolean", good, where, value=True)
         yield _changed("number-as-text", good, where, str(at(good, where)))
         yield _changed("huge-integer", good, where, HUGE)
-    for where, value in zip(number_paths(good)[:1] * 3, (float("nan"), float("inf"), -float("inf")), strict=False):
-        yield _changed("non-finite", good, where, value)
+    for where in number_paths(good)[-1:]:  # where a request holds shapes beside data, the data come last
+        for name, value in NON_FINITE.items():
+            request = _changed("non-finite", good, where, value)
+            yield replace(request, case=f"{request.case}={name}")
     if batch := dialect.batch(good):
         yield Request("rejects-empty-batch:/", json.dumps(batch.build(())).encode())
 
@@ -123,6 +127,8 @@ def _numbers(value: Any, path: Path) -> Iterator[Path]:
 
 
 def _changed(kind: str, good: Any, path: Path, value: Any) -> Request:
+    if not path:  # the request is a bare number
+        return Request(f"rejects-{kind}:/", json.dumps(value).encode())
     made = deepcopy(good)
     if not path:  # the whole request is the one value
         return Request(f"rejects-{kind}:/", json.dumps(value).encode())

@@ -18,8 +18,8 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "data", "train", "learning", "trainings", "artifact", "serve", "contract", "document", "rejects"),
-    *("invariance", "behaviour", "skew", "fuzz", "load"),
+    *("images", "data", "train", "learning", "trainings", "artifact", "serve", "robustness", "contract"),
+    *("document", "rejects", "invariance", "behaviour", "skew", "quality", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -65,11 +65,14 @@ def _output(behaviour: Behaviour, number: int, contract: Contract) -> Any:
     exchange = contract.answer(case(behaviour, number))
     if exchange is None:
         raise _NoAnswerError("no request was recorded")
-    if not DIALECTS[contract.interface.dialect].is_answer(exchange):
+    dialect = DIALECTS[contract.interface.dialect]
+    if not dialect.is_answer(exchange):
         raise _NoAnswerError(f"request {number} got {described(exchange)}")
     try:
         answer = parse(exchange)
-        return at(answer, resolve(answer, behaviour.output)) if behaviour.output else answer
+        if behaviour.output:
+            return at(answer, resolve(answer, behaviour.output))
+        return answer if behaviour.relation is Relation.MINIMUM else dialect.lasting(answer)
     except (ValueError, RecursionError) as exc:
         raise _NoAnswerError(f"request {number}: {exc} in {described(exchange)}") from exc
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.compare import compare, described, parse, short
 from harness.dialects import DIALECTS
-from harness.dialects.protocol import Expected
+from harness.dialects.protocol import Dialect, Expected
 from harness.records import Contract, Exchange, Finding
 from harness.spec import Example, Spec, Tolerance
 
@@ -80,9 +80,10 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
     if not spec.examples:
         yield skipped(NO_EXAMPLES)
         return
+    dialect = DIALECTS[contract.interface.dialect]
     reference = contract.answer(f"example:{spec.examples[0].name}")
     after = contract.of("recovers")
-    wrong = [e for e in after if reference is None or not _is_same(reference, e)]
+    wrong = [e for e in after if reference is None or not _is_same(reference, e, dialect)]
     if not after:
         yield skipped("no malformed request was sent")
     elif wrong:
@@ -108,7 +109,7 @@ def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
     good = [
         e for kind in ("example", "batch", "single", "behaviour") for e in contract.of(kind) if dialect.is_answer(e)
     ]
-    wrong = [(e, problem) for e in good if (problem := _not_finite(e, may_be_null=may_be_null))]
+    wrong = [(e, problem) for e in good if (problem := _not_finite(e, dialect, may_be_null=may_be_null))]
     for exchange, problem in wrong[:3]:
         yield failed(
             expected="finite numbers in every prediction",
@@ -155,12 +156,12 @@ def _breach(demanded: Expected, exchange: Exchange) -> str:
     return f"{error.json_path}: {short(error.message)} in {described(exchange)}" if error else ""
 
 
-def _is_same(reference: Exchange, other: Exchange) -> bool:
+def _is_same(reference: Exchange, other: Exchange, dialect: Dialect) -> bool:
     """Whether two answers to one request are the same: status, and JSON but for the last digits of numbers."""
     if reference.status != other.status:
         return False
     try:
-        left, right = parse(reference), parse(other)
+        left, right = dialect.lasting(parse(reference)), dialect.lasting(parse(other))
     except (ValueError, RecursionError):
         return reference.response == other.response
     return not any(compare(left, right, SAME))
@@ -174,7 +175,7 @@ def _holds_null(value: object) -> bool:
     return value is None
 
 
-def _not_finite(exchange: Exchange, *, may_be_null: bool) -> str:
+def _not_finite(exchange: Exchange, dialect: Dialect, *, may_be_null: bool) -> str:
     constants: list[str] = []
     try:
         body = json.loads(exchange.response, parse_constant=constants.append)
@@ -182,4 +183,4 @@ def _not_finite(exchange: Exchange, *, may_be_null: bool) -> str:
         return ""  # no JSON: contract.examples says so
     if constants:
         return constants[0]
-    return "null" if not may_be_null and _holds_null(body) else ""
+    return "null" if not may_be_null and _holds_null(dialect.lasting(body)) else ""

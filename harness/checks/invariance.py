@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from harness.checks import check, failed, passed, skipped
+from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.compare import compare, described, parse, short
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding
@@ -53,8 +53,18 @@ def row_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
 
 
 @check("contract.field-order")
-def field_order(contract: Contract) -> Iterator[Finding]:
+def field_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """The order of the fields in a JSON object does not matter."""
+    good, turned = contract.answer("batch:all"), contract.answer("fields:all")
+    dialect = DIALECTS[contract.interface.dialect]
+    if good is not None and turned is not None and dialect.is_answer(good) and dialect.is_refusal(turned):
+        # It says so itself, and nobody gets a wrong prediction.
+        yield (failed if spec.block.contract.strict else warned)(
+            expected="the fields in the opposite order: the same answer",
+            received=f"refused: {described(turned)}",
+            advice="The fields of a JSON object have no order: take the columns by their names, in the model's order.",
+        )
+        return
     yield _against_batch(contract, ("fields:all",), "the fields in the opposite order")
 
 
@@ -79,7 +89,8 @@ def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Fin
             wrong.append(_said(exchange))
             continue
         try:
-            wrong += list(compare(parse(reference), parse(exchange), SAME))
+            left, right = dialect.lasting(parse(reference)), dialect.lasting(parse(exchange))
+            wrong += list(compare(left, right, SAME))
         except (ValueError, RecursionError):
             wrong += [] if exchange.response == reference.response else [_said(exchange)]
     return _verdict(wrong, what, "the same answer")

@@ -36,14 +36,16 @@ class Verdict(StrEnum):
     RULED_OUT = "accepted, though JSON or the API document rules it out"
     ACCEPTED = "accepted, though nobody promised that it would be refused"
     UNDOCUMENTED = "refused with a status that the API document does not list"
+    NON_FINITE = "answered with NaN or Infinity, which is no JSON"
     NOT_JSON = "refused, but not in the form of an error of this protocol"
 
 
-FATAL = (Verdict.BROKEN, Verdict.RULED_OUT)
+FATAL = (Verdict.BROKEN, Verdict.RULED_OUT, Verdict.NON_FINITE)
 ADVICE = {
     Verdict.SHIPPED: "",  # the dialect has it
     Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
+    Verdict.NON_FINITE: "Refuse rows for which the model has no finite answer.",
     Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
     Verdict.UNDOCUMENTED: "List the status in the API document, so that clients expect it.",
     Verdict.NOT_JSON: "Answer errors as JSON too: clients parse them.",
@@ -68,6 +70,9 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
     found: dict[Verdict, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
         found[_verdict(kind, exchange, contract, dialect)].append(exchange)
+    if not spec.block.contract.strict:  # the well-known servers of a protocol may say their errors in their own way
+        found[Verdict.REFUSED] += [e for e in found[Verdict.NOT_JSON] if _is_shipped(e, dialect)]
+        found[Verdict.NOT_JSON] = [e for e in found[Verdict.NOT_JSON] if not _is_shipped(e, dialect)]
     bad = {verdict: found[verdict] for verdict in ADVICE if found[verdict]}
     for verdict, cases in bad.items():
         fails = verdict in FATAL or spec.block.contract.strict
@@ -87,6 +92,8 @@ def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
         return _broken(kind, exchange, dialect)
     if dialect.is_refusal(exchange):
         return _refusal(kind, exchange, contract, dialect)
+    if kind != "non-finite" and _is_non_finite(exchange):  # who sends NaN may get NaN back
+        return Verdict.NON_FINITE
     allows = _allows(kind, exchange, contract.document, contract.interface)
     if allows:
         return Verdict.ALLOWED
@@ -118,6 +125,13 @@ def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect
     return Verdict.REFUSED
 
 
+def _is_shipped(exchange: Exchange, dialect: Dialect) -> bool:
+    try:
+        return dialect.error_shipped is not None and _fits(dialect.error_shipped, parse(exchange))
+    except (ValueError, RecursionError):
+        return False
+
+
 def _fits(schema: Any, body: Any) -> bool:
     from jsonschema import Draft202012Validator
 
@@ -126,13 +140,22 @@ def _fits(schema: Any, body: Any) -> bool:
 
 def _allows(kind: str, exchange: Exchange, document: dict[str, Any] | None, interface: Interface) -> bool | None:
     """Whether the service's own document allows a request; None where it does not say."""
-    if kind in ROUTES or kind == "content-type":
+    if kind in (*ROUTES, "content-type", "non-finite"):  # NaN is no JSON: no document can allow it
         return None
     validator = request_validator(document, interface.predict)
     try:
         return None if validator is None else validator(json.loads(exchange.request))
     except (ValueError, RecursionError):
         return None
+
+
+def _is_non_finite(exchange: Exchange) -> bool:
+    constants: list[str] = []
+    try:
+        json.loads(exchange.response, parse_constant=constants.append)
+    except (ValueError, RecursionError):
+        return False
+    return bool(constants)
 
 
 def _is_empty(exchange: Exchange, dialect: Dialect) -> bool:

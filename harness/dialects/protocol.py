@@ -35,6 +35,11 @@ def no_weakness(_kind: str, _exchange: Exchange) -> str:
     return ""
 
 
+def _anything(request: Any) -> bool:
+    del request
+    return True
+
+
 @dataclass(frozen=True)
 class Expected:
     """What an answer must be: one of these statuses, and JSON that satisfies this schema (None: any bytes)."""
@@ -49,7 +54,8 @@ class Probe:
     """One request of a protocol's conformance suite.
 
     `spec` is what the specification demands; `shipped`, where given, is what the well-known servers answer instead:
-    it is accepted unless `contract.strict`. `path` may hold `{model}`. `source` names the place in the specification.
+    it is accepted unless `contract.strict`. `path` may hold `{model}`, or be `{ready}` or `{predict}`, the paths of
+    the service. `source` names the place in the specification.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Probe:
     content_type: str = "application/json"  # empty: the request has none
     example: bool = False  # the body is the project's first good example; not sent where there is none
     shipped: Expected | None = None
+    edit: Callable[[Any], Any] | None = None  # what is done to that example first, if the protocol `takes` it
 
 
 @dataclass(frozen=True)
@@ -83,18 +90,24 @@ class Dialect:
     is_ready: Callable[[Exchange], bool] = is_2xx
     is_answer: Callable[[Exchange], bool] = is_2xx  # a prediction was made
     is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong
+    busy: tuple[int, ...] = ()  # statuses by which a server that is in order asks for the same request later
     batch: Callable[[Any], Batch | None] = batch_of_json  # None: the protocol takes one row a request
     answers: Callable[[Any, int], tuple[Any, ...] | None] = answers_of_json
     error: Mapping[str, Any] | None = None  # JSON Schema of the body of a refusal
+    error_shipped: Mapping[str, Any] | None = None  # that of the well-known servers, accepted unless `contract.strict`
     text_errors: frozenset[int] = frozenset()  # statuses whose body the protocol does not want to be JSON
     weakness: Callable[[str, Exchange], str] = no_weakness
-    signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised
+    transient: tuple[str, ...] = ()  # keys of an answer that are new each time, such as the ID of the request
+    takes: Callable[[Any], bool] = _anything  # whether a request has the form of this protocol
+    signs: tuple[Sign, ...] = ()  # all must match for the dialect to be recognised, as must `takes`
     probes: tuple[Probe, ...] = ()
     ready_within: float | None = None  # longest time of one answer of the ready path, where the protocol says one
     predict_within: float | None = None
     stop_within: float | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)  # that the platform gives to the serving container
-    ready_variable: str = ""  # of the environment, where it names the ready path
+    # What the platform gives to the serving container; a value may hold `{port}` and `{artifact}`.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port_variable: str = ""  # of the environment, where it names the port
+    ready_variable: str = ""  # where it names the ready path
     predict_variable: str = ""
     # What follows is for a protocol that also says how the container trains: defaults of `x-harness`.
     train_command: tuple[str, ...] | None = None
@@ -104,6 +117,12 @@ class Dialect:
     failure: str | None = None  # file in which a failed training says why
     train_files: Callable[[Block], Mapping[str, str]] | None = None  # path in the container -> text, before training
     train_environment: Mapping[str, str] = field(default_factory=dict)
+
+    def lasting(self, answer: Any) -> Any:
+        """Return an answer without what is new each time, so that two answers to one request are equal."""
+        if not self.transient or not isinstance(answer, dict):
+            return answer
+        return {key: value for key, value in answer.items() if key not in self.transient}
 
 
 def filled(template: str, model: str) -> str:

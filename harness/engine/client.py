@@ -20,6 +20,7 @@ import docker.utils
 import requests.exceptions
 
 from harness.engine import stats
+from harness.engine.execution import Executed, execute
 from harness.engine.running import Running
 from harness.engine.sdk import (
     GONE_HINT,
@@ -31,6 +32,8 @@ from harness.engine.sdk import (
     sockets,
 )
 from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
+
+NOT_A_FOLDER = "not a directory"  # said with status 500 of a path below a file: nothing is there
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,11 @@ class Engine:
             response = api._get(url, params={"path": path}, stream=True)  # noqa: SLF001
             try:
                 api._raise_for_status(response)  # noqa: SLF001
-            except docker.errors.NotFound:
+            except docker.errors.APIError as exc:
                 response.close()
-                return None
+                if exc.status_code == 404 or NOT_A_FOLDER in str(exc.explanation):  # noqa: PLR2004 - Not Found
+                    return None
+                raise
         return body_of(response)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:
@@ -190,14 +195,9 @@ class Engine:
         with mapped_errors():
             self._api.put_archive(container, path, tar)
 
-    def execute(self, container: str, argv: list[str]) -> str:
-        """Run a command in a running container and return what it printed; empty where it cannot run."""
-        with mapped_errors():
-            try:
-                call = self._api.exec_create(container, argv)
-                return bytes(self._api.exec_start(call["Id"])).decode(errors="replace")
-            except docker.errors.APIError:
-                return ""
+    def execute(self, container: str, argv: list[str], timeout: float = 30.0) -> Executed:
+        """Run a command in a running container for at most `timeout` seconds."""
+        return execute(self._api, container, argv, timeout)
 
     def helper(self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str]) -> str | None:
         """Create a container that is never started and mounts a volume; None where the name is taken."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness import wheels
 from harness.compose import Compose
-from harness.description import NAMES, load
+from harness.compose_file import NAMES
+from harness.description import load
 from harness.engine import Engine
 from harness.errors import HarnessError
 from harness.provision import base, probe

@@ -7,10 +7,11 @@ Sizes are bytes, times are seconds, hashes are hexadecimal SHA-256.
 from __future__ import annotations
 
 from harness.records.build import BaseImage, BuiltImage, Data, Images, Lock, Violation
-from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step
+from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.quality import Quality
 from harness.records.run import Environment, Evidence, Selection, StageTime
-from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start, Stop
+from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
 from harness.records.trainings import Labels, Repeated, Rerun, Trainings
 
@@ -36,6 +37,7 @@ __all__ = [
     "Labels",
     "Load",
     "Lock",
+    "Quality",
     "Repeated",
     "Rerun",
     "Robustness",

@@ -128,6 +128,22 @@ class Skew:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """What the service did when it was asked to stop while requests were in flight."""
+
+    signal: str
+    number: int | None  # of the signal; None where this machine has no such signal
+    limit: float  # seconds until it is killed
+    seconds: float
+    code: int | None  # exit code; None where it was killed
+    killed: bool  # it did not end within the limit
+    clients: int  # each of which sent one request just before the signal
+    in_flight: tuple[Exchange, ...] = ()  # sent before the signal and not answered by then; cases as in the contract
+
+    blocker: None = None
+
+
+@dataclass(frozen=True)
 class FuzzFailure:
     """A request, as small as it could be made, that breaks what the API document or a universal rule promises."""
 

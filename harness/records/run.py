@@ -10,8 +10,9 @@ from typing import Protocol
 
 from harness.errors import DescriptionError
 from harness.records.build import Data, Images, Lock
-from harness.records.exchange import Contract, Fuzz, Load, Skew
-from harness.records.serving import Robustness, Serving, Stop
+from harness.records.exchange import Contract, Fuzz, Load, Skew, Stop
+from harness.records.quality import Quality
+from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
 from harness.records.trainings import Trainings
 from harness.spec import Spec
@@ -106,6 +107,7 @@ class Evidence:
     serve: Serving | None = None
     contract: Contract | None = None
     skew: Skew | None = None
+    quality: Quality | None = None
     robustness: Robustness | None = None
     fuzz: Fuzz | None = None
     load: Load | None = None

@@ -25,7 +25,9 @@ class Asked:
     at: float
     ready: bool  # the ready path said yes
     answer: str
+    code: int | None = None  # status of the ready path; None: no answer
     prediction: str = ""  # what a prediction got right after; empty where none was asked for
+    predicted: int | None = None  # its status
     honest: bool = True  # False: it said yes and could not predict
 
 
@@ -60,10 +62,13 @@ class Start:
     """The serving image started once more, changed in one way, to see what it does."""
 
     name: str  # `artifact-missing`, `artifact-truncated`, `hermetic`, `no-network`, `read-only`, `arbitrary-uid`, ...
-    ready: bool
-    seconds: float
-    last_answer: str
-    exit: Exit | None  # None: it still ran when it was ended
+    ready: bool = False  # the ready path said yes, at least once
+    answered: bool = False  # and a prediction was made
+    heard: bool = False  # it answered at all, if only to say that it is not ready
+    seconds: float = 0.0
+    watched: float = 0.0  # how long it had
+    last_answer: str = ""
+    exit: Exit | None = None  # None: it still ran when it was ended
     log_tail: tuple[str, ...] = ()
     impossible: str = ""  # why it could not be tried
 
@@ -72,35 +77,24 @@ class Start:
 class Health:
     """The HEALTHCHECK of a serving container: run while it serves, and run where nothing serves."""
 
-    command: tuple[str, ...]  # empty: the image has none
-    alive_code: int | None = None  # exit code beside a service that answers: 0 is right
+    command: tuple[str, ...] = ()  # empty: there is none
+    timeout: float = 30.0
+    alive_code: int | None = None  # exit code beside a service that answers: 0 is right; None: no end within `timeout`
     alive_output: str = ""
     dead_code: int | None = None  # exit code in a container in which no service runs: 0 is wrong
     dead_output: str = ""
 
 
 @dataclass(frozen=True)
-class Stop:
-    """What the service did when it was asked to stop while requests were in flight."""
-
-    signal: str
-    limit: float  # seconds until it is killed
-    seconds: float
-    code: int | None  # exit code
-    killed: bool  # it did not end within the limit
-    in_flight: int  # requests sent before the signal and not answered by then
-    answered: int  # of these
-    lost: tuple[str, ...] = ()  # what became of the others
-
-
-@dataclass(frozen=True)
 class Robustness:
-    """How the serving image behaves when things are not as they should be, and when it is stopped."""
+    """How the serving image behaves when things are not as they should be."""
 
     starts: tuple[Start, ...] = ()
     health: Health | None = None
     user: str = ""  # as the container is configured; empty or 0 is root
     uid: int | None = None  # of its first process; None where it could not be read
+
+    blocker: None = None
 
     def start(self, name: str) -> Start | None:
         """Return one of the starts."""

@@ -70,12 +70,17 @@ class Run(Recording):
         return self._create(name, model, [service])[service]
 
     def create_variants(
-        self, service: str, images: Mapping[str, str], data_volume: str | None, variants: Sequence[Variant]
+        self,
+        service: str,
+        images: Mapping[str, str],
+        data_volume: str | None,
+        variants: Sequence[Variant],
+        networks: Mapping[str, Model] | None = None,
     ) -> dict[str, str]:
         """Create the containers of many variants with one call of Compose; return name -> ID. Raises as `create`."""
         model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
         names = [variant.name for variant in variants]
-        return self._create(f"compose-{names[0]}.json", varied(model, service, *variants), names)
+        return self._create(f"compose-{names[0]}.json", varied(model, service, *variants, networks=networks), names)
 
     def _create(self, name: str, model: Model, services: Sequence[str]) -> dict[str, str]:
         if self.over.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
@@ -21,6 +22,8 @@ from harness.spec import Spec
 from harness.stages import Recording
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
+PATIENCE = 10.0  # seconds for which a server may say that it is busy, while nobody else asks
+INTERVAL = 0.02
 
 
 def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[], Skew] | None = None) -> Contract:
@@ -29,19 +32,9 @@ def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[]
     `skew` waits for the hold-out rows that the training image predicts; they are asked last.
     """
     exchanges: list[Exchange] = []
-    dialect = DIALECTS[spoken.dialect]
-    document, error = _document(target, dialect)
+    document, error = _document(target, DIALECTS[spoken.dialect], run.spec.block.serve.document)
     for request in chain(requests(run.spec, spoken), _asked_late(skew)):
-        path = spoken.predict if request.path is None else request.path
-        exchange = http.send(
-            target,
-            path,
-            case=request.case,
-            method=request.method,
-            body=request.body,
-            content_type=request.content_type,
-            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
-        )
+        exchange = _send(target, spoken, request)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
     run.say("contract", f"{len(exchanges)} requests sent")
@@ -51,6 +44,26 @@ def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[]
         document=document,
         document_error=error,
     )
+
+
+def _send(target: Target, spoken: Interface, request: Request) -> Exchange:
+    """Send a request, and again for as long as the server says, by its protocol, that it is busy."""
+    dialect = DIALECTS[spoken.dialect]
+    path = spoken.predict if request.path is None else request.path
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        exchange = http.send(
+            target,
+            path,
+            case=request.case,
+            method=request.method,
+            body=request.body,
+            content_type=request.content_type,
+            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
+        )
+        if exchange.status not in dialect.busy or time.monotonic() > deadline:
+            return exchange
+        time.sleep(INTERVAL)
 
 
 def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
@@ -63,14 +76,18 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
     yield from behaviours(spec.behaviours)
-    good_body = next((json.dumps(example.request).encode() for example in spec.examples if example.is_good), None)
+    good_requests = [example.request for example in spec.examples if example.is_good]
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
+        path = path.replace("{ready}", spoken.ready).replace("{predict}", spoken.predict)
         body = probe.body
         if probe.example:
-            if good_body is None:
+            if not good_requests:
                 continue
-            body = good_body
+            made = good_requests[0]
+            if probe.edit and dialect.takes(made):
+                made = probe.edit(made)
+            body = json.dumps(made).encode()
         yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
     if spec.examples:
         good = spec.examples[0].request
@@ -84,8 +101,8 @@ def _asked_late(skew: Callable[[], Skew] | None) -> Iterator[Request]:
         yield from skew_requests(skew())
 
 
-def _document(target: Target, dialect: Dialect) -> tuple[dict[str, Any] | None, str | None]:
-    path = dialect.document
+def _document(target: Target, dialect: Dialect, named: str | None) -> tuple[dict[str, Any] | None, str | None]:
+    path = named or dialect.document
     if path is None:
         return None, f"the dialect `{dialect.name}` has no document"
     answer = http.send(target, path, case="document", timeout=TIMEOUT)

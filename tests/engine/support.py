@@ -333,6 +333,7 @@ class Mini:
                     "image": "${BASE_IMAGE}",
                     "command": command(serve, "serve.py"),
                     "environment": {"FAULT": fault},
+                    "user": "10001:10001",
                     "volumes": ["model:/model:ro"],
                 },
             },

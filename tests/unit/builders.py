@@ -11,10 +11,13 @@ from typing import Any
 
 from service import Service, asked
 
+from harness.cases.skew import skew_requests
 from harness.compose import Compose
 from harness.description import parse_block
+from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
 from harness.records import (
     Artifact,
+    Asked,
     BaseImage,
     BuiltImage,
     Contract,
@@ -24,13 +27,22 @@ from harness.records import (
     Exchange,
     Exit,
     FileHash,
+    Fuzz,
+    Health,
     Images,
     Interface,
     Labels,
+    Load,
     Lock,
+    Quality,
     Rerun,
+    Robustness,
     Serving,
+    Skew,
     StageTime,
+    Start,
+    Step,
+    Stop,
     Training,
     Trainings,
 )
@@ -80,7 +92,15 @@ BLOCK: dict[str, Any] = {
         "max_memory": "2g",
     },
     "serve": {"port": 8080},
-    "contract": {"examples": "contract/*.json"},
+    "contract": {
+        "examples": "contract/*.json",
+        "skew": {"rows": "holdout.csv", "command": ["python", "predict.py"]},
+    },
+    "quality": {
+        "conditions": ["accuracy >= 0.9", "accuracy[island=Dream] >= 0.8"],
+        "holdout": "holdout.csv",
+        "target": "kind",
+    },
 }
 
 MODEL: dict[str, Any] = {
@@ -289,6 +309,7 @@ def serving(**changes: Any) -> Serving:
         port=8080,
         ready_path="/health",
         timeout=60.0,
+        asked=(YES,),
     )
     return replace(whole, **changes)
 
@@ -313,10 +334,72 @@ def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = Non
     """What a service with one fault, or none, answers; an exchange given replaces the one of its case, or is added."""
     service = Service(fault)
     whole = {r.case: asked(service, r) for r in requests(described or spec(), INTERFACE)}
+    whole |= {r.case: asked(service, r) for r in skew_requests(skew())}
     whole |= {each.case: each for each in exchanges}
     return replace(
         Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=service.document()), **changes
     )
+
+
+def quality(**changes: Any) -> Quality:
+    """Labelled rows of two islands, predicted without a mistake, by a linear model too."""
+    kinds = ("long", "short")
+    rows = tuple(
+        Row(
+            number,
+            kinds[number % 2],
+            {"island": "Dream" if number % 3 else "Biscoe"},
+            {NEW: Prediction(kinds[number % 2]), DUMMY: Prediction("long"), LINEAR: Prediction(kinds[number % 2])},
+        )
+        for number in range(1, 61)
+    )
+    return replace(Quality("holdout.csv", "kind", ("length", "island", "kind"), rows), **changes)
+
+
+def skew(**changes: Any) -> Skew:
+    """Two hold-out rows that the training image predicted as the service does."""
+    answers = (ANSWER, {"predictions": [1.5]})
+    return replace(Skew(requests=(REQUEST, TWO), answers=answers, exit=ended()), **changes)
+
+
+YES = Asked(0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200)
+HEALTH = Health(("curl", "-f", "localhost"), 3.0, 0, "", 7, "refused")
+
+
+def robust(*starts: Start, **changes: Any) -> Robustness:
+    """A service that is robust; a start given replaces the one of the same name, or is added."""
+    good = (
+        Start("hermetic", ready=True, answered=True, heard=True),
+        Start("artifact-missing", exit=ended(code=1, log_tail=("no model",))),
+        Start("artifact-truncated", heard=True, last_answer="GET /health: 503"),
+    )
+    whole = {start.name: start for start in (*good, *starts)}
+    return replace(Robustness(tuple(whole.values()), HEALTH, "10001:10001", 10001), **changes)
+
+
+def stop(**changes: Any) -> Stop:
+    """A service that stopped gracefully."""
+    return replace(Stop("SIGTERM", 15, 10.0, 0.4, 0, killed=False, clients=4, in_flight=(exchange(),)), **changes)
+
+
+def step(**changes: Any) -> Step:
+    """A stretch of requests, all answered in 10 to 30 ms."""
+    whole = Step(rate=50.0, clients=None, seconds=2.0, sent=100, answered=100, latencies=(0.01, 0.02, 0.03))
+    return replace(whole, **changes)
+
+
+def load(**changes: Any) -> Load:
+    """A service that keeps up with a stream and with two clients."""
+    steps = (step(rate=None, clients=1), step(rate=None, clients=2))
+    return replace(Load(stream=step(), steps=steps, distinct=2), **changes)
+
+
+def fuzz(**changes: Any) -> Fuzz:
+    """A service in which fuzzing found nothing."""
+    whole = Fuzz(
+        tool="schemathesis 4", seed=1, phases=("coverage",), cases=50, accepted=9, operations=("POST /predict",)
+    )
+    return replace(whole, **changes)
 
 
 def environment(**changes: Any) -> Environment:
@@ -338,7 +421,8 @@ def environment(**changes: Any) -> Environment:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    names = ("images", "data", "train", "artifact", "serve", "contract", "trainings")
+    main = ("images", "data", "train", "artifact", "serve", "contract", "trainings")
+    names = (*main, "skew", "quality", "fuzz", "robustness", "load", "stop")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
         if name in unreached
@@ -360,6 +444,12 @@ def evidence(**changes: Any) -> Evidence:
         serve=serving(),
         contract=contract(),
         trainings=trainings(),
+        skew=skew(),
+        quality=quality(),
+        fuzz=fuzz(),
+        load=load(),
+        robustness=robust(),
+        stop=stop(),
         stages=stages(),
     )
     return replace(whole, **changes)

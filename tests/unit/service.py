@@ -243,10 +243,10 @@ class Service:
             predictions[0] = 0.0
         if self.fault == "wrong-for-simple-rows" and rows[0]["length"] == 0:
             predictions[0] = 7.0
-        if self.fault == "crosses-answers" and len(self._seen) > 40 and self._last:
-            predictions, self._last = self._last, predictions
-        else:
+        if self.fault == "crosses-answers":  # a variable that two requests at once share
             self._last = predictions
+            time.sleep(0.005)
+            predictions = self._last
         answer: dict[str, Any] = {"predictions": predictions}
         if self.fault == "surprise-null":
             answer["note"] = None

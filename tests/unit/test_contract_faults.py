@@ -16,7 +16,8 @@ from harness.line import Watcher
 from harness.records import Evidence, Finding, Selection, Status
 from harness.spec import Spec
 
-STRICT = {"contract": {"strict": True}}
+STRICT = {"contract": {"strict": True, "skew": None, "latency": {"p50": "45ms", "duration": "500ms"}}}
+WITH_TRAFFIC = ("contract.latency", "contract.load", "contract.fuzz")
 OF_CONTRACT = tuple(check for check in all_checks() if {*check.reads, *check.may_read} <= {"spec", "contract"})
 FAILED = (Status.FAIL, Status.ERROR)
 
@@ -46,6 +47,7 @@ def test_every_check_has_its_fault() -> None:
     """No check of the contract is without a server that fails it."""
     missing = {check.name for check in OF_CONTRACT} - FAULTS.keys() - {"contract.conforms"}
     assert not missing
+    assert {check.name for check in OF_CONTRACT} | {*WITH_TRAFFIC} >= FAULTS.keys()
 
 
 @pytest.mark.parametrize("check", [check.name for check in OF_CONTRACT if check.name in FAULTS])
@@ -78,3 +80,21 @@ def test_over_http(check: str, tmp_path: Path) -> None:
     """The same over a real connection: the good service fails nothing, a faulty one its check alone."""
     found = over_http(FAULTS.get(check, ""), tmp_path, Selection(fast=True))
     assert list(_failed(found)) == ([check] if check else []), _failed(found)
+
+
+@pytest.mark.parametrize(
+    ("check", "fault", "status"),
+    [
+        ("contract.latency", "", Status.PASS),
+        ("contract.latency", "slow", Status.FAIL),
+        ("contract.load", "", Status.PASS),
+        ("contract.load", "crosses-answers", Status.FAIL),
+        ("contract.fuzz", "breaks-on-whole-lengths", Status.FAIL),  # test_fuzz.py has the good ones
+    ],
+)
+def test_under_traffic(check: str, fault: str, status: Status, tmp_path: Path) -> None:
+    """Load, latency and fuzzing: the good service passes, the faulty one fails."""
+    found = over_http(fault, tmp_path, Selection(only=(check,), deep=True, budget=10.0))
+    statuses = {finding.status for finding in found if finding.check == check}
+    assert status in statuses, found
+    assert status is Status.FAIL or statuses == {status}, found

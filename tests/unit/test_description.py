@@ -8,7 +8,8 @@ from textwrap import dedent, indent
 import builders
 import pytest
 
-from harness.description import MINIMAL, find_files, load
+from harness.compose_file import find_files
+from harness.description import MINIMAL, load
 from harness.errors import DescriptionError
 from harness.spec import Handover, Spec
 

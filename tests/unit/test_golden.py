@@ -43,12 +43,12 @@ def test_rows_of_a_table_take_the_form_of_the_example(tmp_path: Path) -> None:
     """Each row of a CSV becomes a request like the first example, with the types of its values."""
     example = {"request": builders.REQUEST, "response": builders.ANSWER}
     block = "services: {}\nx-harness: {version: 1, contract: {examples: e.json}}\n"
-    table = "length,island,note\n3,Biscoe,x\n0.6,Dream,y\n"
+    table = "length,island,note\n3,Biscoe,x\n6,Dream,y\n"
     builders.write_files(tmp_path, {"compose.yaml": block, "e.json": json.dumps(example), "some.csv": table})
     with listening(Service()) as target:
         assert _record(tmp_path, target.url, tmp_path / "some.csv", "--yes") == 0
     examples, _ = load_contract(tmp_path, "tests/contract/*.json")
-    assert [example.response for example in examples] == [{"predictions": [1.5]}, {"predictions": [0.1]}]
+    assert [example.response for example in examples] == [{"predictions": [1.5]}, {"predictions": [1.0]}]
 
 
 def test_an_existing_example_is_kept(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import builders
 import pytest
 
-from harness.runfile import build_file, dependencies, image_name, run_file
+from harness.runfile import Variant, build_file, dependencies, image_name, run_file, varied
 from harness.spec import Handover, Spec
+from harness.stages.robustness import _change
 
 LABELS = {"harness.run-id": "r1", "harness.owner": "me"}
 DB: dict[str, Any] = {
@@ -333,3 +336,60 @@ def test_compose_accepts_the_run_file(tmp_path: Path) -> None:
     read = builders.compose().config(tmp_path, [file])
     assert read["name"] == "harness-r1"
     assert read["services"]["train"]["command"] == ["echo", "$$HOME"]
+
+
+def _only_one() -> Any:
+    """A run whose serve service has what only one container can have."""
+    networks = {"front": {"aliases": ["model"], "ipv4_address": "10.9.0.5"}}
+    serve: dict[str, Any] = {
+        "networks": networks,
+        "mac_address": "02:42:ac:11:00:02",
+        "depends_on": {"db": {}},
+        "entrypoint": None,
+    }
+    return _run(builders.spec(model={"services": {**DB, "serve": serve}, "networks": {"front": {}}}), "serve")
+
+
+def _with(**keys: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda service: service.update(keys)
+
+
+def test_variants_are_the_service_but_for_the_change() -> None:
+    """A variant has the image, mounts and ports of its service, a label of its own, and what was changed."""
+    run = _run(builders.spec())
+    original = run["services"]["train"]
+    file = varied(run, "train", Variant("again", _with(command=["x"])), Variant("bare", lambda s: s.pop("image")))
+    assert set(file["services"]) == {"again", "bare", "serve"}
+    made = file["services"]["again"]
+    assert made["labels"] == {**original["labels"], "harness.stage": "again"}
+    assert {**made, "labels": 0} == {**original, "command": ["x"], "labels": 0}
+
+
+def test_variants_of_robustness_share_nothing_that_only_one_can_have() -> None:
+    """Addresses, aliases and what must be up before stay with the original; None removes a key."""
+    file = varied(_only_one(), "serve", Variant("a", partial(_change, {"read_only": True, "image": None})))
+    service = file["services"]["a"]
+    assert service["networks"] == {"front": None}
+    assert not {"depends_on", "mac_address", "entrypoint", "image"} & service.keys()
+    assert service["read_only"] is True
+    assert file["name"] == "harness-r1"
+
+
+def test_variants_bring_volumes_and_networks() -> None:
+    """Further volumes and networks carry the run's name and labels, beside those that the run has."""
+    variant = Variant("a", _with(networks={"inside": None}), {"v": None, "w": "there"})
+    file = varied(_only_one(), "serve", variant, networks={"inside": {"internal": True}})
+    assert file["volumes"]["v"] == {"name": "harness-r1_v", "labels": LABELS}
+    assert file["volumes"]["w"] == {"name": "there", "external": True}
+    assert file["networks"]["inside"] == {"internal": True, "name": "harness-r1_inside", "labels": LABELS}
+    assert {"front", "inside"} <= file["networks"].keys()
+    assert "harness-artifact" in file["volumes"]
+
+
+def test_variants_leave_the_run_alone() -> None:
+    """Making variants changes nothing in the run's own file."""
+    run = _run(builders.spec())
+    before = json.dumps(run)
+    file = varied(run, "serve", Variant("a", _with(environment={"A": "1"})))
+    file["services"]["a"]["volumes"].clear()
+    assert json.dumps(run) == before

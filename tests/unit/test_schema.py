@@ -16,7 +16,7 @@ from pydantic import BaseModel
 import harness
 from harness.spec import Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
 
-EXAMPLES = [builders.REPO / "compose.yaml", *sorted((builders.REPO / "tests/projects").glob("*/compose.yaml"))]
+EXAMPLES = [builders.REPO / "compose.yaml", *sorted((builders.REPO / "tests/projects").glob("**/compose.yaml"))]
 
 
 def _validator() -> Draft202012Validator:

@@ -218,7 +218,7 @@ def test_a_training_image_that_cannot_answer(skew: Skew, said: str) -> None:
 
 def test_without_rows_it_is_skipped_and_without_a_record_an_error() -> None:
     """A project that names no rows has nothing to compare; a lost record is never a pass."""
-    assert judged(None, block={}).status is Status.SKIP
+    assert judged(None, block={"contract": {"skew": None}}).status is Status.SKIP
     assert judged(None).status is Status.ERROR
 
 

@@ -4,7 +4,9 @@ import json
 import math
 import os
 import signal
-import sys
+import socket
+import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 MODEL = json.loads((Path(os.environ.get("MODEL_DIR", "/model")) / "model.json").read_text())
 COLUMNS: list[str] = MODEL["columns"]
 LIMIT = 1_000_000
+OPEN: set[socket.socket] = set()
 
 
 def is_number(value: object) -> bool:
@@ -49,6 +52,16 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        """Remember the open connection."""
+        super().setup()
+        OPEN.add(self.connection)
+
+    def finish(self) -> None:
+        """Forget it."""
+        OPEN.discard(self.connection)
+        super().finish()
+
     def do_GET(self) -> None:
         """Answer the health check."""
         if self.path == "/health":
@@ -82,7 +95,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    """Answers what was asked before it ends."""
+
+    daemon_threads = False
+    request_queue_size = 128
+
+    def serve(self) -> None:
+        """Serve until SIGTERM, which Python ignores as a container's first process unless it is handled."""
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=self.shutdown).start())
+        self.serve_forever()
+        for connection in tuple(OPEN):  # what was sent is still read, then comes the end
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        self.server_close()
+
+
 if __name__ == "__main__":
-    # As the container's first process Python would otherwise ignore the signal.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+    Server(("", 8080), Handler).serve()

@@ -1,0 +1,74 @@
+"""The `quality` part of the `x-harness` block."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from harness.quality import language
+
+
+def _condition(value: str) -> str:
+    language.parse(value)
+    return value
+
+
+def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError(
+            f"expected at least one condition, for example `{language.EXAMPLES[0]}`, received an empty list"
+        )
+    return value
+
+
+ConditionText = Annotated[str, AfterValidator(_condition), Field(examples=list(language.EXAMPLES))]
+
+
+class QualityBlock(BaseModel):
+    """How good the served model must be on hold-out rows; a bare list is a list of conditions."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    conditions: Annotated[tuple[ConditionText, ...], AfterValidator(_not_empty)] = Field(
+        strict=False,
+        json_schema_extra={"minItems": 1},
+        description="What must hold, such as `accuracy[island=Dream] >= 0.8`.",
+    )
+    holdout: str | None = Field(
+        None,
+        description="CSV, JSON-lines or Parquet file with labelled rows; default: holdout.* or test.* in the data.",
+    )
+    target: str | None = Field(None, description="The column with the labels; default: `data.target`.")
+    prediction: str = Field(
+        "",
+        description="JSON pointer to the prediction in the answer to one row; default: the answer itself, or its field "
+        "with the name of the target.",
+        examples=["/species"],
+    )
+    baseline: str | None = Field(
+        None,
+        description="Committed predictions of the model that the new one must not be worse than; each run writes such "
+        "a file, quality/predictions.jsonl in its folder.",
+        examples=["tests/baseline.jsonl"],
+    )
+    training: str | None = Field(
+        None, description="Rows that a dummy and a linear model learn from; default: train.* in the data."
+    )
+    unknown: Literal["warn", "fail", "pass"] = Field(
+        "warn", description="What becomes of a condition that the rows are too few to decide."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return {"conditions": value} if isinstance(value, list | tuple) else value
+
+
+def or_list(schema: JsonDict) -> None:
+    """Add to the JSON Schema of the block that a list of conditions alone will do."""
+    conditions = QualityBlock.model_json_schema()["properties"]["conditions"]
+    choices = schema["anyOf"]
+    if isinstance(choices, list):
+        choices.insert(0, conditions)

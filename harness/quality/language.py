@@ -1,0 +1,236 @@
+"""The condition language of the quality gate, after ease.ml/ci (Renggli et al. 2019).
+
+    condition  = [ measure ":" ] "new" "-" "baseline" operator number [ precision ]
+               | measure operator number [ precision ]
+    measure    = metric [ "[" selector { "," selector } "]" ]
+    selector   = column "=" value | class
+    operator   = ">=" | "<=" | ">" | "<"
+    precision  = [ "+/-" number ] [ "@" number ]
+
+A metric alone is compared as it was measured. With a precision, and always for a difference, the one-sided bounds at
+the confidence after `@` decide (0.95 where none is given): pass, fail, or unknown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from harness.quality.names import METRICS, Metric
+
+CONFIDENCE = 0.95
+EXAMPLES = (
+    "accuracy >= 0.9",
+    "accuracy[island=Dream] >= 0.8",
+    "recall[Adelie] >= 0.9 @ 0.95",
+    "rmse <= 3.5",
+    "new - baseline > -0.02 +/- 0.02 @ 0.95",
+    "mae: new - baseline < 0.1",
+)
+_OPERATORS = (">=", "<=", ">", "<")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PART = re.compile(r'"([^"]*)"|([^"=,\[\]]+)')
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be read; the text says where, and shows one that can."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric, of one class or of all, on the rows that have these values in these columns."""
+
+    metric: str
+    of_class: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [_quoted(self.of_class)] if self.of_class is not None else []
+        parts += [f"{_quoted(column)}={_quoted(value)}" for column, value in self.where]
+        return self.metric + (f"[{', '.join(parts)}]" if parts else "")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: the measure of the new model, or its difference to the baseline's, against a threshold."""
+
+    text: str
+    measure: Measure
+    is_difference: bool
+    operator: str
+    threshold: float
+    epsilon: float | None = None  # the precision asked for
+    confidence: float | None = None  # None: the measured value itself decides
+
+    def holds(self, value: float) -> bool:
+        """Whether a value satisfies the comparison."""
+        match self.operator:
+            case ">=":
+                return value >= self.threshold
+            case "<=":
+                return value <= self.threshold
+            case ">":
+                return value > self.threshold
+            case _:
+                return value < self.threshold
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether larger values satisfy it."""
+        return self.operator.startswith(">")
+
+
+def parse(text: str) -> Condition:
+    """Read one condition. Raises ConditionError."""
+    reader = _Reader(text)
+    measure = Measure("accuracy")
+    if not reader.sees("new"):
+        measure = _measure(reader)
+        if reader.takes(":") and not reader.sees("new"):
+            reader.refuse("`new - baseline` after the colon")
+    is_difference = reader.takes("new")
+    if is_difference:
+        for word in ("-", "baseline"):
+            if not reader.takes(word):
+                reader.refuse("`new - baseline`")
+    operator = next((each for each in _OPERATORS if reader.takes(each)), None)
+    if operator is None:
+        reader.refuse("one of >=, <=, >, <")
+    start = reader.skip()
+    threshold = reader.number("a number to compare with")
+    _check_range(reader, start, threshold, METRICS[measure.metric], is_difference=is_difference)
+    epsilon, confidence = _precision(reader)
+    if reader.rest:
+        reader.refuse("the end, or `+/- 0.02`, or `@ 0.95`")
+    if confidence is None and (is_difference or epsilon is not None):
+        confidence = CONFIDENCE
+    return Condition(text.strip(), measure, is_difference, operator, threshold, epsilon, confidence)
+
+
+class _Reader:
+    """The text, and how far it has been read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def skip(self) -> int:
+        """Go to the next character that is no space, and return its place."""
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.at
+
+    @property
+    def rest(self) -> str:
+        return self.text[self.skip() :]
+
+    def sees(self, token: str) -> bool:
+        """Whether a token comes next; a word must end there."""
+        rest = self.rest
+        if not rest.startswith(token):
+            return False
+        return not (token[-1].isalnum() and re.match(r"\w", rest[len(token) :]))
+
+    def takes(self, token: str) -> bool:
+        """Take a token where it comes next."""
+        found = self.sees(token)
+        self.at += len(token) if found else 0
+        return found
+
+    def number(self, expected: str) -> float:
+        """Take a number."""
+        match = _NUMBER.match(self.rest)
+        if match is None or re.match(r"[\w%.]", self.rest[match.end() :]):
+            self.refuse(expected)
+        self.at += match.end()
+        return float(match[0])
+
+    def part(self, expected: str) -> str:
+        """Take a name or a value between brackets, in quotes or not."""
+        match = _PART.match(self.rest)
+        if match is None or not match[0].strip():
+            self.refuse(expected)
+        self.at += match.end()
+        return match[1] if match[1] is not None else match[2].strip()
+
+    def refuse(self, expected: str, at: int | None = None) -> NoReturn:
+        """Raise ConditionError: what was expected here, what stands here, and what is valid."""
+        place = self.skip() if at is None else at
+        received = f"`{self.text[place:]}`" if self.text[place:] else "the end"
+        raise ConditionError(
+            f"`{self.text.strip()}`: expected {expected} at character {place + 1}, received {received}; "
+            f"valid is for example `{_near(self.text)}`"
+        )
+
+
+def _measure(reader: _Reader) -> Measure:
+    match = _WORD.match(reader.rest)
+    if match is None:
+        reader.refuse("a metric or `new - baseline`")
+    name = match[0]
+    if name not in METRICS:
+        near = difflib.get_close_matches(name.lower(), METRICS, n=1, cutoff=0.5)
+        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(METRICS)}"
+        reader.refuse(f"a metric ({known})")
+    reader.at += match.end()
+    if not reader.takes("["):
+        return Measure(name)
+    of_class: str | None = None
+    where: list[tuple[str, str]] = []
+    while True:
+        start = reader.skip()
+        part = reader.part("a class, or column=value")
+        if reader.takes("="):
+            where.append((part, reader.part("a value after `=`")))
+        elif of_class is not None:
+            reader.refuse("column=value, because a class is named already", start)
+        elif not METRICS[name].of_class:
+            reader.refuse(f"column=value, because {name} is not measured for one class", start)
+        else:
+            of_class = part
+        if reader.takes("]"):
+            return Measure(name, of_class, tuple(where))
+        if not reader.takes(","):
+            reader.refuse("`,` or `]`")
+
+
+def _precision(reader: _Reader) -> tuple[float | None, float | None]:
+    epsilon = confidence = None
+    if reader.takes("+/-"):
+        start = reader.skip()
+        epsilon = reader.number("a number after `+/-`")
+        if epsilon <= 0:
+            reader.refuse("a precision above 0", start)
+    if reader.takes("@"):
+        start = reader.skip()
+        confidence = reader.number("a confidence such as 0.95 after `@`")
+        if not 0.5 < confidence < 1:  # noqa: PLR2004 - below, a bound would lie on the wrong side of the estimate
+            reader.refuse("a confidence between 0.5 and 1", start)
+    return epsilon, confidence
+
+
+def _check_range(reader: _Reader, start: int, value: float, metric: Metric, *, is_difference: bool) -> None:
+    """Refuse what is always or never true, such as `accuracy >= 90`."""
+    low, high = metric.low, metric.high
+    if is_difference:
+        span = None if low is None or high is None else high - low
+        low, high = (None, None) if span is None else (-span, span)
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = f"from {low:g} to {high:g}" if low is not None and high is not None else _one_bound(low, high)
+        reader.refuse(f"a threshold {bounds}, where {metric.name} lies", start)
+
+
+def _one_bound(low: float | None, high: float | None) -> str:
+    return f"of at least {low:g}" if low is not None else f"of at most {high:g}"
+
+
+def _near(text: str) -> str:
+    """Return the example that resembles a text most."""
+    return max(EXAMPLES, key=lambda example: difflib.SequenceMatcher(None, text, example).ratio())
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if _PART.fullmatch(text) is None or text != text.strip() else text

@@ -1,0 +1,211 @@
+"""Predicts the labelled hold-out rows over HTTP, which is what will be judged; judges nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from harness import http
+from harness.cases import holdout
+from harness.cases.skew import row_requests
+from harness.dialects import DIALECTS
+from harness.dialects.protocol import Dialect, parsed
+from harness.http import Target
+from harness.quality import language
+from harness.quality.block import QualityBlock
+from harness.quality.metrics import summary
+from harness.quality.names import METRICS, Family
+from harness.quality.others import predicted
+from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
+from harness.records import Exchange, Interface, Quality
+from harness.row_file import read_rows
+from harness.stages import Recording
+
+PREDICTIONS = "quality/predictions.jsonl"  # in the run folder: it can be committed as the next baseline
+BATCH = 50
+TIMEOUT = 60.0  # seconds for one answer
+SHORT = 200
+
+Table = list[dict[str, Any]]
+
+
+def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> Quality:
+    """Send the hold-out rows and record labels, predictions and metrics, beside what the baselines predict.
+
+    `block` is complete, as `harness.holdout_file.completed` makes it.
+    """
+    name, label = block.holdout or "", block.target or ""
+    empty = Quality(holdout=name, target=label, columns=(), rows=(), baseline=block.baseline)
+    dialect = DIALECTS[spoken.dialect]
+    try:
+        table = read_rows(run.spec.root / name)
+        requests = row_requests(table, run.spec.examples, dialect)
+    except (OSError, ValueError) as exc:
+        return replace(empty, problem=f"{name}: {exc}")
+    columns = tuple(dict.fromkeys(str(column) for row in table for column in row))
+    if label not in columns:
+        return replace(empty, columns=columns, problem=f"{name} has no column {label}: it has {', '.join(columns)}")
+    chosen = _columns(block)
+    rows = [
+        Row(
+            number=number,
+            truth=holdout.label_of(row.get(label)),
+            columns={column: str(row[column]) for column in chosen if row.get(column) is not None},
+            predictions={NEW: found} if isinstance(found, Prediction) else {},
+            problem=found if isinstance(found, str) else "",
+        )
+        for number, (row, found) in enumerate(
+            zip(table, _Service(target, spoken, block).predict(requests), strict=True), start=1
+        )
+    ]
+    digests = [holdout.digest(row, label) for row in table]
+    run.folder.write_text(PREDICTIONS, holdout.kept(digests, rows))
+    rows, baseline_problem = _with_baseline(run, block, rows, digests)
+    rows, others_problem = _with_others(run, block, rows, requests, dialect)
+    metrics = summary(scored(rows, NEW)[0], families(block))
+    shown = ", ".join(f"{key} {value:.3g}" for key, value in metrics.items() if "[" not in key)
+    run.say("quality", f"{len(rows)} hold-out rows: {shown or 'nothing could be measured'}")
+    return replace(
+        empty,
+        columns=columns,
+        rows=tuple(rows),
+        baseline_problem=baseline_problem,
+        others_problem=others_problem,
+        metrics=metrics,
+    )
+
+
+def warm() -> None:
+    """Import what is slow to import, on a thread while containers work: SciPy and scikit-learn take seconds."""
+    for name in ("scipy.stats", "sklearn.linear_model", "sklearn.feature_extraction", "sklearn.metrics"):
+        import_module(name)
+
+
+def families(block: QualityBlock) -> frozenset[Family]:
+    """Return what kind of metrics the project is about: those of numbers where a condition is, else of labels."""
+    named = {METRICS[language.parse(text).measure.metric].family for text in block.conditions}
+    return frozenset({Family.NUMBERS} if Family.NUMBERS in named else {Family.LABELS, Family.PROBABILITIES})
+
+
+def _columns(block: QualityBlock) -> list[str]:
+    return sorted({column for text in block.conditions for column, _ in language.parse(text).measure.where})
+
+
+class _Service:
+    """Asks for predictions: many rows at once where the protocol has batches, one by one where that fails."""
+
+    def __init__(self, target: Target, spoken: Interface, block: QualityBlock) -> None:
+        self.target = target
+        self.spoken = spoken
+        self.block = block
+        self.dialect = DIALECTS[spoken.dialect]
+
+    def predict(self, requests: Sequence[Any]) -> list[Prediction | str]:
+        """Return the prediction of each request of one row, or why there is none."""
+        found: list[Prediction | str] = []
+        for group in holdout.grouped(requests, self.dialect, BATCH):
+            exchange = self._ask(holdout.joined(group, self.dialect))
+            answers = self._answers(exchange, len(group))
+            if answers is None and len(group) > 1:
+                found += [self._one(request) for request in group]
+            elif answers is None:
+                found.append(_described(exchange))
+            else:
+                found += [self._read(answer) for answer in answers]
+        return found
+
+    def _one(self, request: Any) -> Prediction | str:
+        exchange = self._ask(request)
+        answers = self._answers(exchange, 1)
+        return _described(exchange) if answers is None else self._read(answers[0])
+
+    def _ask(self, request: Any) -> Exchange:
+        return http.send(
+            self.target,
+            self.spoken.predict,
+            case="quality",
+            method="POST",
+            body=json.dumps(request).encode(),
+            timeout=max(TIMEOUT, self.dialect.predict_within or 0),
+        )
+
+    def _answers(self, exchange: Exchange, count: int) -> tuple[Any, ...] | None:
+        if not self.dialect.is_answer(exchange):
+            return None
+        return holdout.answers(parsed(exchange), count, self.dialect)
+
+    def _read(self, answer: Any) -> Prediction | str:
+        try:
+            return holdout.prediction(answer, self.block.prediction, self.block.target or "")
+        except ValueError as exc:
+            return str(exc)
+
+
+def _described(exchange: Exchange) -> str:
+    text = exchange.response.decode(errors="replace")[:SHORT]
+    return f"status {exchange.status}: {text}" if exchange.status is not None else f"no answer: {exchange.error}"
+
+
+def _with_baseline(
+    run: Recording, block: QualityBlock, rows: list[Row], digests: Sequence[str]
+) -> tuple[list[Row], str]:
+    """Add the committed predictions of the same rows; return too what is wrong with them."""
+    if block.baseline is None:
+        return rows, ""
+    try:
+        found = holdout.read_kept((run.spec.root / block.baseline).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        return rows, f"{block.baseline}: {exc}"
+    missing = sum(key not in found for key in digests)
+    problem = f"{block.baseline} lacks {missing} of {len(digests)} rows" if missing else ""
+    return [
+        _also(row, {BASELINE: found[key]} if key in found else {}) for row, key in zip(rows, digests, strict=True)
+    ], problem
+
+
+def _with_others(
+    run: Recording, block: QualityBlock, rows: list[Row], requests: Sequence[Any], dialect: Dialect
+) -> tuple[list[Row], str]:
+    """Add what a dummy and a linear model predict, learnt from the training rows; return too why there are none."""
+    if block.training is None:
+        return rows, "there is no table train.* in the data, and `quality.training` names none"
+    try:
+        table = [row for row in read_rows(run.spec.root / block.training) if _truth(row, block) is not None]
+        known = row_requests(table, run.spec.examples, dialect)
+        numbers = Family.NUMBERS in families(block)
+        truth = [_target(row, block, numbers=numbers) for row in table]
+        dummy, linear = predicted(
+            [_features(request, dialect) for request in known],
+            truth,
+            [_features(request, dialect) for request in requests],
+            numbers=numbers,
+        )
+    except (OSError, ValueError) as exc:
+        return rows, f"{block.training}: {exc}"
+    return [
+        _also(row, {DUMMY: Prediction(left), LINEAR: Prediction(right)})
+        for row, left, right in zip(rows, dummy, linear, strict=True)
+    ], ""
+
+
+def _truth(row: Mapping[str, Any], block: QualityBlock) -> Scalar | None:
+    return holdout.label_of(row.get(block.target or ""))
+
+
+def _target(row: Mapping[str, Any], block: QualityBlock, *, numbers: bool) -> Scalar:
+    value = _truth(row, block)
+    return float(value or 0) if numbers else str(value)
+
+
+def _features(request: Any, dialect: Dialect) -> dict[str, Any]:
+    row = holdout.row_of(request, dialect)
+    if isinstance(row, dict):
+        return row
+    return {str(place): value for place, value in enumerate(row if isinstance(row, list) else [row])}
+
+
+def _also(row: Row, predictions: Mapping[str, Prediction]) -> Row:
+    return replace(row, predictions={**row.predictions, **predictions})

@@ -1,0 +1,16 @@
+ARG BASE_IMAGE=python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
+FROM ${BASE_IMAGE}
+RUN python3 -m venv /opt/venv
+COPY requirements.txt /tmp/
+COPY wheels/ /tmp/wheels/
+# `harness setup` has fetched the wheels: the build itself needs no network.
+RUN /opt/venv/bin/pip install --no-cache-dir --no-index --find-links=/tmp/wheels \
+        --require-hashes --requirement=/tmp/requirements.txt
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/tmp BENTOML_DO_NOT_TRACK=1
+WORKDIR /app
+COPY service.py ./
+RUN mkdir /model && chown 10001:10001 /model
+USER 10001:10001
+EXPOSE 3000
+CMD ["bentoml", "serve", "service:Heat"]

@@ -1,0 +1,183 @@
+"""One condition on labelled rows: which side it falls on, with which bounds, and how many rows it would need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from harness.quality.gate import Outcome, Verdict, assess, by_bounds
+from harness.quality.intervals import Interval
+from harness.quality.language import parse
+from harness.quality.metrics import UnmeasurableError
+from harness.quality.scored import BASELINE, NEW, Prediction, Row, Scalar
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+def _rows(right: Sequence[bool], old: Sequence[bool] | None = None) -> list[Row]:
+    """Rows of one class, predicted right or wrong by the new model, and by the baseline."""
+    return [
+        Row(
+            number,
+            "a",
+            {"half": "left" if number % 2 else "right"},
+            {NEW: Prediction("a" if new else "b"), BASELINE: Prediction("a" if before else "b")},
+        )
+        for number, (new, before) in enumerate(zip(right, old or right, strict=True), start=1)
+    ]
+
+
+def _numbers(truth: Sequence[float], new: Sequence[float], old: Sequence[float]) -> list[Row]:
+    return [
+        Row(number, value, {}, {NEW: Prediction(left), BASELINE: Prediction(right)})
+        for number, (value, left, right) in enumerate(zip(truth, new, old, strict=True), start=1)
+    ]
+
+
+def _mixed(right: int, wrong: int) -> list[bool]:
+    return [True] * right + [False] * wrong
+
+
+def _assessed(text: str, rows: Sequence[Row]) -> Outcome:
+    return assess(parse(text), rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "wrong", "verdict"),
+    [
+        ("accuracy >= 0.9", 9, 1, PASS),  # the measured value decides
+        ("accuracy > 0.9", 9, 1, FAIL),
+        ("accuracy >= 0.9 @ 0.95", 9, 1, UNKNOWN),
+        ("accuracy >= 0.9 @ 0.95", 29, 0, PASS),
+        ("accuracy >= 0.9 @ 0.95", 28, 0, UNKNOWN),
+        ("accuracy >= 0.9 @ 0.95", 30, 30, FAIL),
+        ("accuracy < 0.9 @ 0.95", 30, 30, PASS),
+        ("accuracy < 0.9 @ 0.95", 29, 0, FAIL),
+        ("recall[a] >= 0.9 @ 0.95", 29, 0, PASS),
+    ],
+)
+def test_one_model(text: str, right: int, wrong: int, verdict: Verdict) -> None:
+    """Without a confidence the measured value decides, with one its bound."""
+    assert _assessed(text, _rows(_mixed(right, wrong))).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("only_new", "only_old", "both", "verdict"),
+    [
+        (0, 0, 90, PASS),
+        (5, 5, 290, PASS),
+        (10, 0, 80, PASS),
+        (0, 0, 20, UNKNOWN),  # too few, though nothing speaks against it
+        (3, 5, 40, UNKNOWN),
+        (0, 30, 60, FAIL),
+    ],
+)
+def test_paired_with_the_baseline(only_new: int, only_old: int, both: int, verdict: Verdict) -> None:
+    """The bound of the paired difference decides, on the rows that both models have."""
+    new = [True] * only_new + [False] * only_old + [True] * both
+    old = [False] * only_new + [True] * only_old + [True] * both
+    outcome = _assessed("new - baseline > -0.05 +/- 0.05 @ 0.95", _rows(new, old))
+    assert outcome.verdict is verdict
+    assert outcome.given == len(new)
+    assert outcome.estimate == pytest.approx((only_new - only_old) / len(new))
+    assert outcome.interval is not None
+    assert outcome.beside is not None
+    assert (outcome.interval.method, outcome.beside.method) == ("Bonett-Price", "Tango")
+    assert outcome.needed[0].rows == 2397, "Hoeffding, whatever the models"
+
+
+def test_mirrored_condition() -> None:
+    """A loss that must not rise is the same question upside down."""
+    interval = Interval(-0.01, 0.03, "x")
+    assert by_bounds(parse("mae: new - baseline < 0.05"), interval) is PASS
+    assert by_bounds(parse("mae: new - baseline < 0.02"), interval) is UNKNOWN
+    assert by_bounds(parse("mae: new - baseline < -0.02"), interval) is FAIL
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, PASS), (0.5, FAIL)])
+def test_regression_against_the_baseline(metric: str, shift: float, verdict: Verdict) -> None:
+    """A new model as good as the old one passes a margin, and one that errs more fails it."""
+    generator = np.random.default_rng(5)
+    truth = generator.normal(size=80)
+    old = truth + generator.normal(scale=0.1, size=80)
+    new = truth + generator.normal(scale=0.1, size=80) + shift
+    outcome = _assessed(f"{metric}: new - baseline < 0.1 @ 0.95", _numbers(truth.tolist(), new.tolist(), old.tolist()))
+    assert outcome.verdict is verdict
+    assert outcome.interval is not None
+    assert outcome.interval.method == "BCa bootstrap"
+    assert (outcome.beside is not None) == (metric == "mae"), "Student's t speaks of means"
+
+
+def test_the_same_model_again() -> None:
+    """Predictions that are the same on every row are no worse, though no bootstrap could say so."""
+    outcome = _assessed("mae: new - baseline < 0.1", _numbers([1, 2, 3], [1, 2, 4], [1, 2, 4]))
+    assert outcome.verdict is PASS
+    assert outcome.interval == Interval(0.0, 0.0, "the same predictions on every row")
+
+
+@pytest.mark.parametrize("metric", ["f1", "balanced_accuracy", "precision"])
+def test_metrics_that_are_resampled(metric: str) -> None:
+    """A metric that is no proportion gets its bounds from resampled rows, where a confidence asks for them."""
+    predictions = ["a", "b"] * 20 + ["b", "a"] * 2
+    truths = ["a", "b"] * 22
+    rows = [Row(n, t, {}, {NEW: Prediction(p)}) for n, (t, p) in enumerate(zip(truths, predictions, strict=True))]
+    plain = _assessed(f"{metric} >= 0.9", rows)
+    assert (plain.verdict, plain.interval) == (PASS, None)
+    bounded = _assessed(f"{metric} >= 0.6 @ 0.95", rows)
+    assert bounded.verdict is PASS
+    assert bounded.interval is not None
+    assert bounded.interval.low < bounded.estimate < bounded.interval.high
+    assert _assessed(f"{metric} >= 0.9 @ 0.95", rows).verdict is UNKNOWN
+
+
+def test_bounds_that_cannot_be_had() -> None:
+    """Where all resamples are alike, a bound that was asked for is unknown, not certain."""
+    outcome = _assessed("f1 >= 0.9 @ 0.95", _rows([True] * 20))
+    assert (outcome.verdict, outcome.interval, outcome.needed) == (UNKNOWN, None, ())
+
+
+def test_slices() -> None:
+    """Only the rows of the slice count."""
+    rows = _rows([True, False] * 10)  # the odd ones are right
+    assert _assessed("accuracy[half=left] >= 0.9", rows).verdict is PASS
+    right = _assessed("accuracy[half=right] >= 0.9", rows)
+    assert (right.verdict, right.given) == (FAIL, 10)
+    assert _assessed("accuracy[half=left]: new - baseline > -0.5", rows).given == 10
+    with pytest.raises(UnmeasurableError):
+        _assessed("accuracy[half=middle] >= 0.9", rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "needed"),
+    [
+        ("accuracy >= 0.9", _rows([True] * 10), [29]),
+        ("accuracy >= 0.9 +/- 0.05", _rows([True] * 10), [600]),
+        ("accuracy >= 0.9", _rows(_mixed(9, 1)), []),  # on the threshold itself: no number of rows decides
+        ("new - baseline > 0", _rows([True] * 10), []),
+    ],
+)
+def test_rows_needed(text: str, rows: list[Row], needed: list[int]) -> None:
+    """The rows that the asked precision needs, or that would tell the value from the threshold."""
+    assert [each.rows for each in _assessed(text, rows).needed] == needed
+
+
+def test_rows_needed_of_a_resampled_metric() -> None:
+    """Four times the rows halve the width."""
+    generator = np.random.default_rng(5)
+    truth = generator.normal(size=100)
+    guesses: list[Scalar] = (truth + generator.normal(size=100)).tolist()
+    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth.tolist(), guesses, strict=True))]
+    outcome = _assessed("mae <= 2 +/- 0.05", rows)
+    assert outcome.interval is not None
+    reach = max(outcome.estimate - outcome.interval.low, outcome.interval.high - outcome.estimate)
+    assert outcome.needed[0].rows == pytest.approx(100 * (reach / 0.05) ** 2, abs=1)
+
+
+def test_rows_of_only_one_model_do_not_count() -> None:
+    """Models are compared on the rows of which both have a prediction."""
+    rows = [*_rows([True] * 5), Row(6, "a", {}, {NEW: Prediction("b")}), Row(7, None, {}, {NEW: Prediction("b")})]
+    assert _assessed("new - baseline > -0.9", rows).given == 5
+    assert _assessed("accuracy > 0.1", rows).given == 6
