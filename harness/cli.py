@@ -197,8 +197,8 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _schema(arguments: argparse.Namespace) -> int:
+    from harness.blocks import json_schema
     from harness.reports.console import Console
-    from harness.spec import json_schema
 
     del arguments
     Console().say(json.dumps(json_schema(), indent=2))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.blocks import Block
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
-from harness.spec import Block
 
 
 def dialect_of(block: Block) -> Dialect | None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from harness.blocks import Block
 from harness.compose import Compose
 from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
 from harness.contract_file import load_contract
@@ -20,7 +21,7 @@ from harness.datasets.pointers import is_tracked
 from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import DescriptionError
 from harness.holdout_file import completed
-from harness.spec import Block, Handover, Spec
+from harness.spec import Handover, Spec
 
 MINIMAL = "x-harness:\n  version: 1\n  contract:\n    predict: /predict\n    examples: tests/contract/*.json"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.blocks import Block
 from harness.compose_file import Places
 from harness.errors import DescriptionError
 from harness.row_file import SUFFIXES
-from harness.spec import Block
 
 HOLDOUT, TRAINING = ("holdout", "test"), ("train",)
 

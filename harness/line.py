@@ -29,6 +29,7 @@ LINE = (
     "manifest",
     "loaded",
     "provenance",
+    "trainings",
     "skew",
     "quality",
     "robustness",

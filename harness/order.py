@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.engine import Running
+from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Images, Interface, Robustness, Serving, Skew
+from harness.records import Artifact, Data, Images, Interface, Robustness, Serving, Skew
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -32,6 +33,7 @@ from harness.stages import skew as skew_stage
 from harness.stages import stop as stop_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
+from harness.stages.trainings import Basis
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Service:
     running: Running
     target: Target
     interface: Interface
+    trainings: Callable[[], object]  # waits for the further training runs
 
 
 def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
@@ -64,7 +67,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
         images = images_stage.collect(run, rebuild=rebuild)
     line.settle("images", images, final=not baking)
 
-    volume = None
+    data, volume = None, None
     if validation is not None:
         with line.timed("data"):
             data = validation.result()
@@ -73,7 +76,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
 
     tracked()
     with _code_beside(run, line, pool, images, volume):
-        _train_and_serve(line, run, pool, then, images=images, volume=volume)
+        _train_and_serve(line, run, pool, then, images=images, data=data, volume=volume)
 
 
 def _train_and_serve(
@@ -83,6 +86,7 @@ def _train_and_serve(
     then: Callable[[Service], None],
     *,
     images: Images,
+    data: Data | None,
     volume: str | None,
 ) -> None:
     """Train, take the artifact, and serve it."""
@@ -98,6 +102,9 @@ def _train_and_serve(
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
+    basis = Basis(images=images, data=data, data_volume=volume, training=training, artifact=artifact)
+    again = partial(train_again, run, basis, deep=line.selection.deep)
+    further = _beside(line, pool, "trainings", again)
     if baking:
         with line.timed("bake"):
             images = images_stage.bake(run, images)
@@ -113,7 +120,7 @@ def _train_and_serve(
         spoken = served.record.interface
         if served.target is not None and spoken is not None:
             given = (served.record, served.running, served.target, spoken)
-            then(Service(run, line, pool, images, volume, artifact, *given))
+            then(Service(run, line, pool, images, volume, artifact, *given, further))
 
 
 def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], object]:
@@ -136,6 +143,7 @@ def judge_service(service: Service) -> None:
         with line.timed("fuzz"):
             fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
         line.settle("fuzz", fuzz)
+    service.trainings()
     if robustness is not None:
         robustness()
     if line.needs("load"):

@@ -33,7 +33,7 @@ from harness.stages import data as data_stage
 from harness.stages import images as images_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
-THREADS = 4  # beside the main line
+THREADS = 6  # beside the main line
 
 
 def run(

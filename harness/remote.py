@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import __version__
+from harness.blocks import Block
 from harness.contract_file import load_contract
 from harness.description import find_block
 from harness.errors import DescriptionError
@@ -15,7 +16,7 @@ from harness.evidence import RunFolder
 from harness.http import Target
 from harness.line import LINE, Line, Verdict, Watcher, ended
 from harness.records import Environment, Selection
-from harness.spec import Block, Handover, Spec
+from harness.spec import Handover, Spec
 from harness.stages import Recording
 from harness.stages import contract as contract_stage
 from harness.stages import fuzz as fuzz_stage

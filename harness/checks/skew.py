@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.blocks import SkewBlock
 from harness.checks import check, failed, passed, skipped
 from harness.checks.compare import compare, described, is_number, parse, short
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding, Skew, Status
-from harness.spec import Example, SkewBlock, Spec, Tolerance
+from harness.spec import Example, Spec, Tolerance
 
 ABSOLUTE = 1e-12  # in place of a relative tolerance of numbers around zero
 MAX_SHOWN = 3

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from harness.blocks import DataLimits
 from harness.checks import check, failed, passed, skipped, warned
 from harness.records import Data, Drift, Finding, Secret, Split, Tell
-from harness.spec import DataLimits, Spec
+from harness.spec import Spec
 
 SHOWN = 5
 NO_DATA = "x-harness has no `data`"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.blocks import Block
 from harness.dialects.rows import Batch, answers_of_json, batch_of_json
 from harness.records import Exchange
-from harness.spec import Block
 
 
 def parsed(exchange: Exchange) -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 
+from harness.blocks import Block
 from harness.dialects.protocol import Dialect, Expected, Probe, Sign
 from harness.records import Exchange
-from harness.spec import Block
 
 INVOCATIONS = "/invocations"
 PING_WITHIN = 2.0

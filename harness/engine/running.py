@@ -30,7 +30,7 @@ class Running:
     def __init__(self, api: docker.APIClient, container: str, on_line: Callable[[str], None]) -> None:
         self.container = container
         self.tail: deque[str] = deque(maxlen=LOG_TAIL)
-        self._api = api
+        self.api = api
         self._on_line = on_line
         self._ended = threading.Event()
         self._failure: Exception | None = None
@@ -39,7 +39,7 @@ class Running:
 
     def __enter__(self) -> Self:
         with mapped_errors():
-            stream = self._api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
+            stream = self.api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
             self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
             self._reader.start()
             self._start = time.monotonic()
@@ -51,14 +51,14 @@ class Running:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         # After an error the run's clean-up removes the container, and both threads end with it.
         if kind is None:
-            kill(self._api, self.container)
+            kill(self.api, self.container)
             self._reader.join(timeout=5)
 
     def _start_process(self) -> None:
         try:
-            self._api.start(self.container)
+            self.api.start(self.container)
         except docker.errors.APIError as exc:
-            state = self._api.inspect_container(self.container).get("State", {})
+            state = self.api.inspect_container(self.container).get("State", {})
             if state.get("ExitCode") not in NO_PROCESS:
                 raise
             raise DescriptionError(
@@ -80,38 +80,43 @@ class Running:
             ) from self._failure
         return ended
 
+    @property
+    def seconds(self) -> float:
+        """How long ago it was started."""
+        return round(time.monotonic() - self._start, 3)
+
     def signal(self, name: str) -> None:
         """Send a signal to the container's first process; one that has ended is left as it is."""
-        kill(self._api, self.container, name)
+        kill(self.api, self.container, name)
 
     def stop(self) -> None:
         """End the container because its time is over."""
         self._timed_out = True
-        kill(self._api, self.container)
+        kill(self.api, self.container)
         self.wait(30)
 
     def exit(self) -> Exit:
         """Say how the container ended. Only after `wait` or `stop`."""
         self._reader.join(timeout=5)
         with mapped_errors():  # an engine that goes down ends its containers first: then it is to blame, not they
-            self._api.ping()
-            state = self._api.inspect_container(self.container).get("State", {})
+            self.api.ping()
+            state = self.api.inspect_container(self.container).get("State", {})
         return Exit(
             code=None if self._timed_out else state.get("ExitCode"),
             oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
             timed_out=self._timed_out,
-            seconds=round(time.monotonic() - self._start, 3),
+            seconds=self.seconds,
             log_tail=tuple(self.tail),
         )
 
     def printed(self) -> str:
         """Return all that it wrote to standard output, without standard error. Only after `wait` or `stop`."""
         with mapped_errors():
-            return bytes(self._api.logs(self.container, stdout=True, stderr=False)).decode(errors="replace")
+            return bytes(self.api.logs(self.container, stdout=True, stderr=False)).decode(errors="replace")
 
     def _watch(self) -> None:
         try:
-            self._api.wait(self.container, timeout=None)
+            self.api.wait(self.container, timeout=None)
         except docker.errors.NotFound:
             pass  # removed: that is an end too
         except Exception as exc:  # noqa: BLE001 - handed to the thread that waits

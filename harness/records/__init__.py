@@ -18,6 +18,7 @@ from harness.records.run import Environment, Evidence, Selection, StageTime
 from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
+from harness.records.trainings import Labels, Repeated, Rerun, Trainings
 
 __all__ = [
     "Artifact",
@@ -46,6 +47,7 @@ __all__ = [
     "Import",
     "Interface",
     "Kind",
+    "Labels",
     "Load",
     "Loaded",
     "Lock",
@@ -53,6 +55,8 @@ __all__ = [
     "Note",
     "Provenance",
     "Quality",
+    "Repeated",
+    "Rerun",
     "Robustness",
     "Scan",
     "ScannedFile",
@@ -73,6 +77,7 @@ __all__ = [
     "Tracked",
     "TrackedFile",
     "Training",
+    "Trainings",
     "UnitTests",
     "Use",
     "Violation",

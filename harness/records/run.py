@@ -19,10 +19,11 @@ from harness.records.quality import Quality
 from harness.records.scan import Scan, Tracked
 from harness.records.serving import Robustness, Serving
 from harness.records.training import Artifact, Training
+from harness.records.trainings import Trainings
 from harness.spec import Spec
 
 # Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"code", "skew", "robustness", "fuzz", "load", "stop"})
+SLOW = frozenset({"code", "skew", "robustness", "fuzz", "load", "stop", "trainings"})
 
 
 class Selectable(Protocol):
@@ -122,4 +123,5 @@ class Evidence:
     stop: Stop | None = None
     scan: Scan | None = None
     tracked: Tracked | None = None
+    trainings: Trainings | None = None
     stages: tuple[StageTime, ...] = ()

@@ -40,6 +40,9 @@ class Training:
     exit: Exit
     in_image_build: bool  # the project's own way is to train inside an image build
     memory_limit: int
+    peak: int | None = None  # the highest use of memory, None where nobody could say
+    peak_source: str = ""
+    peak_at: float = 0.0  # when it was last looked at
     failure: str = ""  # what a failed training wrote where its protocol wants the reason
 
     @property

@@ -1,60 +1,76 @@
-"""Takes the artifact out of the train container and reads the metrics; never loads the model."""
+"""Takes the artifact out of a train container and reads the metrics; never loads the model."""
 
 from __future__ import annotations
 
-import json
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from harness.archive import read_files, read_text
+from harness.archive import read_files
 from harness.engine import Engine
+from harness.errors import InfrastructureError
 from harness.evidence import disk_errors
+from harness.metrics import Row, in_log, read
 from harness.records import Artifact
 from harness.spec import Handover
 from harness.stages import Run
 
 MAX_METRICS = 64 * 1024**2
+LOG = "train/log.txt"
 
 
-def collect(run: Run, container: str) -> Artifact:
-    """Copy what training left into the run folder, with its hash, and read the metrics."""
+def collect(
+    run: Run, container: str, *, into: str = "artifact", log: str = LOG, written_only: bool = False
+) -> Artifact:
+    """Copy what training left into a folder of the run's, with its hash, and read the metrics.
+
+    With `written_only` what the image had at the place of the artifact does not count.
+    """
     train = run.spec.block.train
-    folder = run.folder.path / "artifact"
+    folder = run.folder.path / into
     with disk_errors(folder):
         files = read_files(run.engine, container, train.artifact, folder)
-    if files and run.spec.handover is Handover.TRAINED_IN_BUILD:
+    baked = run.spec.handover is Handover.BAKED and written_only
+    if files and (baked or run.spec.handover is Handover.TRAINED_IN_BUILD):
         # The stage's image holds the artifact of the build already: only what this run wrote counts.
         written = run.engine.changed_paths(container)
         single = len(files) == 1 and files[0].path == PurePosixPath(train.artifact).name
         files = tuple(f for f in files if (train.artifact if single else f"{train.artifact}/{f.path}") in written)
-    metrics_path = train.metrics or f"{train.artifact}/metrics.jsonl"
-    metrics, error = _metrics(run.engine, container, metrics_path)
+    path = train.metrics or f"{train.artifact}/metrics.jsonl"
+    metrics: tuple[Row, ...] | None
+    if train.loss_pattern is not None:
+        path, error = log, None
+        metrics = in_log(train.loss_pattern, train.loss, _text(run.folder.path / log))
+    else:
+        metrics, error = _metrics(run.engine, container, path, run.folder.path / f"{into}-metrics")
     return Artifact(
         path=train.artifact,
         files=files or (),
         missing=f"nothing at {train.artifact}" if files is None else None,
-        metrics_path=metrics_path,
-        metrics_declared=train.metrics is not None,
+        metrics_path=path,
+        metrics_declared=train.metrics is not None or train.loss_pattern is not None,
         metrics=metrics,
         metrics_error=error,
     )
 
 
-def _metrics(
-    engine: Engine, container: str, path: str
-) -> tuple[tuple[dict[str, float | int | str | bool | None], ...] | None, str | None]:
-    """Read JSON lines from a container: the objects, or what is wrong with them."""
-    text = read_text(engine, container, path, MAX_METRICS)
-    if text is None:
+def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:
+    """Copy metrics out of a container and read them: the rows, or what is wrong with them."""
+    with disk_errors(folder):
+        files = read_files(engine, container, path, folder)
+    if files is None:
         return None, f"there is no {path}"
-    found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as exc:
-            return None, f"{path}, line {number}: {exc}"
-        if not isinstance(entry, dict):
-            return None, f"{path}, line {number}: expected a JSON object, received {line[:60]}"
-        found.append({k: v for k, v in entry.items() if v is None or isinstance(v, float | int | str | bool)})
-    return tuple(found), None
+    if (size := sum(file.size for file in files)) > MAX_METRICS:
+        return None, f"{path} holds {size} bytes, more than {MAX_METRICS}"
+    try:
+        return read(path, {file.path: (folder / file.path).read_bytes() for file in files}), None
+    except ValueError as exc:
+        return None, str(exc)
+
+
+def _text(path: Path) -> str:
+    """Return a log; one without a line was never written."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise InfrastructureError(f"cannot read {path}: {exc}", hint="Check the folder's permissions.") from exc

@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 
 from harness import test_report
 from harness.archive import read_text
+from harness.blocks import FeatureBlock
 from harness.errors import DescriptionError
 from harness.feature_table import Rows, read_table
 from harness.records import Code, Exit, FeatureTable, Images, Tally, UnitTests
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant
-from harness.spec import FeatureBlock, Spec
+from harness.spec import Spec
 from harness.stages import Run
 from harness.stages.volumes import filled, show
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from harness import dvc, labels
+from harness.blocks import DataBlock
 from harness.datasets import drift, pointers, secrets, splits
 from harness.datasets.tables import TABLES, read
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
 from harness.evidence import disk_errors
 from harness.records import Data, Drift, DvcPointer, FileHash, Violation, digest_of
-from harness.spec import DataBlock, Spec
+from harness.spec import Spec
 from harness.stages import Run, relative
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ def deliver(run: Run, data: Data, image: str) -> str:
         run.engine.create_volume(ready, kept)
         run.engine.remove(Leftover("container", container, helper, {}))
     return volume
+
+
+def deliver_folder(run: Run, folder: Path, image: str) -> str:
+    """Return the volume of a dataset that the harness made itself."""
+    files = hash_files(folder)
+    return deliver(run, Data(path=str(folder), files=files, sha256=digest_of(files)), image)
 
 
 def remove_unused(engine: Engine) -> list[Leftover]:

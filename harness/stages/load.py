@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness import http
+from harness.blocks import LatencyBlock, LoadBlock
 from harness.checks.compare import compare
 from harness.dialects import DIALECTS
 from harness.errors import HarnessError
 from harness.http import Target
 from harness.load import Ask, Traffic
 from harness.records import Contract, Exchange, Load, Step
-from harness.spec import LatencyBlock, LoadBlock, Spec, Tolerance
+from harness.spec import Spec, Tolerance
 from harness.stages import Recording
 
 TIMEOUT = 30.0  # seconds that one answer may take, from the time at which its request was due

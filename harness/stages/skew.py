@@ -12,13 +12,14 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
+from harness.blocks import SkewBlock
 from harness.cases.skew import answers_in, row_requests
 from harness.dialects import DIALECTS
 from harness.errors import DescriptionError
 from harness.records import Artifact, Exit, Images, Interface, Skew
 from harness.row_file import read_rows
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant, mount
-from harness.spec import Handover, SkewBlock, Spec
+from harness.spec import Handover, Spec
 from harness.stages import Run
 from harness.stages.volumes import filled, show
 

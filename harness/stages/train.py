@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.archive import read_text
 from harness.conventions import dialect_of
+from harness.engine import Peak
 from harness.errors import DiskFullError, is_disk_full
 from harness.records import Images, Training
 from harness.spec import Handover
@@ -21,7 +22,7 @@ def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training
     spec = run.spec
     image = images.of(spec.train_key).id
     container = run.create(spec.train_key, {spec.train_key: image}, data_volume)
-    with run.engine.started(container, lambda line: run.log("train", LOG, line)) as training:
+    with run.engine.started(container, lambda line: run.log("train", LOG, line)) as training, Peak(training) as peak:
         if not training.wait(spec.block.train.timeout):
             training.stop()
         ended = training.exit()
@@ -39,6 +40,9 @@ def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training
         exit=ended,
         in_image_build=spec.handover is Handover.TRAINED_IN_BUILD,
         memory_limit=inspect.get("HostConfig", {}).get("Memory", 0),
+        peak=peak.bytes,
+        peak_source=peak.source,
+        peak_at=peak.at,
         failure="" if ended.code == 0 else _failure(run, container),
     )
     return record, container

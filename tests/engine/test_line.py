@@ -16,7 +16,7 @@ from .support import REPO, Engine, Harness, Mini, Ran
 pytestmark = pytest.mark.engine
 
 PROJECTS = REPO / "tests/projects"
-STAGES = ["images", "data", "train", "artifact", "serve", "contract"]
+STAGES = ["images", "data", "train", "artifact", "serve", "contract", "trainings"]
 FILES = (
     "spec.json",
     "environment.json",

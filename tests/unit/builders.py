@@ -37,12 +37,14 @@ from harness.records import (
     Images,
     Import,
     Interface,
+    Labels,
     Load,
     Loaded,
     Lock,
     Manifest,
     Provenance,
     Quality,
+    Rerun,
     Robustness,
     Scan,
     ScannedFile,
@@ -57,6 +59,7 @@ from harness.records import (
     Tally,
     Tracked,
     Training,
+    Trainings,
     UnitTests,
     Use,
 )
@@ -99,7 +102,14 @@ BLOCK: dict[str, Any] = {
     "version": 1,
     "data": {"path": "data", "schema": "schema.yaml"},
     "code": {"features": [{"transform": "features:engineer", "table": "t.csv"}]},
-    "train": {"metrics": "/model/metrics.jsonl", "unit_tests": ["python", "-m", "pytest", "tests"]},
+    "train": {
+        "metrics": "/model/metrics.jsonl",
+        "score": "accuracy",
+        "seed_env": "SEED",
+        "max_time": "1h",
+        "max_memory": "2g",
+        "unit_tests": ["python", "-m", "pytest", "tests"],
+    },
     "serve": {"port": 8080},
     "contract": {
         "examples": "contract/*.json",
@@ -269,6 +279,9 @@ def training(**changes: Any) -> Training:
         exit=ended(),
         in_image_build=False,
         memory_limit=2**30,
+        peak=100 * 2**20,
+        peak_source="counted by cgroup v2",
+        peak_at=1.0,
     )
     return replace(whole, **changes)
 
@@ -281,8 +294,38 @@ def artifact(*losses: Any, **changes: Any) -> Artifact:
         missing=None,
         metrics_path="/model/metrics.jsonl",
         metrics_declared=True,
-        metrics=tuple({"epoch": n, "loss": value} for n, value in enumerate(losses or (0.9, 0.5, 0.2))),
+        metrics=tuple(
+            {"epoch": n, "loss": value, "accuracy": 0.95} for n, value in enumerate(losses or (0.9, 0.5, 0.2))
+        ),
     )
+    return replace(whole, **changes)
+
+
+FITTED = tuple({"loss": loss, "accuracy": 1.0} for loss in (1.0, 0.1, 0.01))
+
+
+def rerun(name: str, change: str, code: int | None = 0, *losses: Any, **changes: Any) -> Rerun:
+    """A further training run; one that failed left nothing."""
+    left = artifact(*losses)
+    whole = Rerun(name, change, ended(code=code), left.files if code == 0 else (), left.metrics if code == 0 else None)
+    return replace(whole, **changes)
+
+
+def trainings(*runs: Rerun, **changes: Any) -> Trainings:
+    """Further training runs of which each is as it should be; a run given replaces the one of its name, or is added."""
+    found = {
+        "again": rerun("again", "the same once more, without a network, as an arbitrary user"),
+        "seed": rerun("seed", "SEED=8 in place of 7", 0, 0.8, 0.6, 0.3, files=(FileHash("model.bin", 1000, "8" * 64),)),
+        "small-batch": rerun("small-batch", "10 distinct rows 30 times", metrics=FITTED),
+        "shuffled": rerun("shuffled", "the values of y permuted", metrics=({"loss": 1.0, "accuracy": 0.55},)),
+        "no-data": rerun("no-data", "the dataset's folder is empty", 1),
+        "no-column": rerun("no-column", "the column y is missing", 1),
+        "interrupted": rerun("interrupted", "SIGTERM while it runs", 143, signalled=1.0),
+    }
+    found |= {run.name: run for run in runs}
+    left_out = dict.fromkeys(("seed", "small-batch", "shuffled", "no-data"), "left out for the test")
+    labels = Labels(table="holdout.csv", rows=100, majority=0.5, numeric=False)
+    whole = Trainings(tuple(found.values()), left_out, grace=10.0, labels=labels, batch=10, tile=30)
     return replace(whole, **changes)
 
 
@@ -455,7 +498,7 @@ def provenance(**changes: Any) -> Provenance:
 
 def stages(*unreached: str, reason: str = "the build of train failed") -> tuple[StageTime, ...]:
     """The times of a whole line; the stages named were not reached."""
-    main = ("images", "data", "train", "artifact", "serve", "contract")
+    main = ("images", "data", "train", "artifact", "serve", "contract", "trainings")
     names = (*main, "skew", "quality", "fuzz", "robustness", "load", "stop", "scan", "tracked")
     return tuple(
         StageTime(name, float(number), 0.0 if name in unreached else 1.0, reason, done=False)
@@ -481,6 +524,7 @@ def evidence(**changes: Any) -> Evidence:
         serve=serving(),
         loaded=loaded(),
         contract=contract(),
+        trainings=trainings(),
         skew=skew(),
         quality=quality(),
         fuzz=fuzz(),

@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
@@ -181,8 +182,9 @@ def test_read_text() -> None:
 
 
 def _lines(text: str | None) -> tuple[Any, str | None]:
-    tar = None if text is None else _tar(("metrics.jsonl", text.encode()))
-    return _metrics(cast("Engine", FakeEngine(tar)), "c", "/model")
+    tar = None if text is None else _tar(("model", text.encode()))
+    with TemporaryDirectory() as folder:
+        return _metrics(cast("Engine", FakeEngine(tar)), "c", "/model", Path(folder))
 
 
 def test_metrics() -> None:

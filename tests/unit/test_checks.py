@@ -12,6 +12,7 @@ import builders
 import pytest
 from builders import artifact, base, built, contract, data, ended, evidence, exchange, images, lock, serving, training
 from service import DOCUMENT, FAULTS
+from test_trainings import CASES as TRAININGS
 
 from harness.checks import all_checks
 from harness.checks.compare import compare
@@ -54,8 +55,12 @@ GOOD: dict[str, list[Evidence]] = {
     "data.schema": [evidence()],
     "train.exits-cleanly": [evidence()],
     "train.outside-build": [evidence()],
+    "train.loss-finite": [evidence(), evidence(artifact=artifact(1, -2.5))],
     "train.loss-decreases": [
         evidence(),
+        evidence(artifact=artifact(4, 3, 2, 1)),
+        evidence(artifact=artifact(-1, -1.5, -2, -2)),
+        evidence(artifact=artifact(9, 8, 1, 2, 1, 2, 9, 1)),
         evidence(artifact=artifact(2.0, 1.0)),
         evidence(artifact=artifact(1, 3.0, 0)),
         evidence(artifact=artifact(-1.0, -2.0)),
@@ -130,15 +135,22 @@ BAD: dict[str, list[tuple[Status, str, Evidence]]] = {
         (FAIL, "used all its memory", evidence(train=training(exit=ended(code=137, oom_killed=True)))),
     ],
     "train.outside-build": [(WARN, "inside an image build", evidence(train=training(in_image_build=True)))],
-    "train.loss-decreases": [
-        (FAIL, "first 0.5, last 0.5", evidence(artifact=artifact(0.5, 0.1, 0.5))),
-        (FAIL, "first 0.1, last 0.5", evidence(artifact=artifact(0.1, 0.5))),
+    "train.loss-finite": [
         (FAIL, "nan", evidence(artifact=artifact(0.9, math.nan, 0.1))),
         (FAIL, "inf", evidence(artifact=artifact(math.inf, 0.1))),
         (FAIL, "'0.5'", evidence(artifact=artifact(0.9, "0.5"))),
         (FAIL, "None", evidence(artifact=artifact(0.9, None, 0.1))),
         (FAIL, "True", evidence(artifact=artifact(0.9, True, 0.1))),
         (FAIL, "1 of 2 are not", evidence(artifact=artifact(10**400, 0.1))),
+        (SKIP, "no `loss`", evidence(artifact=artifact(metrics=({"mae": 1.0},)))),
+    ],
+    "train.loss-decreases": [
+        (FAIL, "first 0.5, last 0.5", evidence(artifact=artifact(0.5, 0.1, 0.5))),
+        (FAIL, "first 0.1, last 0.5", evidence(artifact=artifact(0.1, 0.5))),
+        (FAIL, "first quarter 1, of the last 0.995", evidence(artifact=artifact(1, 0.2, 0.2, 0.995))),
+        (FAIL, "last 1 over 4 points", evidence(artifact=artifact(1, 1, 1, 1))),
+        (FAIL, "of the last -1.005", evidence(artifact=artifact(-1, -1, -1, -1.005))),
+        (SKIP, "train.loss-finite", evidence(artifact=artifact(0.9, math.nan, 0.1))),
         (FAIL, "1 among 1 lines", evidence(artifact=artifact(0.9))),
         (FAIL, "0 among 2 lines", evidence(artifact=artifact(metrics=({"mae": 1.0}, {"mae": 0.5})))),
         (FAIL, "0 among 0 lines", evidence(artifact=artifact(metrics=()))),
@@ -264,6 +276,7 @@ def test_every_check_has_evidence_on_both_sides() -> None:
     elsewhere |= {"artifact.complete", "artifact.loads", "artifact.provenance"}  # test_manifest.py, test_provenance.py
     elsewhere |= {"data.no-leakage", "data.balanced", "data.drift", "data.no-secrets"}  # test_data_checks.py
     elsewhere |= {"data.dvc"}  # test_dvc.py
+    elsewhere |= {name for name, *_ in TRAININGS}
     assert {name for name, cases in GOOD.items() if cases} | elsewhere >= set(CHECKS)
     bad = {name for name, cases in BAD.items() if any(case[0] in (WARN, FAIL) for case in cases)}
     assert bad | elsewhere >= set(CHECKS)

@@ -10,6 +10,7 @@ from typing import Any
 import builders
 import pytest
 
+from harness.blocks import Block
 from harness.checks.contract import conforms
 from harness.checks.train import exits_cleanly
 from harness.conventions import with_conventions
@@ -18,7 +19,7 @@ from harness.dialects import recognise
 from harness.dialects.sagemaker import SAGEMAKER, train_files
 from harness.records import Contract, Exchange, Finding, Interface, Status
 from harness.runfile import inline_files, run_file
-from harness.spec import Block, Handover, Spec
+from harness.spec import Handover, Spec
 from harness.stages.contract import requests
 
 INTERFACE = Interface("sagemaker", "/ping", "/invocations")

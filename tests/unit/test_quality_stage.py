@@ -13,6 +13,7 @@ import builders
 import pytest
 from service import RefusedError, Service, listening
 
+from harness.blocks import Block
 from harness.cases import holdout
 from harness.checks import all_checks
 from harness.compose_file import Places
@@ -27,7 +28,7 @@ from harness.quality.others import predicted
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction
 from harness.records import Finding, Quality, Status
 from harness.row_file import read_rows
-from harness.spec import Block, Spec
+from harness.spec import Spec
 from harness.stages import Recording
 from harness.stages.quality import PREDICTIONS, collect, warm
 

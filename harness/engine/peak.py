@@ -1,0 +1,72 @@
+"""The highest use of memory of a container, looked at on a thread while it runs."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import docker
+import docker.errors
+
+from harness.engine.running import Running
+from harness.engine.sdk import mapped_errors
+from harness.engine.stats import used
+from harness.errors import HarnessError
+
+INTERVAL = 0.2  # seconds between two looks
+PATIENCE = 0.3  # seconds: an old engine answers once a second, and training is over
+FILE = "/sys/fs/cgroup/memory.peak"  # of cgroup v2, from Linux 5.19 on
+
+
+class Peak:
+    """The highest use that was seen, from where it is known, and when it was last looked at.
+
+    cgroup v1 counts the peak itself (with the file cache), and v2 shows it in a file inside the container, which
+    needs `cat` there: both say all that came before. Else only single moments are seen, and `source` says so. What
+    comes after the last look is unknown in any case: a container that has ended says nothing any more.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self.bytes: int | None = None
+        self.source = ""
+        self.at = 0.0  # seconds after the start
+        self._running = running
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join(timeout=PATIENCE)
+
+    def _look(self) -> None:
+        with suppress(HarnessError):  # an engine that is lost is the training's to report
+            while not self._over.is_set():
+                at = self._running.seconds
+                found = highest(self._running.api, self._running.container)
+                if found is not None:
+                    self.bytes, self.source, self.at = max(self.bytes or 0, found[0]), found[1], at
+                self._over.wait(INTERVAL)
+
+
+def highest(api: docker.APIClient, container: str) -> tuple[int, str] | None:
+    """Return the highest use of a running container so far and its source; None where nobody can say."""
+    with mapped_errors():
+        try:
+            stats = api.stats(container, stream=False, one_shot=True)
+        except (docker.errors.NotFound, docker.errors.InvalidVersion):
+            return None
+        counted = (stats.get("memory_stats") or {}).get("max_usage")
+        if isinstance(counted, int) and counted > 0:
+            return counted, "counted by cgroup v1, file cache included"
+        if (now := used(stats)) is None:
+            return None
+        printed = b""
+        with suppress(docker.errors.APIError):  # no such program, or the container has ended
+            printed = bytes(api.exec_start(api.exec_create(container, ["cat", FILE])["Id"])).strip()
+    return (int(printed), "counted by cgroup v2") if printed.isdigit() else (now, "seen at single moments")

@@ -1,0 +1,30 @@
+"""Lends the further training runs what other stages do: delivering a dataset, taking an artifact, predicting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.records import Artifact, Repeated, Trainings
+from harness.reruns import has_volume
+from harness.stages import Run
+from harness.stages import artifact as artifact_stage
+from harness.stages import data as data_stage
+from harness.stages import repeated as repeated_stage
+from harness.stages import trainings as trainings_stage
+from harness.stages.trainings import Basis
+
+
+def train_again(run: Run, basis: Basis, *, deep: bool) -> Trainings:
+    """Make the further training runs of a project. Raises RunOverError when the run ends meanwhile."""
+    image = basis.images.of(run.spec.train_key).id
+
+    def deliver(folder: Path) -> str:
+        return data_stage.deliver_folder(run, folder, image)
+
+    def take(container: str, into: str, log: str) -> Artifact:
+        return artifact_stage.collect(run, container, into=into, log=log, written_only=not has_volume(run.spec))
+
+    def repeat(second: str) -> Repeated | None:
+        return repeated_stage.collect(run, basis.images, basis.data_volume, second=second, deliver=deliver)
+
+    return trainings_stage.collect(run, basis, deliver=deliver, take=take, repeat=repeat, deep=deep)

@@ -1,0 +1,275 @@
+"""Which further training runs a project gets, each with one thing changed: pure changes of its train service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import derived
+from harness.blocks import SmallBatchBlock
+from harness.description import mount_over
+from harness.errors import DescriptionError
+from harness.records import Data, Labels
+from harness.runfile import ARTIFACT_VOLUME, DATA_VOLUME, Model, Variant, mount
+from harness.spec import Handover, Spec
+from harness.values import parse_duration
+
+AGAIN, REPEAT, SEED, BATCH, SHUFFLED, INTERRUPTED = "again", "repeat", "seed", "small-batch", "shuffled", "interrupted"
+NO_DATA, NO_COLUMN = "no-data", "no-column"
+PREFIX = "harness-train-"  # of the services
+MAX_DATA = 256 * 1024**2  # bytes of a dataset that is copied and changed
+DEEP = "left to --deep"
+GRACE = 10.0  # seconds: what Docker gives where `stop_grace_period` says nothing
+SHUFFLE_SEED = 0
+USER = "54321:54321"  # one that no image knows
+
+Change = Callable[[Model], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One further run."""
+
+    name: str
+    change: str  # in words
+    adapt: Change = lambda _service: None
+    dataset: Path | None = None  # a folder in place of the dataset
+    open_artifact: bool = False  # its folder may be written by every user
+
+    def variant(self, spec: Spec, artifact: str, data: str | None) -> Variant:
+        """Return the service with volumes of its own: one for the artifact, one for another dataset."""
+        volumes = {f"{ARTIFACT_VOLUME}-{self.name}": artifact} if has_volume(spec) else {}
+        if data is not None:
+            volumes[f"{DATA_VOLUME}-{self.name}"] = data
+
+        def change(service: Model) -> None:
+            service.pop("depends_on", None)  # they are up
+            for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
+                for network in (service.get("networks") or {}).values():
+                    (network or {}).pop(key, None)
+            if has_volume(spec):
+                source = f"{ARTIFACT_VOLUME}-{self.name}"
+                mount(service, spec.block.train.artifact, source, read_only=False)
+                if self.open_artifact:  # else the engine copies the image's own owner and mode again
+                    next(entry for entry in service["volumes"] if entry["source"] == source)["volume"] = {
+                        "nocopy": True
+                    }
+            if data is not None:
+                for entry in service["volumes"]:
+                    if entry["source"] == DATA_VOLUME:
+                        entry["source"] = f"{DATA_VOLUME}-{self.name}"
+                        entry["volume"] = {"nocopy": True}
+            self.adapt(service)
+
+        return Variant(f"{PREFIX}{self.name}", change, volumes)
+
+
+@dataclass
+class Plans:
+    """The runs to make, and why others are not made."""
+
+    runs: list[Plan] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    labels: Labels | None = None
+    batch: int = 0
+    tile: int = 0
+    numeric: bool = False
+
+
+def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
+    """Return the runs; their datasets are written below `folder`. Raises DescriptionError for a broken table.
+
+    What other runs tell nearly as well is left to `deep`: another seed, and an empty dataset beside a lost column.
+    """
+    train = spec.block.train
+    plans = Plans()
+    names = [rung.name for rung in RUNGS if rung.name in tried(spec)]
+    plans.runs.append(Plan(AGAIN, f"the same once more, {', '.join(names)}", restricted(*names), open_artifact=True))
+    if train.seed_env is None:
+        plans.left_out[SEED] = "x-harness.train names no `seed_env`"
+    elif not deep:
+        plans.left_out[SEED] = DEEP
+    else:
+        old, new = other_seed(spec, train.seed_env)
+        adapt = with_environment(train.seed_env, new)
+        plans.runs.append(Plan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
+    _with_data(spec, data, folder, plans)
+    plans.runs.append(Plan(INTERRUPTED, "SIGTERM while it runs"))
+    if not deep and NO_COLUMN not in plans.left_out:
+        plans.runs = [run for run in plans.runs if run.name != NO_DATA]
+        plans.left_out[NO_DATA] = DEEP
+    return plans
+
+
+def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> None:
+    """Add the runs with a dataset made of the project's own."""
+    if data is None or spec.block.data is None:
+        reason = "x-harness has no `data`"
+    elif (size := sum(file.size for file in data.files)) > MAX_DATA:
+        reason = f"the dataset has {size} bytes, more than the {MAX_DATA} that are copied"
+    else:
+        _with_tables(spec, data, folder, plans)
+        return
+    plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_DATA, NO_COLUMN), reason)
+
+
+def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
+    source, target = spec.root / data.path, spec.block.data.target if spec.block.data else None
+    names = [file.path for file in data.files]
+    nothing = folder / NO_DATA
+    nothing.mkdir(parents=True)
+    # The engine fills an empty volume with what the image has at its place.
+    (nothing / "harness.txt").write_text("The harness left the dataset out on purpose.\n", encoding="utf-8")
+    plans.runs.append(Plan(NO_DATA, "the files of the dataset are missing", dataset=nothing))
+    try:
+        tables = derived.read_tables(source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")])
+    except DescriptionError as exc:  # the project may read it in a way of its own
+        plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_COLUMN), str(exc))
+        return
+
+    def add(name: str, change: str, changed: Mapping[str, Any]) -> None:
+        derived.write_dataset(source, names, {**tables, **changed}, folder / name)
+        plans.runs.append(Plan(name, change, dataset=folder / name))
+
+    block = spec.block.train.small_batch or SmallBatchBlock()
+    batch, plans.batch = derived.small_batch(tables, target, block.rows, block.tile)
+    plans.tile = block.tile
+    if batch:
+        add(BATCH, f"{plans.batch} distinct rows {block.tile} times", batch)
+    else:
+        plans.left_out[BATCH] = f"no table of the dataset has the column {target}" if target else "it has no table"
+    if target is None or not any(target in table.columns for table in tables.values()):
+        reason = f"no table has the column {target}" if target else "x-harness.data names no `target`"
+        plans.left_out |= dict.fromkeys((SHUFFLED, NO_COLUMN), reason)
+        return
+    add(NO_COLUMN, f"the column {target} is missing", derived.without(tables, target))
+    plans.labels, plans.numeric = derived.labels_of(tables, target), derived.is_numeric(tables, target)
+    if spec.block.train.score is None:
+        plans.left_out[SHUFFLED] = "x-harness.train names no `score`"
+    elif plans.labels is None:
+        plans.left_out[SHUFFLED] = "the dataset has no hold-out table: how many rows the score is over is unknown"
+    else:
+        change = f"the values of {target} permuted within each table, seed {SHUFFLE_SEED}"
+        add(SHUFFLED, change, derived.shuffled(tables, target, SHUFFLE_SEED))
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One restriction of the hermetic ladder."""
+
+    name: str
+    apply: Change
+
+
+def _no_network(service: Model) -> None:
+    for key in ("networks", "ports", "links"):
+        service.pop(key, None)
+    service["network_mode"] = "none"
+
+
+def _read_only(service: Model) -> None:
+    service["read_only"] = True
+    tmpfs = service.get("tmpfs") or []
+    tmpfs = [tmpfs] if isinstance(tmpfs, str) else tmpfs
+    if not any(entry.partition(":")[0] == "/tmp" for entry in tmpfs) and mount_over(service, "/tmp") is None:  # noqa: S108
+        service["tmpfs"] = [*tmpfs, "/tmp"]  # noqa: S108 - inside the container
+
+
+def _no_capabilities(service: Model) -> None:
+    for key in ("cap_add", "privileged"):
+        service.pop(key, None)
+    service["cap_drop"] = ["ALL"]
+    options = [o for o in service.get("security_opt") or () if not o.startswith("no-new-privileges")]
+    service["security_opt"] = [*options, "no-new-privileges:true"]
+
+
+def _arbitrary_user(service: Model) -> None:
+    service["user"] = USER
+
+
+RUNGS = (
+    Rung("without a network", _no_network),
+    Rung("with a read-only root", _read_only),
+    Rung("without capabilities", _no_capabilities),
+    Rung("as an arbitrary user", _arbitrary_user),
+)
+
+
+def restricted(*names: str) -> Change:
+    """Return the change that makes all these restrictions at once."""
+
+    def change(service: Model) -> None:
+        for rung in RUNGS:
+            if rung.name in names:
+                rung.apply(service)
+
+    return change
+
+
+def tried(spec: Spec) -> tuple[str, ...]:
+    """Return the restrictions that can be tried: an artifact in the container's own files needs a writable root.
+
+    The user stays what it is there, too: only a folder of a volume can be opened to every user.
+    """
+    inside = not has_volume(spec)
+    service = spec.model["services"].get(spec.block.train.service, {})
+    files = bool(service.get("configs")) or spec.block.serve.dialect == "sagemaker"
+    left = {RUNGS[1].name: inside or files, RUNGS[3].name: inside}
+    return tuple(rung.name for rung in RUNGS if not left.get(rung.name))
+
+
+def has_volume(spec: Spec) -> bool:
+    """Whether the artifact lies in a volume or folder that is mounted, and not in the container's own files."""
+    train = spec.block.train
+    own = spec.handover is Handover.BAKED and train.from_ is None
+    service = spec.model["services"].get(train.service, {})
+    return spec.handover is Handover.MOUNTED or (own and mount_over(service, train.artifact) is not None)
+
+
+def place(spec: Spec) -> str:
+    """Return where the volume of the artifact is mounted: the user's own mount may lie above the artifact."""
+    old = mount_over(spec.model["services"].get(spec.block.train.service, {}), spec.block.train.artifact)
+    return str(old["target"]) if old else spec.block.train.artifact
+
+
+def singly(spec: Spec) -> list[Plan]:
+    """Return the runs that tell which restriction is too much, and the plain repetition."""
+    single = [
+        Plan(name.replace(" ", "-"), name, restricted(name), open_artifact=name == RUNGS[3].name)
+        for name in tried(spec)
+    ]
+    return [Plan(REPEAT, "the same once more"), *single]
+
+
+def other_seed(spec: Spec, name: str) -> tuple[str, str]:
+    """Return the seed of the service and another one."""
+    service = spec.model["services"].get(spec.block.train.service, {})
+    old = str((service.get("environment") or {}).get(name) or "")
+    return old, str(int(old) + 1) if old.isdecimal() else "1"
+
+
+def with_environment(name: str, value: str) -> Change:
+    """Return the change that sets one variable."""
+
+    def change(service: Model) -> None:
+        service["environment"] = {**(service.get("environment") or {}), name: value}
+
+    return change
+
+
+def grace(spec: Spec) -> float:
+    """Return the seconds that the train service has between SIGTERM and SIGKILL."""
+    service = spec.model["services"].get(spec.block.train.service, {})
+    text = str(service.get("stop_grace_period") or "")
+    total = 0.0
+    for part in _parts(text):
+        total += float(str(parse_duration(part)))
+    return total or GRACE
+
+
+def _parts(duration: str) -> list[str]:
+    """Split a duration of Compose, such as 1m30s."""
+    return re.findall(r"[0-9.]+(?:ms|s|m|h)", duration)

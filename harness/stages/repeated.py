@@ -1,0 +1,84 @@
+"""Lets the project's own predictor answer the contract's examples with the artifacts of two equal training runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.checks.compare import compare
+from harness.differences import CLOSE
+from harness.records import Images, Repeated
+from harness.runfile import ARTIFACT_VOLUME, Model, Variant, mount
+from harness.spec import Handover
+from harness.stages import Run
+
+PREFIX = "harness-repeat-"  # of the services
+REQUESTS, SECOND = "harness-repeat-requests", "harness-repeat-artifact"  # keys of the volumes in the Compose file
+FOLDER = "/harness-repeat"
+FILE = "requests.jsonl"
+RUNS = ("first", "second")
+
+
+def collect(
+    run: Run, images: Images, data_volume: str | None, *, second: str, deliver: Callable[[Path], str]
+) -> Repeated | None:
+    """Predict with both artifacts; `second` is the volume of the other one. None where there is no predictor.
+
+    The command is that of `contract.skew`: it gets a file of requests as its last argument and prints an answer a line.
+    """
+    spec, block = run.spec, run.spec.block.contract.skew
+    requests = [example.request for example in spec.examples if example.is_good]
+    if block is None or not requests or spec.handover is not Handover.MOUNTED:
+        return None
+    lines = "\n".join(json.dumps(request) for request in requests)
+    file = run.folder.write_text(f"trainings/requests/{FILE}", lines)
+    volumes = {REQUESTS: deliver(file.parent), SECOND: second}
+    words = [word.replace("$", "$$") for word in (*block.command, f"{FOLDER}/{FILE}")]
+
+    def variant(name: str, artifact: str) -> Variant:
+        def change(service: Model) -> None:
+            for key in ("logging", "tty", "healthcheck", "depends_on"):  # its standard output alone must be readable
+                service.pop(key, None)
+            service |= {"entrypoint": words[:1], "command": words[1:]}
+            mount(service, spec.block.train.artifact, artifact, read_only=True)
+            mount(service, FOLDER, REQUESTS, read_only=True)
+
+        return Variant(f"{PREFIX}{name}", change, volumes)
+
+    image = images.of(spec.train_key).id
+    variants = [variant(name, volume) for name, volume in zip(RUNS, (ARTIFACT_VOLUME, SECOND), strict=True)]
+    made = run.create_variants(spec.train_key, {spec.train_key: image}, data_volume, variants)
+    printed = []
+    for name in RUNS:
+        with run.engine.started(made[f"{PREFIX}{name}"], lambda _line: None) as process:
+            if not process.wait(spec.block.train.timeout):
+                process.stop()
+            ended = process.exit()
+            if ended.code != 0:
+                return Repeated(len(requests), (), f"the predictor ended badly: {ended.describe()}")
+            printed.append(process.printed())
+    return compared(len(requests), printed)
+
+
+def compared(requests: int, printed: Sequence[str]) -> Repeated:
+    """Compare the answers that a predictor printed twice."""
+    first, second = (list(answers(text)) for text in printed)
+    if len(first) != requests or len(second) != requests:
+        error = f"expected {requests} answers, one JSON line each, received {len(first)} and {len(second)}"
+        return Repeated(requests, (), error)
+    pairs = zip(first, second, strict=True)
+    return Repeated(requests, tuple(line for left, right in pairs for line in islice(compare(left, right, CLOSE), 1)))
+
+
+def answers(text: str) -> Iterator[Any]:
+    """Yield the JSON objects and lists among the lines that a program printed."""
+    for line in text.split("\n"):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict | list):
+            yield value

@@ -1,0 +1,167 @@
+"""Trains again, each time with one thing changed, beside the main line and two at a time; judges nothing."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness import reruns
+from harness.differences import SAME, differences
+from harness.engine import Leftover, Running
+from harness.errors import DescriptionError
+from harness.labels import STAGE
+from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
+from harness.reruns import Plan
+from harness.stages import Run
+
+AT_ONCE = 2  # more would make each of them slower, and the main line too
+CANNOT_RUN = 126  # as a shell says it of a program that it may not run
+LOOK = 0.05  # seconds between two looks for a first line
+SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
+
+Deliver = Callable[[Path], str]  # folder -> volume that holds it
+Take = Callable[[str, str, str], Artifact]  # container, folder and log in the run folder -> what training left
+
+Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The main training run, and what it started from."""
+
+    images: Images
+    data: Data | None
+    data_volume: str | None
+    training: Training
+    artifact: Artifact
+
+
+def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Repeat, deep: bool = False) -> Trainings:
+    """Make the further runs; `repeat` predicts with two artifacts that differ in more than their form.
+
+    Raises RunOverError when the run ends meanwhile.
+    """
+    spec = run.spec
+    plans = reruns.plan(spec, basis.data, run.folder.path / "trainings/data", deep=deep)
+    runs = _train(run, basis, plans.runs, deliver, take)
+    again = runs[0]
+    if again.exit.code != 0:  # one of the restrictions is too much: which?
+        runs += _train(run, basis, reruns.singly(spec), deliver, take)
+        again = next(made for made in runs if made.name == reruns.REPEAT)
+    first, second = (run.folder.path / name for name in ("artifact", f"trainings/{again.name}/artifact"))
+    content = differences(basis.artifact.files, again.files, first, second) if again.exit.code == 0 else {}
+    predict = None if all(how == SAME for how in content.values()) else repeat
+    return Trainings(
+        runs=tuple(runs),
+        left_out=plans.left_out,
+        grace=reruns.grace(spec),
+        seed=reruns.SHUFFLE_SEED,
+        labels=plans.labels,
+        batch=plans.batch,
+        tile=plans.tile,
+        numeric=plans.numeric,
+        content=content,
+        repeated=predict and predict(_volume(run, again.name)),
+    )
+
+
+def _train(run: Run, basis: Basis, plans: Sequence[Plan], deliver: Deliver, take: Take) -> list[Rerun]:
+    """Create the containers with one call of Compose, then train in two of them at a time."""
+    key = run.spec.train_key
+    image = basis.images.of(key).id
+    variants = []
+    for plan in plans:
+        volume = _volume(run, plan.name)
+        run.engine.create_volume(volume, run.labels)
+        if plan.open_artifact and reruns.has_volume(run.spec):
+            _open(run, image, volume)
+        variants.append(plan.variant(run.spec, volume, deliver(plan.dataset) if plan.dataset else None))
+    made = run.create_variants(key, {key: image}, basis.data_volume, variants)
+
+    def one(plan: Plan) -> Rerun:
+        return _once(run, basis.training, plan, made[f"{reruns.PREFIX}{plan.name}"], take)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, plans))
+
+
+def _volume(run: Run, name: str) -> str:
+    """Return the name of the volume for the artifact of a further run."""
+    return f"{run.project}-{reruns.PREFIX}{name}"
+
+
+def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) -> Rerun:
+    """Run one container to its end, or interrupt it; one that cannot even start with its change has failed."""
+    log = f"trainings/{plan.name}/log.txt"
+    try:
+        ended, signalled = _ended(run, training, plan, container, log)
+    except DescriptionError as exc:
+        said = (str(exc),)
+        ended, signalled = Exit(code=CANNOT_RUN, oom_killed=False, timed_out=False, seconds=0.0, log_tail=said), None
+    left = take(container, f"trainings/{plan.name}/artifact", log)
+    run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
+    return Rerun(
+        name=plan.name,
+        change=plan.change,
+        exit=ended,
+        files=left.files,
+        metrics=left.metrics,
+        metrics_error=left.metrics_error,
+        signalled=signalled,
+    )
+
+
+def _ended(run: Run, training: Training, plan: Plan, container: str, log: str) -> tuple[Exit, float | None]:
+    """Run a container; return how it ended, and when SIGTERM was sent. Raises DescriptionError if it cannot start."""
+    speaks, signalled = threading.Event(), None
+
+    def hear(line: str) -> None:
+        run.folder.append(log, line)
+        speaks.set()
+
+    with run.engine.started(container, hear) as process:
+        limit = run.spec.block.train.timeout
+        if plan.name == reruns.INTERRUPTED:
+            patience = limit if training.exit.log_tail else SILENT * training.exit.seconds
+            if not _ended_before(process, speaks, patience):
+                signalled = process.seconds
+                process.signal("SIGTERM")
+            limit = reruns.grace(run.spec)
+        if not process.wait(limit):
+            process.stop()
+        return process.exit(), signalled
+
+
+def _ended_before(process: Running, speaks: threading.Event, patience: float) -> bool:
+    """Wait for its first line, its end or so many seconds; whether it has ended."""
+    until = time.monotonic() + patience
+    while not process.wait(LOOK):
+        if speaks.is_set() or time.monotonic() > until:
+            return False
+    return True
+
+
+def _open(run: Run, image: str, volume: str) -> None:
+    """Let every user write to a new volume, as a platform with users of its own does it.
+
+    What the image has at the place of the artifact is copied into the volume first, as for the training itself.
+    """
+    place = PurePosixPath(reruns.place(run.spec))
+    name = f"{volume}-open"
+    helper = run.engine.helper(image, name, volume, str(place), {**run.labels, STAGE: "trainings"})
+    if helper is None:
+        raise LookupError(f"the name {name} belongs to this run alone, and is taken")
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        folder = tarfile.TarInfo(place.name)  # named from above: `.` would keep its mode
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o777
+        archive.addfile(folder)
+    tar.seek(0)
+    run.engine.write(helper, str(place.parent), tar)
+    run.engine.remove(Leftover("container", helper, name, {}))

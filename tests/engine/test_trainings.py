@@ -1,0 +1,103 @@
+"""Training judged by further runs: a good project passes, and each defect fails the check that is for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .support import HERE, Harness, Mini
+
+pytestmark = pytest.mark.engine
+
+LEARNER = (HERE / "mini/learner.py").read_text(encoding="utf-8")
+CHECKS = {
+    "train.deterministic",
+    "train.exit-code-truth",
+    "train.exits-cleanly",
+    "train.hermetic",
+    "train.interruptible",
+    "train.learns-signal",
+    "train.loss-decreases",
+    "train.loss-finite",
+    "train.memory",
+    "train.outside-build",
+    "train.overfits-small-batch",
+    "train.seed-matters",
+    "train.time",
+}
+
+
+def project(mini: Mini, fault: str) -> Path:
+    """A classifier of one number, with one defect or none."""
+    folder = mini(
+        {
+            "services": {"train": {"environment": {"FAULT": fault, "SEED": "7"}}},
+            "x-harness": {
+                "data": {"target": "y"},
+                "train": {"score": "accuracy", "seed_env": "SEED", "max_memory": "64m", "max_time": "30s"},
+            },
+        },
+        train=LEARNER,
+    )
+    for name, count in (("train", 60), ("holdout", 40)):
+        lines = [f"{(n + 0.5) / count - 0.5:.6f},{int(n >= count // 2)}" for n in range(count)]
+        (folder / f"data/{name}.csv").write_text("\n".join(["x,y", *lines, ""]), encoding="utf-8")
+    return folder
+
+
+def test_a_good_training_passes(mini: Mini, run_harness: Harness) -> None:
+    """All checks of training pass, --deep too: none is skipped."""
+    ran = run_harness(project(mini, ""), "run", "--deep", "--only", "train.*")
+    ran.assert_passed()
+    assert {name for name, status in ran.statuses.items() if status == "pass"} == CHECKS, str(ran)
+    made = {run["name"] for run in ran.record("trainings.json")["runs"]}
+    assert made == {"again", "seed", "small-batch", "no-data", "no-column", "shuffled", "interrupted"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "checks", "received"),
+    [
+        ("leaks", {"train.learns-signal"}, "accuracy 1 over 40 rows of holdout.csv"),
+        ("ignores-seed", {"train.deterministic", "train.seed-matters"}, "`loss` parts at point 1 of 40"),
+        ("learns-nothing", {"train.overfits-small-batch"}, "accuracy 0"),
+        ("nan", {"train.loss-finite"}, "the first is nan"),
+        ("exits-zero", {"train.exit-code-truth"}, "exit code 0, an artifact that looks complete"),
+        ("needs-network", {"train.hermetic"}, "without a network: exit code 1: OSError: there is no network"),
+        ("ignores-sigterm", {"train.interruptible"}, "it did not hear it"),
+        ("early-artifact", {"train.interruptible", "train.exit-code-truth"}, "an artifact that looks complete"),
+        ("memory", {"train.memory"}, "counted by cgroup"),
+    ],
+)
+def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mini, run_harness: Harness) -> None:
+    """A training with one defect fails the check that is for it, and no other."""
+    ran = run_harness(project(mini, fault), "run", "--only", "train.*")
+    assert ran.code == 1, str(ran)
+    assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == checks, str(ran)
+    assert any(received in ran.finding(check)["received"] for check in checks), str(ran)
+
+
+def test_predictions_decide(mini: Mini, run_harness: Harness) -> None:
+    """An artifact with the time in it has other bytes each time: the predictor of the training image shows no more."""
+    program = "import json, sys; w = json.load(open('/model/model.json'))['weight']\n"
+    program += "for line in open(sys.argv[1]):\n"
+    program += "    print(json.dumps({'predictions': [w * row['x'] for row in json.loads(line)['instances']]}))"
+    folder = project(mini, "time-in-artifact")
+    file = folder / "compose.yaml"
+    model = yaml.safe_load(file.read_text(encoding="utf-8"))
+    model["x-harness"]["contract"]["skew"] = {"rows": "data/rows.csv", "command": ["python3", "-c", program]}
+    file.write_text(yaml.safe_dump(model), encoding="utf-8")
+    ran = run_harness(folder, "run", "--only", "train.*")
+    ran.assert_passed()
+    assert (
+        "the predictions repeat: 1 predictions agree; model.json: /at" in ran.finding("train.deterministic")["received"]
+    )
+
+
+def test_fast_leaves_further_runs_out(mini: Mini, run_harness: Harness) -> None:
+    """With --fast there is one training."""
+    ran = run_harness(project(mini, "leaks"), "run", "--fast", "--only", "train.*")
+    ran.assert_passed()
+    assert ran.statuses["train.learns-signal"] == "skip"
+    assert not (ran.folder / "trainings").exists()
