@@ -268,6 +268,10 @@ class Block(_Block):
     quality: QualityBlock | None = Field(
         None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
     )
+    manual: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Test of the ML Test Score done by hand, such as `Data 2` -> where its results are written.",
+    )
     skip: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict, description="Check -> the reason why it is skipped, shown in every report."
     )

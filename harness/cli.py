@@ -196,6 +196,17 @@ def _judge(arguments: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
+def _score(arguments: argparse.Namespace) -> int:
+    from harness.checks import all_checks
+    from harness.pipeline import judge_again
+    from harness.reports.console import Console
+    from harness.rubric import score
+
+    evidence, verdict = judge_again(arguments.project, arguments.run)
+    Console().rubric(score(verdict.findings, all_checks(), evidence.spec.block.manual))
+    return errors.PASSED
+
+
 def _schema(arguments: argparse.Namespace) -> int:
     from harness.blocks import json_schema
     from harness.reports.console import Console
@@ -294,6 +305,8 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--yes", action="store_true", help="write without asking")
     judge = verb("judge", _judge, "Judge the evidence of a run again.", project)
     judge.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
+    rated = verb("score", _score, "Compute the ML Test Score of a run: what its checks automate.", project)
+    rated.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     artifact_verbs.register(verb, project)
     data_cli.register(verbs)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")

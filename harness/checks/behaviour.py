@@ -19,7 +19,7 @@ class _NoAnswerError(Exception):
     """A request of the test got no prediction, or the prediction lacks the output that the test looks at."""
 
 
-@check("contract.invariance", rubric="Model 7: The model is tested for considerations of inclusion")
+@check("contract.invariance")
 def invariance(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """INV: a change that must not matter leaves the output as it is."""
     yield from _judge(Relation.INVARIANCE, spec, contract)

@@ -17,7 +17,7 @@ NO_TESTS = 5  # exit code of pytest, and of unittest since Python 3.12
 NO_RECORD = "there is no record of what the code did in the training image"
 
 
-@check("code.unit-tests", rubric="Infra 2: Model specification code is unit tested")
+@check("code.unit-tests", rubric="Infra 2")
 def unit_tests(spec: Spec, code: Code | None = None) -> Iterator[Finding]:
     """The project's own tests pass in the training image, and there are some."""
     if spec.block.train.unit_tests is None:
@@ -28,7 +28,7 @@ def unit_tests(spec: Spec, code: Code | None = None) -> Iterator[Finding]:
         yield _tested(code.unit_tests)
 
 
-@check("code.features", rubric="Data 7: All input feature code is tested")
+@check("code.features", rubric="Data 7")
 def features(spec: Spec, code: Code | None = None) -> Iterator[Finding]:
     """Each row of the project's tables goes through its transform to the values expected."""
     blocks = spec.block.code.features

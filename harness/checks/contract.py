@@ -18,7 +18,7 @@ NO_EXAMPLES = "x-harness.contract names no examples"
 SAME = Tolerance(1e-9, 1e-12)  # a parallel sum may end in another last digit
 
 
-@check("contract.examples", rubric="Infra 3: The full ML pipeline is integration tested")
+@check("contract.examples", rubric="Infra 3")
 def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """Every example gets the promised answer."""
     if not spec.examples:
@@ -98,7 +98,7 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield passed(f"the same answer after each of {len(after)} malformed requests")
 
 
-@check("contract.finite")
+@check("contract.finite", rubric="Monitor 5")
 def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """No answer to a good request holds NaN, Infinity or a null that no example expects."""
     if not spec.examples:

@@ -22,7 +22,7 @@ def built(images: Images) -> Iterator[Finding]:
     )
 
 
-@check("images.pinned", rubric="Infra 1: Training is reproducible")
+@check("images.pinned", rubric="Infra 1")
 def pinned(images: Images, lock: Lock | None = None) -> Iterator[Finding]:
     """Every base image is pinned by digest, and it and the requirements are those of harness.lock."""
     users: dict[BaseImage, list[str]] = {}

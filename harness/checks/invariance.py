@@ -18,7 +18,7 @@ NO_BATCH = "the examples hold no list of rows, so there is one row a request"
 ADVICE = "Predictions must depend on the row alone: look for state, for statistics of the batch, for dropped indices."
 
 
-@check("contract.batch-invariant", rubric="Model 6: Model quality is sufficient on important data slices")
+@check("contract.batch-invariant")
 def batch_invariant(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """A row gets the same prediction alone and in a batch."""
     whole, reason = _batch(spec, contract)

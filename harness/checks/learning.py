@@ -21,7 +21,7 @@ CANNOT = (
 )
 
 
-@check("train.overfits-small-batch", rubric="Infra 2: Model specification code is unit tested")
+@check("train.overfits-small-batch", rubric="Infra 2")
 def overfits_small_batch(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
     """Training learns a few rows by heart."""
     run = trainings.of("small-batch")
@@ -71,7 +71,7 @@ def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock)
     return expected, received, last < FALL * first
 
 
-@check("train.learns-signal", rubric="Model 5: A simpler model is not better")
+@check("train.learns-signal")
 def learns_signal(spec: Spec, artifact: Artifact, trainings: Trainings) -> Iterator[Finding]:
     """With shuffled labels training scores no better than chance: else something leaks."""
     run, labels, score = trainings.of("shuffled"), trainings.labels, spec.block.train.score or ""

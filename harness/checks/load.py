@@ -16,7 +16,7 @@ NOTHING_ASKED = "no good request was answered before, so there is nothing to ask
 MIB = 2**20
 
 
-@check("contract.latency", rubric="Infra 6: Models are canaried before serving")
+@check("contract.latency", rubric="Monitor 6")
 def latency(spec: Spec, load: Load) -> Iterator[Finding]:
     """Every request of a steady stream is answered, within the declared percentiles."""
     stream = load.stream
@@ -48,7 +48,7 @@ def latency(spec: Spec, load: Load) -> Iterator[Finding]:
         yield passed(_figures(stream))
 
 
-@check("contract.load", rubric="Infra 6: Models are canaried before serving")
+@check("contract.load", rubric="Monitor 6")
 def load(spec: Spec, load: Load) -> Iterator[Finding]:
     """With many clients at once every client gets the answer to its own request."""
     if load.stream is None or not load.steps:

@@ -40,7 +40,7 @@ def complete(artifact: Artifact, manifest: Manifest) -> Iterator[Finding]:
         yield passed(f"{len(artifact.files)} files; {known}; nothing is empty or left over")
 
 
-@check("artifact.loads", rubric="Infra 6: Models are canaried before serving")
+@check("artifact.loads", rubric="Infra 6")
 def loads(spec: Spec, manifest: Manifest, loaded: Loaded) -> Iterator[Finding]:
     """The serving container loads the artifact without a warning, with the versions that made it."""
     if loaded.warnings:

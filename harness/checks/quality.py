@@ -19,7 +19,7 @@ NONE = "x-harness.quality names no conditions"
 MAX_SHOWN = 3
 
 
-@check("quality.gate", rubric="Infra 4: Model quality is validated before serving")
+@check("quality.gate", rubric="Infra 4")
 def gate(spec: Spec, quality: Quality | None = None) -> Iterator[Finding]:
     """The served model meets the project's conditions on all hold-out rows, each of which gets a prediction."""
     conditions = _conditions(spec, sliced=False)
@@ -38,7 +38,7 @@ def gate(spec: Spec, quality: Quality | None = None) -> Iterator[Finding]:
         yield from _judged(spec.block.quality, quality, conditions)
 
 
-@check("quality.slices", rubric="Model 6: Model quality is sufficient on important data slices")
+@check("quality.slices", rubric="Model 6")
 def slices(spec: Spec, quality: Quality | None = None) -> Iterator[Finding]:
     """The served model meets the conditions that speak of a part of the hold-out rows."""
     conditions = _conditions(spec, sliced=True)
@@ -54,7 +54,7 @@ def slices(spec: Spec, quality: Quality | None = None) -> Iterator[Finding]:
         yield from _judged(spec.block.quality, quality, conditions)
 
 
-@check("quality.beats-baselines", rubric="Model 5: A simpler model is not better")
+@check("quality.beats-baselines", rubric="Model 5")
 def beats_baselines(spec: Spec, quality: Quality | None = None) -> Iterator[Finding]:
     """The served model is better than one answer for every row, and not worse than a linear model."""
     if spec.block.quality is None:

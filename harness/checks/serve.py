@@ -10,7 +10,7 @@ from harness.records import Finding, Serving
 LOG_LINES = 12
 
 
-@check("serve.ready", rubric="Infra 6: Models are canaried before serving")
+@check("serve.ready", rubric="Infra 6")
 def ready(serve: Serving) -> Iterator[Finding]:
     """The service says that it is ready, and then answers a prediction, within its time."""
     if serve.ready:

@@ -18,7 +18,7 @@ MAX_SHOWN = 3
 NOT_RUN = "there is no record of the training image's answers"
 
 
-@check("contract.skew", rubric="Monitor 3: Training and serving are not skewed")
+@check("contract.skew", rubric="Monitor 3")
 def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[Finding]:
     """Hold-out rows get over HTTP the predictions that the training image makes of them."""
     block = spec.block.contract.skew
@@ -38,7 +38,7 @@ def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[F
         yield _compared(block, contract, skew)
 
 
-@check("code.api", rubric="Infra 2: Model specification code is unit tested")
+@check("code.api", rubric="Infra 2")
 def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
     """The project's own code predicts in the training image what the examples promise, without a server."""
     block = spec.block.contract.skew

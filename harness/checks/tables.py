@@ -58,7 +58,7 @@ def balanced(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
         yield from _classes(spec, split)
 
 
-@check("data.drift", rubric="Monitor 2: Data invariants hold in training and serving inputs")
+@check("data.drift", rubric="Monitor 2")
 def no_drift(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
     """The training rows are distributed as those of the reference sample."""
     block = spec.block.data
@@ -94,7 +94,7 @@ def no_drift(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
         yield passed(_farthest(data.drift))
 
 
-@check("data.no-secrets", rubric="Data 5: The data pipeline has appropriate privacy controls")
+@check("data.no-secrets", rubric="Data 5")
 def no_secrets(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
     """No file of the dataset holds a key, a token, a card number or an e-mail address."""
     found = data.secrets if data is not None else None

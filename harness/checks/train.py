@@ -18,7 +18,7 @@ TREND = 4  # points: three that fall have still p = 0.17 by Kendall's test
 FALL = 0.99  # of the first quarter's median: the last one must be below
 
 
-@check("train.exits-cleanly", rubric="Infra 3: The full ML pipeline is integration tested")
+@check("train.exits-cleanly", rubric="Infra 3")
 def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
     """Training ends within its time with exit code 0."""
     if train.exit.code == 0:
@@ -101,7 +101,7 @@ def outside_build(train: Training) -> Iterator[Finding]:
     )
 
 
-@check("train.loss-finite", rubric="Infra 2: Model specification code is unit tested")
+@check("train.loss-finite", rubric="Infra 2")
 def loss_finite(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
     """Every loss that training records is a finite number."""
     key, where = spec.block.train.loss, artifact.metrics_path
@@ -119,7 +119,7 @@ def loss_finite(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
         yield skipped(f"no `{key}` in {where}: train.loss-decreases says more")
 
 
-@check("train.loss-decreases", rubric="Infra 2: Model specification code is unit tested")
+@check("train.loss-decreases", rubric="Infra 2")
 def loss_decreases(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
     """The loss is lower at the end of training than at its start."""
     key, where = spec.block.train.loss, artifact.metrics_path

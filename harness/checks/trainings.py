@@ -20,7 +20,7 @@ CAUSES = (
 )
 
 
-@check("train.deterministic", rubric="Infra 1: Training is reproducible")
+@check("train.deterministic", rubric="Infra 1")
 def deterministic(spec: Spec, artifact: Artifact, trainings: Trainings) -> Iterator[Finding]:
     """A second run with the same seed gives the same model."""
     run, wanted = second(trainings), spec.block.train.repeat
@@ -93,7 +93,7 @@ def _parting(first: tuple[float, ...], other: tuple[float, ...]) -> int | None:
     return None if len(first) == len(other) else min(len(first), len(other))
 
 
-@check("train.seed-matters", rubric="Infra 1: Training is reproducible")
+@check("train.seed-matters", rubric="Infra 1")
 def seed_matters(spec: Spec, artifact: Artifact, trainings: Trainings) -> Iterator[Finding]:
     """The seed decides what is random: results never vary while it stays, and may where it changes."""
     run, same, reason = trainings.of("seed"), second(trainings), trainings.left_out.get("seed", "it was not made")

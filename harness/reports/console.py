@@ -18,6 +18,8 @@ from rich.text import Text
 
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
+from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
+from harness.rubric import title as title_of
 from harness.spec import Spec
 
 STYLES = {
@@ -122,6 +124,16 @@ class Console:
         total = max((stage.start + stage.seconds for stage in stages), default=0.0)
         self._print(f"time:     {total:.1f} s ({times})")
         self._print(f"evidence: {folder}")
+
+    def rubric(self, score: Score) -> None:
+        """Show the ML Test Score: each test, by what it is covered, the sections and the final score."""
+        for each in score.covered:
+            kind = {AUTOMATED: "automated", MANUAL: "by hand"}.get(each.points, "-")
+            self._print(f"{each.test:<10} {kind:<10} {title_of(each.test)}")
+            if each.by:
+                self._print(f"{'':<21} {', '.join(each.by)}", style="dim")
+        sections = ", ".join(f"{section} {score.of(section):g}" for section in SECTIONS)
+        self._print(f"ML Test Score {score.final:g} (the least of {sections}; 7 each)", style="bold")
 
     def golden(self, found: Sequence[Golden]) -> None:
         """Show what a served model answered, and what of it may be promised."""
