@@ -65,6 +65,7 @@ BENTOML = Dialect(
     port=3000,
     ready=READY,
     document=DOCUMENT,
+    writes_document=True,
     error=SHIPPED_PROBLEM,
     signs=(Sign(DOCUMENT, _is_document),),
     probes=PROBES,

@@ -145,6 +145,7 @@ COG = Dialect(
     ready=HEALTH,
     predict=PREDICT,
     document=DOCUMENT,
+    writes_document=True,
     is_ready=_is_ready,
     is_answer=_is_answer,
     is_refusal=_is_refusal,

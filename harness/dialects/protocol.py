@@ -87,6 +87,7 @@ class Dialect:
     ready: str = "/health"
     predict: str = "/predict"
     document: str | None = None  # path of its OpenAPI document
+    writes_document: bool = False  # the server generates it, so its faults are not the project's
     is_ready: Callable[[Exchange], bool] = is_2xx
     is_answer: Callable[[Exchange], bool] = is_2xx  # a prediction was made
     is_refusal: Callable[[Exchange], bool] = is_4xx  # the request was understood to be wrong

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +15,7 @@ import docker.types
 import requests.exceptions
 import urllib3.exceptions
 
-from harness.engine.sdk import GONE_HINT, kill, mapped_errors
+from harness.engine.sdk import GONE_HINT, close_stream, kill, mapped_errors
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError
 from harness.records import Exit
 
@@ -140,8 +139,7 @@ class Running:
             if rest:
                 self._line(rest)
         finally:
-            with suppress(OSError):
-                stream.close()
+            close_stream(stream)
 
     def _line(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip("\r")

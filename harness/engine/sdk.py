@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import docker
 import docker.context
 import docker.errors
+import docker.types
 import requests
 import requests.exceptions
 import urllib3.exceptions
@@ -92,6 +93,13 @@ def mapped_errors() -> Iterator[None]:
         urllib3.exceptions.HTTPError,
     ) as exc:
         raise EngineUnavailableError(f"the engine stopped answering: {exc}", hint=GONE_HINT) from exc
+
+
+def close_stream(stream: docker.types.CancellableStream) -> None:
+    """Close the stream of `attach` for good: its own `close` leaves the socket to the garbage collector."""
+    with suppress(OSError):
+        stream.close()
+        stream._response.close()  # noqa: SLF001
 
 
 def kill(api: docker.APIClient, container: str, signal: str = "SIGKILL") -> None:

@@ -89,7 +89,7 @@ def test_no_block(mini: Mini, run_harness: Harness) -> None:
         ({"train": {"timeout": "soon"}}, "timeout: soon", ["expected a duration such as 500ms", "received 'soon'"]),
         ({"train": {"artifact": "model"}}, "artifact:", ["expected an absolute path", "received 'model'"]),
         ({"train": {"service": "trian"}}, "service:", ["no service `trian`", "did you mean `train`?"]),
-        ({"data": {"path": "nowhere"}}, "path:", ["the dataset nowhere does not exist", "dvc pull"]),
+        ({"data": {"path": "nowhere"}}, "path:", ["the dataset nowhere does not exist", "Commit it, or its pointer"]),
     ],
     ids=["unknown-key", "unknown-key-far", "wrong-type", "no-duration", "relative-path", "no-service", "no-dataset"],
 )
@@ -306,7 +306,7 @@ def test_malformed_requests_are_accepted(mini: Mini, run_harness: Harness) -> No
     """A service that answers 200 to broken JSON: 1 by `contract.rejects-malformed`."""
     ran = run_harness(mini({"x-harness": {"contract": {"strict": False}}}, fault="accepts-anything"))
     ran.assert_failed("contract.rejects-malformed", received="status 200", advice="Refuse")
-    assert "broken-json" in ran.finding("contract.rejects-malformed")["received"]
+    assert "though JSON or the API document rules it out" in ran.finding("contract.rejects-malformed")["received"]
 
 
 # --- disks
@@ -398,5 +398,5 @@ def test_a_malformed_request_is_never_answered(hanging: Launched, engine: Engine
     ran = hanging.finish()
     assert engine.owned({hanging.process.pid}) == []
     ran.assert_failed("contract.rejects-malformed", received="no answer within", advice="Validate the request")
-    assert ran.exchanges["malformed:broken-json"].status is None
-    assert ran.exchanges["recovery:broken-json"].status == 200
+    assert ran.exchanges["rejects-malformed:/"].status is None
+    assert ran.exchanges["recovers:rejects-malformed:/"].status == 200

@@ -69,8 +69,8 @@ def test_a_good_project_passes_and_leaves_its_evidence(mini: Mini, run_harness: 
     assert same_artifact(ran)
     assert [f for f in FILES if not (ran.folder / f).is_file()] == []
     done = [stage["name"] for stage in ran.record("stages.json") if stage["done"]]
-    assert set(done) == {*STAGES, "robustness", "load", "stop"} | {"fuzz"}
-    assert done[: len(STAGES)] == STAGES
+    assert set(done) >= {*STAGES, "robustness", "load", "stop", "fuzz", "trainings", "scan"}
+    assert [stage for stage in done if stage in STAGES] == STAGES
     assert "trained on 3 rows: weight 2.000" in (ran.folder / "train/log.txt").read_text(encoding="utf-8")
     cases = Counter(case.partition(":")[0] for case in ran.exchanges)
     assert {"example": 1, "batch": 1, "single": 2, "reversed": 1, "again": 2}.items() <= cases.items()
@@ -211,7 +211,7 @@ def test_two_runs_of_one_project_at_once(mini: Mini, run_harness: Harness) -> No
 def test_runs_of_a_baking_project_at_once(mini: Mini, run_harness: Harness) -> None:
     """Three runs whose trainings differ at the same time: each serves its own artifact, not that of the other."""
     train = (REPO / "tests/engine/mini/train.py").read_text(encoding="utf-8")
-    train += "\nimport os\nPath('/model/noise.bin').write_bytes(os.urandom(64))\n"
+    train += "\nimport os\nPath('/model/noise.json').write_text(json.dumps(os.urandom(64).hex()))\n"
     project = mini.baking(train=train)
     for launched in [run_harness.start(project) for _ in range(3)]:
         launched.finish().assert_passed()

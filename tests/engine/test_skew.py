@@ -13,6 +13,12 @@ from .support import HERE, REPO, Harness, Mini, Ran
 
 pytestmark = pytest.mark.engine
 
+# All but the traffic, the further starts and the further trainings, which take their time.
+SKEW = (
+    "run",
+    *(f"--skip={name}" for name in ("train.*", "serve.*", "contract.load", "contract.latency", "contract.fuzz")),
+)
+
 # Reads the artifact and the requests as training would, and prints among its log one answer a line.
 PREDICT = """
 import json, pathlib, sys
@@ -60,7 +66,7 @@ def answered(ran: Ran) -> list[Any]:
 
 def test_the_same_predictions_pass(mini: Mini, run_harness: Harness) -> None:
     """The rows reach the training image and the service in the form of the example, whatever else is printed."""
-    ran = run_harness(skewed(mini))
+    ran = run_harness(skewed(mini), *SKEW)
     finding = ran.finding("contract.skew")
     assert finding["status"] == "pass", str(ran)
     assert "3 rows of holdout.csv" in finding["received"]
@@ -76,7 +82,7 @@ def test_the_same_predictions_pass(mini: Mini, run_harness: Harness) -> None:
 def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harness: Harness) -> None:
     """Each row that differs is named with both values and by how much."""
     project = skewed(mini, serve=serving(*SCALED))
-    ran = run_harness(project)
+    ran = run_harness(project, *SKEW)
     ran.assert_failed("contract.skew", received="3 differ, by up to 0.5 relatively", advice="features in one place")
     assert "row 1: /predictions/0: expected 1.9" in ran.finding("contract.skew")["received"]
 
@@ -95,7 +101,7 @@ def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harne
 )
 def test_a_command_that_does_not_answer(predict: str, received: str, mini: Mini, run_harness: Harness) -> None:
     """An exit code, a missing answer and an attempt to change the artifact fail, with the end of its log."""
-    ran = run_harness(skewed(mini, predict=predict))
+    ran = run_harness(skewed(mini, predict=predict), *SKEW)
     assert ran.code == 1, str(ran)
     finding = ran.finding("contract.skew")
     assert finding["status"] == "fail", str(ran)
@@ -113,7 +119,7 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
     block["train"]["artifact"] += artifact
     block["contract"]["skew"] = {"rows": "data/train.csv", "command": ["python3", "-c", code], "limit": 10}
     file.write_text(yaml.safe_dump(model, sort_keys=False, width=10_000), encoding="utf-8")
-    ran = run_harness(project)
+    ran = run_harness(project, *SKEW)
     finding = ran.finding("contract.skew")
     assert finding["status"] == "pass", str(ran)
     assert finding["received"].startswith("10 rows of data/train.csv: the same"), str(ran)
@@ -136,7 +142,7 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
 )
 def test_the_examples_in_the_training_image(predict: str, said: str, mini: Mini, run_harness: Harness) -> None:
     """The project's own code must answer the examples: what it does with a batch, no single row shows."""
-    ran = run_harness(skewed(mini, predict=predict))
+    ran = run_harness(skewed(mini, predict=predict), *SKEW)
     finding = ran.finding("code.api")
     assert finding["status"] == ("fail" if said else "pass"), str(ran)
     assert said in finding["received"]
