@@ -22,6 +22,7 @@ from harness.stages import Run
 GRACE = 10.0  # seconds, the engine's default where the container names none
 CLIENTS = (4, 16)  # at least, at most
 QUEUE = 0.25  # seconds of work in one volley of requests: sending the signal takes 0.02 s or more
+BUSY = 4.0  # answers recorded while other containers worked beside the service may have taken so many times longer
 WARM_UP = 5.0  # seconds at most until every client has been answered once
 SETTLED = 0.05  # seconds after which a request has been read by the service, answered or not
 SLACK = 5.0  # seconds for which answers are waited for beyond the limit
@@ -146,7 +147,7 @@ def clients_for(good: Sequence[Exchange]) -> int:
     if not good:
         return 0
     fastest = max(min(exchange.seconds for exchange in good), 1e-4)  # the others may have shared the processor
-    return min(max(CLIENTS[0], math.ceil(QUEUE / fastest)), CLIENTS[1])
+    return min(max(CLIENTS[0], math.ceil(QUEUE * BUSY / fastest)), CLIENTS[1])
 
 
 def number_of(name: str) -> int | None:

@@ -260,7 +260,7 @@ def test_signal_numbers(name: str, number: int | None) -> None:
     assert number_of(name) == number
 
 
-@pytest.mark.parametrize(("seconds", "clients"), [((), 0), ((0.0,), 16), ((0.3, 0.025), 10), ((2.0,), 4)])
+@pytest.mark.parametrize(("seconds", "clients"), [((), 0), ((0.0,), 16), ((0.3, 0.1), 10), ((2.0,), 4)])
 def test_number_of_clients(seconds: tuple[float, ...], clients: int) -> None:
     """The faster the service, the more clients it takes to keep it busy."""
     known: list[Exchange] = [exchange(seconds=each) for each in seconds]
