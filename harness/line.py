@@ -112,6 +112,10 @@ class Line:
         if record is not None:
             self.run.folder.write(field, record)
 
+    def wants(self, stage: str) -> bool:
+        """Whether a selected check reads what a stage would record."""
+        return stage in self._needed
+
     def needs(self, stage: str) -> bool:
         """Whether a selected check reads what a stage would record; if not, the stage is noted as left out."""
         if stage in self._needed:

@@ -59,7 +59,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
     if validation is None:
         line.lacks("data")
-    if run.spec.block.quality is not None:
+    if run.spec.block.quality is not None and line.wants("quality"):
         pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
 
     tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))

@@ -23,7 +23,7 @@ from harness.records.trainings import Trainings
 from harness.spec import Spec
 
 # Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"code", "skew", "robustness", "fuzz", "load", "stop", "trainings"})
+SLOW = frozenset({"code", "quality", "skew", "robustness", "fuzz", "load", "stop", "trainings"})
 
 
 class Selectable(Protocol):
