@@ -100,7 +100,6 @@ class Line:
         self._checks: tuple[Check, ...] = all_checks()
         self._findings: dict[str, list[Finding]] = {}
         self._settled: set[str] = set()  # stages of which nothing more will come
-        selection.verify([check.name for check in self._checks])
         taken = [check for check in self._checks if not selection.left_out(check)]
         self._needed = {name for check in taken for name in (*check.reads, *check.may_read)}
         self.keep("spec", run.spec)
@@ -139,6 +138,13 @@ class Line:
         self._watcher.stage_begins(stage)
         with self._measured(stage):
             yield
+
+    def record(self, stage: str, work: Callable[[], R]) -> R:
+        """Do a stage now: time it, and settle its record."""
+        with self.timed(stage):
+            record = work()
+        self.settle(stage, record)
+        return record
 
     def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], R]) -> Callable[[], R]:
         """Begin a stage on a thread, beside the others; return what waits for its end and settles its record."""

@@ -13,7 +13,7 @@ from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Data, Images, Interface, Robustness, Serving, Skew
+from harness.records import Artifact, Data, Images, Interface, Serving, Skew
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -133,28 +133,20 @@ def judge_service(service: Service) -> None:
     run, line, target, spoken = service.run, service.line, service.target, service.interface
     robustness, skew = _robustness_beside(service), _skew_beside(service)
     loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
-    with line.timed("contract"):
-        contract = contract_stage.collect(run, target, spoken, skew)
-    line.settle("contract", contract)
+    contract = line.record("contract", lambda: contract_stage.collect(run, target, spoken, skew))
     loaded()
     _judge_quality(service)
     if line.needs("fuzz"):
         chosen = line.selection
-        with line.timed("fuzz"):
-            fuzz = fuzz_stage.collect(run, target, contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
-        line.settle("fuzz", fuzz)
+        options = partial(fuzz_stage.collect, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+        line.record("fuzz", lambda: options(run, target, contract))
     service.trainings()
-    if robustness is not None:
-        robustness()
+    robustness()
     if line.needs("load"):
         memory = partial(run.engine.memory, service.running.container)
-        with line.timed("load"):
-            load = load_stage.collect(run, target, contract, memory)
-        line.settle("load", load)
+        line.record("load", lambda: load_stage.collect(run, target, contract, memory))
     if line.needs("stop"):
-        with line.timed("stop"):
-            stop = stop_stage.collect(run, service.running, target, contract)
-        line.settle("stop", stop)
+        line.record("stop", lambda: stop_stage.collect(run, service.running, target, contract))
 
 
 def _judge_quality(service: Service) -> None:
@@ -163,9 +155,7 @@ def _judge_quality(service: Service) -> None:
     if block is None:
         line.lacks("quality")
     elif line.needs("quality"):
-        with line.timed("quality"):
-            quality = quality_stage.collect(run, service.target, service.interface, block)
-        line.settle("quality", quality)
+        line.record("quality", lambda: quality_stage.collect(run, service.target, service.interface, block))
 
 
 @contextmanager
@@ -184,11 +174,11 @@ def _code_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images,
     join()
 
 
-def _robustness_beside(service: Service) -> Callable[[], Robustness] | None:
+def _robustness_beside(service: Service) -> Callable[[], object]:
     """Let further containers of the serving image start on a thread; what they are is created before that."""
     run, line = service.run, service.line
     if not line.needs("robustness"):
-        return None
+        return lambda: None
     prepared = robustness_stage.prepare(run, service.images, service.volume, service.serving)
     return line.beside(service.pool, "robustness", lambda: robustness_stage.collect(run, prepared, service.serving))
 

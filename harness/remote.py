@@ -5,17 +5,19 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import __version__
 from harness.blocks import Block
+from harness.checks import all_checks
 from harness.contract_file import load_contract
 from harness.description import find_block
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.http import Target
 from harness.line import LINE, Line, Verdict, Watcher, ended
-from harness.records import Environment, Selection
+from harness.records import Contract, Environment, Selection
 from harness.spec import Handover, Spec
 from harness.stages import Recording
 from harness.stages import contract as contract_stage
@@ -74,6 +76,7 @@ def describe(root: Path, files: Sequence[Path], target: Target, overrides: Overr
 
 def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) -> Verdict:
     """Send the requests of the contract to a server that runs already, and judge the answers. Raises HarnessError."""
+    selection.verify([check.name for check in all_checks()])
     folder = RunFolder.create(spec.root)
     folder.mark_latest()
     environment = Environment(
@@ -95,20 +98,20 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
         for name in LINE:
             if name not in JUDGED:
                 line.leave_out(name, ELSEWHERE)
-        with line.timed("contract"):
-            spoken = await_ready(spec, target)
-            contract = contract_stage.collect(line.run, target, spoken)
-        line.settle("contract", contract)
+        contract = line.record("contract", lambda: contract_stage.collect(line.run, target, await_ready(spec, target)))
         if not selection.deep:
             line.leave_out("fuzz", GENTLY)
             line.leave_out("load", GENTLY)
-        if line.needs("fuzz") and selection.deep:
-            with line.timed("fuzz"):
-                seed, budget = selection.seed, selection.budget
-                fuzz = fuzz_stage.collect(line.run, target, contract, deep=True, foreign=True, seed=seed, budget=budget)
-            line.settle("fuzz", fuzz)
-        if line.needs("load") and selection.deep:
-            with line.timed("load"):
-                load = load_stage.collect(line.run, target, contract)
-            line.settle("load", load)
+        else:
+            _burden(line, target, contract)
     return line.verdict()
+
+
+def _burden(line: Line, target: Target, contract: Contract) -> None:
+    """Fuzz a server that may be fuzzed, and put it under load."""
+    seed, budget = line.selection.seed, line.selection.budget
+    if line.needs("fuzz"):
+        options = partial(fuzz_stage.collect, deep=True, foreign=True, seed=seed, budget=budget)
+        line.record("fuzz", lambda: options(line.run, target, contract))
+    if line.needs("load"):
+        line.record("load", lambda: load_stage.collect(line.run, target, contract))
