@@ -144,6 +144,32 @@ class RunFolder:
             raise DescriptionError(f"{self.path} holds no spec.json", hint="Give the folder of a run.")
         return Evidence(**values)
 
+    def salvage(self) -> tuple[Evidence | None, tuple[Finding, ...], tuple[str, ...]]:
+        """Read what can be read, for a report on an incomplete run: evidence, findings, and what is amiss.
+
+        The evidence is None where not even `spec.json` can be read: nothing says then what the run was of.
+        """
+        values: dict[str, Any] = {}
+        amiss: list[str] = []
+        for name, adapter in _ADAPTERS.items():
+            path = self.path / _file_of(name)
+            try:
+                values[name] = adapter.validate_json(path.read_bytes())
+                if name == "contract" and values[name] is not None:
+                    values[name] = replace(values[name], exchanges=self._exchanges())
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, DescriptionError) as exc:
+                amiss.append(f"{path.name} cannot be read: {str(exc).splitlines()[0]}")
+        try:
+            findings = self.findings()
+        except (OSError, DescriptionError) as exc:
+            findings = ()
+            amiss.append(str(exc).splitlines()[0])
+        if values.get("spec") is None:
+            return None, findings, (*amiss, "spec.json cannot be read")
+        return Evidence(**{name: value for name, value in values.items() if value is not None}), findings, tuple(amiss)
+
     def _exchanges(self) -> tuple[Exchange, ...]:
         path = self.path / EXCHANGES
         if not path.is_file():

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from harness.checks import Check, all_checks
-from harness.errors import HarnessError
+from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence import RunFolder
 from harness.judge import exit_code, judge, judge_one
-from harness.records import Environment, Evidence, Finding, Selection, StageTime
+from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.spec import Spec
 from harness.stages import Recording
 
@@ -40,6 +40,7 @@ LINE = (
     "tracked",
 )
 MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
+JUDGED = "judged"  # the kind of Ending of a run that has a verdict
 LEFT_OUT = "no selected check reads it"
 
 
@@ -191,7 +192,15 @@ class Line:
         unknown = [f for f in judge(self.evidence, ()) if f.check not in names]
         findings = tuple([f for name in names for f in self._findings[name]] + unknown)
         self.run.folder.write_findings(findings)
-        return Verdict(self.run.folder, findings, tuple(self.stages), exit_code(findings))
+        code = exit_code(findings)
+        self.end(Ending(code, JUDGED))
+        return Verdict(self.run.folder, findings, tuple(self.stages), code)
+
+    def end(self, ending: Ending) -> None:
+        """Write down how the run ended; of one that has no verdict, what was found until then."""
+        self.keep("end", ending)
+        if ending.kind != JUDGED:
+            self.run.folder.write_findings([f for found in self._findings.values() for f in found])
 
     def _judge(self) -> None:
         """Judge every check of whose evidence nothing more will come."""
@@ -235,8 +244,18 @@ def ended(line: Line) -> Iterator[None]:
         line.skip_rest("not a part of this run")
     except LineEndsError as end:
         line.skip_rest(str(end))
-    except BaseException:
+    except BaseException as exc:
         line.skip_rest("the run was ended before")
+        line.end(_ending(exc))
         raise
     finally:
         line.keep("stages", tuple(line.stages))
+
+
+def _ending(exc: BaseException) -> Ending:
+    """Return how a run ended that has no verdict."""
+    if isinstance(exc, HarnessError):
+        return Ending(exc.exit_code, exc.kind, str(exc), exc.hint)
+    if isinstance(exc, KeyboardInterrupt):
+        return Ending(INTERRUPTED, "interrupted")
+    return Ending(CRASHED, "the harness crashed", repr(exc))

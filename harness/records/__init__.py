@@ -14,7 +14,7 @@ from harness.records.finding import FileHash, Finding, Status, digest_of
 from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.provenance import Provenance
 from harness.records.quality import Quality
-from harness.records.run import Environment, Evidence, Selection, StageTime
+from harness.records.run import Ending, Environment, Evidence, Selection, StageTime
 from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.training import Artifact, Exit, Training
@@ -32,6 +32,7 @@ __all__ = [
     "Data",
     "Drift",
     "DvcPointer",
+    "Ending",
     "Environment",
     "Evidence",
     "Exchange",

@@ -70,6 +70,16 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """How a run ended: with a verdict, or with an error before there was one."""
+
+    exit_code: int
+    kind: str  # `judged`, `interrupted`, or the kind of the error as in harness.errors
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which checks a run was asked for; patterns as in fnmatch(3), such as `contract.*`."""
 
@@ -125,3 +135,4 @@ class Evidence:
     tracked: Tracked | None = None
     trainings: Trainings | None = None
     stages: tuple[StageTime, ...] = ()
+    end: Ending | None = None

@@ -13,7 +13,7 @@ from harness.evidence import disk_errors
 from harness.fuzz_report import Found, Report, read
 from harness.http import Target
 from harness.records import Contract, Fuzz, FuzzFailure
-from harness.replay import curl, own_headers, replay
+from harness.resend import curl, own_headers, resend
 from harness.stages import Recording
 
 FOLDER = "fuzz"
@@ -93,7 +93,7 @@ def _replayed(
     What got no answer comes last: the service may not live on after it.
     """
     for number, each in enumerate(sorted(found, key=lambda f: f.status is None)[:MAX_FAILURES], 1):
-        again = replay(target, each, document, case=f"{FOLDER}:{number}", timeout=timeout)
+        again = resend(target, each, document, case=f"{FOLDER}:{number}", timeout=timeout)
         body = folder / f"{number}.body"
         body.write_bytes(again.sent.request)
         headers = own_headers(each)

@@ -26,6 +26,7 @@ from harness.records import (
     Data,
     Drift,
     DvcPointer,
+    Ending,
     Environment,
     Evidence,
     Exchange,
@@ -534,6 +535,7 @@ def evidence(**changes: Any) -> Evidence:
         scan=scan(),
         tracked=tracked(),
         stages=stages(),
+        end=Ending(0, "judged"),
     )
     return replace(whole, **changes)
 

@@ -258,3 +258,30 @@ def test_permissions_of_a_read_only_folder(tmp_path: Path) -> None:
         folder.path.chmod(0o500)
     with pytest.raises(InfrastructureError, match="cannot write"):
         folder.append("log.txt", "line")
+
+
+def test_salvage_reads_what_is_there(tmp_path: Path) -> None:
+    """Of a run whose files are lost or broken the others are read, and each broken one is named with its reason."""
+    folder = RunFolder.create(tmp_path)
+    whole = builders.evidence()
+    for field in fields(Evidence):
+        if (record := getattr(whole, field.name)) is not None:
+            folder.write(field.name, record)
+    folder.write_findings([Finding(Status.PASS, "good", check="x.y")])
+    (folder.path / "images.json").write_text("{", encoding="utf-8")
+    (folder.path / "quality.json").unlink()
+    (folder.path / "exchanges.ndjson").write_text("no exchange\n", encoding="utf-8")
+    evidence, findings, amiss = folder.salvage()
+    assert evidence is not None
+    assert (evidence.images, evidence.quality) == (None, None)
+    assert evidence.train == whole.train
+    assert [finding.check for finding in findings] == ["x.y"]
+    assert [line.split()[0] for line in amiss] == ["images.json", "contract.json"]
+
+
+def test_salvage_without_a_description(tmp_path: Path) -> None:
+    """A folder without its spec.json has no evidence, and says so."""
+    folder = RunFolder.create(tmp_path)
+    evidence, findings, amiss = folder.salvage()
+    assert (evidence, findings) == (None, ())
+    assert amiss == ("spec.json cannot be read",)

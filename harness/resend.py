@@ -33,7 +33,7 @@ class Replay:
     integers: bool = False
 
 
-def replay(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> Replay:
+def resend(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> Replay:
     """Send a failing request again and, where the failure can be told from the answer, smaller ones too."""
     first = send(target, found, found.body, case=case, timeout=timeout)
     if not _is_same(found, first):
