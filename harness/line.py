@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from harness.checks import Check, all_checks
 from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence import RunFolder
+from harness.forecast import Forecast
 from harness.judge import exit_code, judge, judge_one
 from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.spec import Spec
@@ -58,8 +59,8 @@ R = TypeVar("R", bound=Blockable)
 class Watcher(Protocol):
     """Whoever shows a run while it goes on. Nothing else prints."""
 
-    def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
-        """Show what is about to run, and where."""
+    def run_begins(self, spec: Spec, environment: Environment, run_id: str, forecast: Forecast | None = None) -> None:
+        """Show what is about to run, where, and how long it will probably take."""
 
     def stage_begins(self, stage: str) -> None:
         """Show that a stage begins."""
