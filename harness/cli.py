@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import __version__, artifact_verbs, data_cli, errors
+from harness import __version__, artifact_verbs, bundle_verbs, data_cli, errors
 from harness.signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from harness.pipeline import run
     from harness.reports.console import Console
 
-    with Console(verbose=arguments.verbose) as console:
+    with Console(verbose=arguments.verbose) as console, bundle_verbs.packed_after(arguments, console):
         selection = _selection(arguments)
         verdict = run(arguments.project, arguments.file, console, selection, rebuild=arguments.rebuild)
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
@@ -291,6 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
     run.add_argument("--rebuild", action="store_true", help="build images again although nothing has changed")
     _select(run)
+    bundle_verbs.add_options(run)
     contract = verb("contract", _contract, "Judge a server that runs already, without training.", files)
     contract.add_argument("--url", required=True, help="its root, such as http://127.0.0.1:8080")
     contract.add_argument("--examples", metavar="GLOB", help="example files; default: those that x-harness names")
@@ -308,6 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     rated = verb("score", _score, "Compute the ML Test Score of a run: what its checks automate.", project)
     rated.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     artifact_verbs.register(verb, project)
+    bundle_verbs.register(verb, project)
     data_cli.register(verbs)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")

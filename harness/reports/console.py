@@ -48,6 +48,7 @@ class Console:
         self._verbose = verbose
         self._groups = os.environ.get("GITHUB_ACTIONS") == "true"
         self._spinner: Spinner | None = None
+        self.run_id = ""  # of the run that has begun
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +58,7 @@ class Console:
 
     def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
         """Show what is about to run, and where."""
+        self.run_id = run_id
         self._print(f"harness {environment.harness} · project {spec.project} · run {run_id}")
         memory = environment.memory / 2**30
         self._print(
