@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Verb = Callable[..., argparse.ArgumentParser]  # (name, function, text, *parents)
 
 
-def register(verb: Verb, project: argparse.ArgumentParser) -> None:
-    """Add the verb; `project` is the parent parser with --project."""
+def register(verb: Verb, project: argparse.ArgumentParser, run: argparse.ArgumentParser) -> None:
+    """Add the verb, and the options of `run` about its bundle; `project` is the parent parser with --project."""
+    _add_options(run)
     bundle = verb("bundle", _bundle, "Pack a run into one file, from which others can replay it.", project)
     bundle.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     bundle.add_argument("--out", type=Path, metavar="FILE", help="default: .harness/bundles/<run>.harness.tar.gz")
@@ -31,8 +32,7 @@ def register(verb: Verb, project: argparse.ArgumentParser) -> None:
     )
 
 
-def add_options(run: argparse.ArgumentParser) -> None:
-    """Add the options of `harness run` about its bundle."""
+def _add_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--bundle", action="store_true", help="pack a bundle though nothing failed")
     run.add_argument("--no-bundle", action="store_true", help="pack none though something failed")
     run.add_argument("--bundle-artifact", action="store_true", help="with the artifact, not its hashes alone")

@@ -10,7 +10,6 @@ from typing import Any
 
 from harness import pins
 from harness.bundle.failing import failing_exchanges
-from harness.bundle.manifest import Manifest
 from harness.bundle.redaction import marker
 from harness.bundle.secret_names import is_secret_name
 from harness.dockerfile import BASE_ARGUMENT
@@ -51,7 +50,7 @@ class Plan:
         return bool(self.services)
 
 
-def plan(evidence: Evidence, findings: Sequence[Finding], manifest: Manifest) -> Plan:
+def plan(evidence: Evidence, findings: Sequence[Finding]) -> Plan:
     """Return how to reproduce a run by hand."""
     spec = evidence.spec
     project = f"{spec.project}-by-hand"

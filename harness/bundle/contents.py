@@ -24,6 +24,7 @@ ARTIFACTS = re.compile(r"^(trainings/[^/]+/)?artifact/")
 COPIES = re.compile(r"^(context|images/train-context)/")
 VARIABLE = re.compile(r"(?<!\$)\$(?:\{([A-Za-z_]\w*)|([A-Za-z_]\w*))")
 HERE = ".env"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,15 @@ def _candidate(name: str, path: Path, root: Path, wheels: dict[Path, str], evide
         if path.parent.resolve() == folder:
             how = f"`harness setup` fetches it: its hash stands in {requirements}."
             return Candidate(name, path, "a wheel, or the stamp of their folder", how)
-    if is_credential_file(relative):
-        return Candidate(name, path, "a credential by its name", "Use credentials of your own.")
+    if is_credential_file(relative) or _is_secret(path, evidence.spec):
+        return Candidate(name, path, "a credential, by its name or by the description", "Use your own.")
     return Candidate(name, path, how=_how_to_get(relative, evidence))
+
+
+def _is_secret(path: Path, spec: Spec) -> bool:
+    """Whether the Compose file mounts a file as a secret."""
+    declared = (spec.model.get("secrets") or {}).values()
+    return any(str(path) == str(each.get("file")) for each in declared)
 
 
 def _how_to_get(relative: str, evidence: Evidence) -> str:
@@ -178,7 +185,11 @@ def _below(folder: Path) -> list[str]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in (STORE, ".git"))
         where = Path(parent)
-        found += [(where / n).relative_to(folder).as_posix() for n in names if not (where / n).is_symlink() and (where / n).is_file()]
+        found += [
+            (where / n).relative_to(folder).as_posix()
+            for n in names
+            if not (where / n).is_symlink() and (where / n).is_file()
+        ]
     return sorted(found)
 
 
@@ -189,7 +200,9 @@ def _included(files: Iterable[Path], depth: int = 5) -> list[Path]:
         tree = _tree(file)
         entries = [*_listed(tree.get("include"))]
         services = tree.get("services")
-        entries += [s["extends"] for s in (services.values() if isinstance(services, dict) else ()) if _has(s, "extends")]
+        entries += [
+            s["extends"] for s in (services.values() if isinstance(services, dict) else ()) if _has(s, "extends")
+        ]
         for entry in entries:
             names = _listed(entry.get("path") or entry.get("file")) if isinstance(entry, dict) else [entry]
             found += [file.parent / str(name) for name in names if name and (file.parent / str(name)).is_file()]
@@ -232,7 +245,7 @@ def _without_value(settings: Any) -> Iterator[str]:
 
 def _tree(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = yaml.load(file.read_bytes(), Loader=LOADER)  # noqa: S506 - a safe one
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}
     return tree if isinstance(tree, dict) else {}

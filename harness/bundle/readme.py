@@ -8,10 +8,11 @@ from pathlib import PurePosixPath
 
 from harness.bundle.byhand import COMPOSE, PORT, TRAIN_BUILD, Plan
 from harness.bundle.contents import PROJECT
-from harness.bundle.manifest import Manifest
+from harness.bundle.manifest import Absent, Manifest
 from harness.records import Evidence, Exchange
 from harness.spec import Handover
 
+NAMED = 3  # files that are absent for one reason
 CALL = f"docker compose --file {COMPOSE}"
 URL = f"http://127.0.0.1:${{PORT:-{PORT}}}"
 
@@ -58,7 +59,7 @@ def _by_hand(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str
     yield from _data(manifest, plan, evidence)
     yield from _training(plan, evidence)
     if evidence.train is None or evidence.train.blocker is None:
-        yield from _serving(manifest, plan, evidence)
+        yield from _serving(plan, evidence)
         yield from _requests(plan, URL)
     yield from _clean_up(plan)
 
@@ -141,11 +142,11 @@ def _data(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
 def _training(plan: Plan, evidence: Evidence) -> Iterator[str]:
     key, train = evidence.spec.train_key, evidence.train
     said = "" if train is None else f"In the run: {train.exit.describe()}."
-    run = f"{CALL} run --no-TTY --name {plan.project}-train {key} || echo \"training ended with exit code $?\""
+    run = f'{CALL} run --no-TTY --name {plan.project}-train {key} || echo "training ended with exit code $?"'
     yield from _block("Train", said, run)
 
 
-def _serving(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _serving(plan: Plan, evidence: Evidence) -> Iterator[str]:
     spec, serve = evidence.spec, evidence.serve
     key = spec.serve_key
     lines = []
@@ -162,8 +163,9 @@ def _serving(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str
         )
     lines.append(f"{CALL} up --detach {key}")
     ready = serve.ready_path if serve is not None else spec.block.serve.ready or "/health"
+    tries = max(5, int(spec.block.serve.timeout))
     wait = f'curl --silent --fail --output /dev/null "{URL}{ready}" && break'
-    lines.append(f"for attempt in $(seq {max(5, int(serve.timeout if serve else spec.block.serve.timeout))}); do {wait}; sleep 1; done")
+    lines.append(f"for attempt in $(seq {tries}); do {wait}; sleep 1; done")
     lines.append(f"{CALL} logs {key}")
     said = "" if serve is None else f"In the run it said: {serve.last_answer}."
     if plan.services[key].get("network_mode") is not None:
@@ -222,10 +224,20 @@ def _lists(manifest: Manifest) -> Iterator[str]:
     if manifest.absent:
         yield "## Not in here"
         yield ""
-        for each in manifest.absent:
-            digest = f", SHA-256 {each.sha256}" if each.sha256 else ""
-            yield f"- `{each.path}`{digest}: {each.why}. {each.how}"
+        yield from _absent(manifest)
         yield ""
+
+
+def _absent(manifest: Manifest) -> Iterator[str]:
+    """Name what is not in the bundle, files that are absent for one reason together; the manifest has all hashes."""
+    groups: dict[tuple[str, str], list[Absent]] = {}
+    for each in manifest.absent:
+        groups.setdefault((each.why, each.how), []).append(each)
+    for (why, how), group in groups.items():
+        names = ", ".join(f"`{each.path}`" for each in group[:NAMED])
+        more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+        digest = f" (SHA-256 {group[0].sha256})" if len(group) == 1 and group[0].sha256 else ""
+        yield f"- {names}{more}{digest}: {why}. {how}"
 
 
 def _is_baked(evidence: Evidence, key: str) -> bool:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any
 from urllib.parse import quote, quote_plus
@@ -76,7 +77,12 @@ class Redactor:
     places: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        wanted = [(text.encode("utf-8", "surrogateescape"), s.name) for s in self.secrets if s.anywhere for text in spellings(s.value)]
+        wanted = [
+            (text.encode("utf-8", "surrogateescape"), s.name)
+            for s in self.secrets
+            if s.anywhere
+            for text in spellings(s.value)
+        ]
         self._anywhere = sorted(dict(reversed(wanted)).items(), key=lambda pair: (-len(pair[0]), pair[0]))
         self._beside = [
             (s.name, s.name.encode(), re.compile(
@@ -99,7 +105,7 @@ class Redactor:
                 self.note(name, place)
         for name, hint, pattern in self._beside:
             if hint in made:
-                made = self._sub(pattern, made, lambda m, n=name: m[1] + marker(n).encode(), name, place)
+                made = self._sub(pattern, made, partial(_after, name), name, place)
         return self._keys(made, place)
 
     def holds(self, data: bytes) -> str | None:
@@ -144,13 +150,11 @@ class Redactor:
                 place,
             )
         if b"uthorization" in data:
-            data = self._sub(
-                _HEADER, data, lambda m: m[1] + marker("AUTHORIZATION").encode(), "AUTHORIZATION", place
-            )
+            data = self._sub(_HEADER, data, lambda m: m[1] + marker("AUTHORIZATION").encode(), "AUTHORIZATION", place)
         for pattern in KEYS:
             if pattern.kind not in (IN_URL, "private key") and any(hint in data for hint in pattern.hint):
                 name = re.sub(r"\W+", "_", pattern.kind).upper()
-                data = self._sub(pattern.expression, data, lambda _, n=name: marker(n).encode(), name, place)
+                data = self._sub(pattern.expression, data, partial(_in_place, name), name, place)
         return data
 
     def _env(self, data: bytes, place: str) -> bytes:
@@ -203,6 +207,16 @@ class Redactor:
             return data
         quoted = re.sub(rb"(?m)((?:^|\s)[-:]\s+)(\[redacted [\w.-]+\])(?=\s*(?:#.*)?$)", rb'\1"\2"', made)
         return quoted if _is_yaml(quoted) else made
+
+
+def _after(name: str, match: re.Match[bytes]) -> bytes:
+    """Keep what stands before a secret."""
+    return match[1] + marker(name).encode()
+
+
+def _in_place(name: str, match: re.Match[bytes]) -> bytes:
+    del match
+    return marker(name).encode()
 
 
 def blocks(stream: IO[bytes]) -> Iterator[bytes]:

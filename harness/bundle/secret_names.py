@@ -15,7 +15,8 @@ PARTS = frozenset({
 JOINED = re.compile(r"(token|secret|password|passwd|credential|api_?key|access_?key|private_?key)s?$", re.IGNORECASE)
 # No secrets, though they are called so: paths, what images publish, and switches.
 PLAIN = re.compile(
-    r"(_|^)(FILE|PATH|DIR|SOCK|NAME|ALGORITHM|TYPE|LENGTH|SIZE|COUNT|LIMIT|TTL|URL_PATH)$|^(GPG_KEY|PWD|OLDPWD)$", re.IGNORECASE
+    r"(_|^)(FILE|PATH|DIR|SOCK|NAME|ALGORITHM|TYPE|LENGTH|SIZE|COUNT|LIMIT|TTL|URL_PATH)$|^(GPG_KEY|PWD|OLDPWD)$",
+    re.IGNORECASE,
 )
 CREDENTIALS_PATH = "GOOGLE_APPLICATION_CREDENTIALS"
 _SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -72,7 +73,7 @@ def secrets_of_model(tree: Any) -> Iterator[tuple[str, str]]:
         return
     for key, value in tree.items():
         if key.lower() in SETTINGS and isinstance(value, dict):
-            yield from secrets_in({k: v for k, v in value.items() if isinstance(v, str | int | float)})
+            yield from secrets_in({k: str(v) for k, v in value.items() if isinstance(v, str | int | float)})
         elif key.lower() in SETTINGS and isinstance(value, list):
             yield from secrets_of_words(value)
         else:

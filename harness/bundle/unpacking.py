@@ -129,9 +129,7 @@ def _manifest_of(archive: _Archive, work: Path) -> tuple[Manifest, str]:
     return manifest, digest
 
 
-def _expected(
-    manifest: Manifest, name: str, header: tarfile.TarInfo, seen: Mapping[str, str], where: str
-) -> Entry:
+def _expected(manifest: Manifest, name: str, header: tarfile.TarInfo, seen: Mapping[str, str], where: str) -> Entry:
     """Return what the manifest says of a member. Raises DescriptionError where it says nothing or something else."""
     entry = manifest.files.get(name)
     if entry is None or name == NAME:
