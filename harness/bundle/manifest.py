@@ -139,6 +139,9 @@ def _check(manifest: Manifest, where: str) -> None:
     for name in names:
         if problem := problem_of(name):
             raise DescriptionError(f"{where} names the file {name[:200]!r}: {problem}", hint=hint)
+    saved = (image.file for image in manifest.images.values() if image.file is not None)
+    if lost := next((name for name in saved if name not in manifest.files), None):
+        raise DescriptionError(f"{where} names the image {lost[:200]!r}, which is none of its files", hint=hint)
     if clash := collision([*manifest.files, *manifest.folders]):
         raise DescriptionError(f"{where}: {clash[0]!r} and {clash[1]!r} would be one file on some disks", hint=hint)
 

@@ -205,7 +205,7 @@ class Redactor:
         made = self.redact(data, place)
         if made == data:
             return data
-        quoted = re.sub(rb"(?m)((?:^|\s)[-:]\s+)(\[redacted [\w.-]+\])(?=\s*(?:#.*)?$)", rb'\1"\2"', made)
+        quoted = re.sub(rb"(?m)((?:^[ \t]*-|:)[ \t]+)(\[redacted [\w.-]+\])(?=\s*(?:#.*)?$)", rb'\1"\2"', made)
         return quoted if _is_yaml(quoted) else made
 
 

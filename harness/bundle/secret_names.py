@@ -12,7 +12,7 @@ PARTS = frozenset({
     *("token", "secret", "secrets", "password", "passwd", "passphrase", "passwort", "pass", "pw", "pwd", "credential"),
     *("credentials", "creds", "key", "apikey", "keys", "auth", "authorization", "cookie", "dsn", "jwt", "bearer"),
 })  # fmt: skip
-JOINED = re.compile(r"(token|secret|password|passwd|credential|api_?key|access_?key|private_?key)s?$", re.IGNORECASE)
+JOINED = re.compile(r"(secret|password|passwd|credential|api_?key|access_?key|private_?key)s?$|token$", re.IGNORECASE)
 # No secrets, though they are called so: paths, what images publish, and switches.
 PLAIN = re.compile(
     r"(_|^)(FILE|PATH|DIR|SOCK|NAME|ALGORITHM|TYPE|LENGTH|SIZE|COUNT|LIMIT|TTL|URL_PATH)$|^(GPG_KEY|PWD|OLDPWD)$",
