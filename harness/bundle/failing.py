@@ -18,14 +18,13 @@ def failing_exchanges(evidence: Evidence, findings: Sequence[Finding]) -> tuple[
     answers failed.
     """
     bad = [f for f in findings if f.status in (Status.FAIL, Status.ERROR) and f.check.startswith(ASKING)]
-    found = {exchange.case: exchange for exchange in _named(evidence, bad)}
-    return tuple(found.values())[:SHOWN]
+    exchanges = evidence.contract.exchanges if evidence.contract is not None and bad else ()
+    found = {exchange.case: exchange for exchange in _named(evidence, exchanges, bad)}
+    unanswered = {e.case: e for e in exchanges if e.status is None or e.status >= SERVER_ERROR}
+    return tuple((found or unanswered).values())[:SHOWN]
 
 
-def _named(evidence: Evidence, bad: Sequence[Finding]) -> Iterator[Exchange]:
-    if not bad:
-        return
-    exchanges = evidence.contract.exchanges if evidence.contract is not None else ()
+def _named(evidence: Evidence, exchanges: Sequence[Exchange], bad: Sequence[Finding]) -> Iterator[Exchange]:
     for finding in bad:
         text = f"{finding.expected}\n{finding.received}"
         for exchange in exchanges:
@@ -36,4 +35,3 @@ def _named(evidence: Evidence, bad: Sequence[Finding]) -> Iterator[Exchange]:
                 yield exchange
     if evidence.fuzz is not None and any(finding.check == "contract.fuzz" for finding in bad):
         yield from (failure.sent for failure in evidence.fuzz.failures)
-    yield from (exchange for exchange in exchanges if exchange.status is None or exchange.status >= SERVER_ERROR)

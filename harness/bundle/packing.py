@@ -144,6 +144,12 @@ def _save(stage: Stage, image: BuiltImage, engine: Engine) -> str | None:
     with target.open("wb") as stream:
         engine.save(reference, stream)
     with target.open("rb") as saved:
+        if secret := stage.redactor.holds(saved, plain=True):
+            stage.redactor.note(secret, name)
+            target.unlink()
+            stage.absent.append(Absent(name, None, image.size, f"it holds the secret {secret}", "Build it: README.md."))
+            return None
+        saved.seek(0)
         stage.files[name] = Entry(hashlib.file_digest(saved, "sha256").hexdigest(), target.stat().st_size)
     return name
 

@@ -18,6 +18,7 @@ from harness.bundle.secret_names import MIN_ANYWHERE, TRIVIAL, Secret, is_secret
 from harness.datasets.secret_patterns import IN_URL, KEYS
 
 SNIFFED = 8192  # bytes: with a NUL among them a file is no text
+MIN_PART = 12  # letters: a shorter secret of letters alone is no part of another word
 BLOCK = 2**20  # bytes read at once, up to the end of the line
 MAX_LINE = 2**24  # bytes: of a longer line the parts are looked at one by one
 MAX_KEY = 2**16  # bytes of a private key with its lines
@@ -77,20 +78,22 @@ class Redactor:
     places: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        wanted = [
-            (text.encode("utf-8", "surrogateescape"), s.name)
-            for s in self.secrets
-            if s.anywhere
-            for text in spellings(s.value)
-        ]
-        self._anywhere = sorted(dict(reversed(wanted)).items(), key=lambda pair: (-len(pair[0]), pair[0]))
-        self._beside = [
-            (s.name, s.name.encode(), re.compile(
-                rb"(" + re.escape(s.name.encode()) + rb"[\\\"']{0,3}\s*[:=,]?\s*[\\\"']{0,3})"
-                + re.escape(s.value.encode("utf-8", "surrogateescape")) + rb"(?![\w-])"
-            ))
-            for s in self.secrets if not s.anywhere
-        ]  # fmt: skip
+        self._anywhere: dict[bytes, str] = {}  # spelling -> name, the longest first
+        self._patterns: list[tuple[str, bytes, re.Pattern[bytes]]] = []  # name, what a text must hold, what is found
+        found: dict[bytes, str] = {}
+        for secret in self.secrets:
+            raw, name = secret.value.encode("utf-8", "surrogateescape"), secret.name.encode()
+            if not secret.anywhere:
+                beside = rb"(" + re.escape(name) + rb"[\\\"']{0,3}\s*[:=,]?\s*[\\\"']{0,3})"
+                self._patterns.append((secret.name, name, re.compile(beside + re.escape(raw) + rb"(?![\w-])")))
+            elif secret.value.isalpha() and len(secret.value) < MIN_PART:
+                word = rb"(?<![A-Za-z0-9_])()" + re.escape(raw) + rb"(?![A-Za-z0-9_])"
+                self._patterns.append((secret.name, raw, re.compile(word)))
+            else:
+                found |= {
+                    t.encode("utf-8", "surrogateescape"): secret.name for t in reversed([*spellings(secret.value)])
+                }
+        self._anywhere = dict(sorted(found.items(), key=lambda pair: (-len(pair[0]), pair[0])))
 
     def note(self, name: str, place: str) -> None:
         """Remember that a secret was left out at a place."""
@@ -99,18 +102,27 @@ class Redactor:
     def redact(self, data: bytes, place: str) -> bytes:
         """Return a text without secrets; the same bytes where it has none."""
         made = data
-        for text, name in self._anywhere:
+        for text, name in self._anywhere.items():
             if text in made:
                 made = made.replace(text, marker(name).encode())
                 self.note(name, place)
-        for name, hint, pattern in self._beside:
+        for name, hint, pattern in self._patterns:
             if hint in made:
                 made = self._sub(pattern, made, partial(_after, name), name, place)
         return self._keys(made, place)
 
-    def holds(self, data: bytes) -> str | None:
-        """Return the name of a secret that is in bytes that are no text."""
-        return next((name for text, name in self._anywhere if text in data), None)
+    def holds(self, stream: IO[bytes], *, plain: bool = False) -> str | None:
+        """Return the name of a secret that is in bytes that are no text; `plain`: only as it is."""
+        texts = dict(self._anywhere)
+        if plain:
+            texts = {s.value.encode("utf-8", "surrogateescape"): s.name for s in self.secrets if s.anywhere}
+        overlap, tail = max(map(len, texts), default=1), b""
+        while block := stream.read(4 * BLOCK):
+            whole = tail + block
+            if name := next((name for text, name in texts.items() if text in whole), None):
+                return name
+            tail = whole[-overlap:]
+        return None
 
     def redact_file(self, source: IO[bytes], place: str) -> Iterator[bytes]:
         """Yield a text file without secrets, in pieces of whole lines."""

@@ -23,6 +23,11 @@ _SPLIT = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _ASSIGNED = re.compile(r"^-{0,2}([A-Za-z_][\w.-]*)=(.*)$", re.DOTALL)
 _OPTION = re.compile(r"^--?([A-Za-z_][\w-]*)$")
 TRIVIAL = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null", "0", "1"})
+# What manuals and images write for a password: replacing these words everywhere would change code and protect nothing.
+DEFAULTS = frozenset({
+    *("secret", "secrets", "password", "passwd", "postgres", "mysql", "admin", "changeme", "example", "default"),
+    *("token", "testing", "docker", "guest", "public", "private", "minioadmin", "string", "dummy", "development", "local"),
+})  # fmt: skip
 MIN_ANYWHERE = 6  # characters: a shorter value is replaced only where its name stands beside it
 
 
@@ -109,7 +114,7 @@ def collect(pairs: Iterable[tuple[str, str]], model: Any) -> tuple[Secret, ...]:
     words = {word for word in public_words(model) if word.isalpha()}
     found: dict[tuple[str, bool], str] = {}
     for name, value in sorted(set(pairs)):
-        anywhere = len(value) >= MIN_ANYWHERE and value not in words
+        anywhere = len(value) >= MIN_ANYWHERE and value not in words and value.lower() not in DEFAULTS
         found.setdefault((value, anywhere) if anywhere else (f"{name}\0{value}", anywhere), name)
     secrets = (Secret(name, key.rpartition("\0")[2], anywhere) for (key, anywhere), name in found.items())
     return tuple(sorted(secrets, key=lambda secret: (-len(secret.value), secret.name, secret.value)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bundle.contents import Candidate
 from harness.bundle.manifest import MAX_FILES, Absent, Entry, Redaction, problem_of
-from harness.bundle.redaction import SNIFFED, Redactor, blocks
+from harness.bundle.redaction import SNIFFED, Redactor
 
 CHUNK = 2**20
 OWN_FILES = 50  # that are added whatever the limits say: README, requests, images
@@ -52,6 +52,12 @@ class Stage:
 
     def take(self, candidate: Candidate, limit: int | None) -> None:
         """Add a file, or note why it stays out; without a `limit` it may be as large as it is."""
+        if (shown := self.redactor.redact(candidate.path.encode("utf-8", "surrogateescape"), "a file name")) != (
+            candidate.path.encode("utf-8", "surrogateescape")
+        ):
+            named = replace(candidate, path=shown.decode("utf-8", "replace"))
+            self.leave(named, "its name holds a secret", read=False)
+            return
         why = candidate.why or problem_of(candidate.path)
         if why:
             self.leave(candidate, why, read="credential" not in why)
@@ -66,7 +72,7 @@ class Stage:
             executable = bool(candidate.source.stat().st_mode & 0o100)
             if b"\0" not in head:
                 self.put(candidate.path, self.redactor.redact_file(stream, candidate.path), executable=executable)
-            elif name := next(filter(None, map(self.redactor.holds, blocks(stream))), None):
+            elif name := self.redactor.holds(stream):
                 self.redactor.note(name, candidate.path)
                 self.leave(candidate, f"a binary file that holds the secret {name}", read=False)
                 return

@@ -211,7 +211,7 @@ def test_requests_with_a_secret_are_said_to_be_changed(project: Path, tmp_path: 
     assert said in (changed.path / "README.md").read_text(encoding="utf-8")
 
 
-def test_what_stays_out_is_named(project: Path, tmp_path: Path) -> None:
+def test_what_stays_out_is_named(project: Path) -> None:
     """Wheels, artifacts, credentials: each with the reason and how to get it, with its hash where that may be told."""
     manifest = pack(_run(project), project, environ={}).manifest
     absent = {each.path: each for each in manifest.absent}
@@ -230,7 +230,7 @@ def test_the_artifact_on_request(project: Path, tmp_path: Path) -> None:
     assert (bundle.run.path / "artifact/model.bin").read_text(encoding="utf-8") == "model"
 
 
-def test_large_files_stay_out(project: Path, tmp_path: Path) -> None:
+def test_large_files_stay_out(project: Path) -> None:
     """A file above its part of the limit is named with its hash; with a larger limit it is in."""
     (project / "data/big.csv").write_text("x\n" * 600_000, encoding="utf-8")
     folder = _run(project, data=builders.data(dvc=()))
@@ -334,6 +334,24 @@ class _Images:
         target.write(b"\0layers of " + reference.encode())
 
 
+def test_a_name_with_a_secret(project: Path) -> None:
+    """A file that is called like a secret stays out, and the manifest does not tell its name."""
+    (project / f"{SECRET}.txt").write_text("x", encoding="utf-8")
+    packed = pack(_run(project), project, environ={})
+    assert SECRET.encode() not in packed.manifest.to_json()
+    absent = {each.path: each.why for each in packed.manifest.absent}
+    assert absent["project/[redacted API_KEY].txt"] == "its name holds a secret"
+
+
+def test_an_image_with_a_secret(project: Path) -> None:
+    """An image cannot be redacted: one that holds a secret stays out."""
+    token = "sha256:" + "1" * 64  # what the engine of this test writes into its images
+    manifest = pack(_run(project), project, images=cast("Engine", _Images()), environ={"X_TOKEN": token}).manifest
+    absent = {each.path: each for each in manifest.absent}
+    assert absent["images/train.tar"].why == "it holds the secret X_TOKEN"
+    assert manifest.images["train"].file is None
+
+
 def test_images_on_request(project: Path, tmp_path: Path) -> None:
     """With images each is a file that the engine saved, by its ID where its name means another one by now."""
     serve = builders.built("serve", id="sha256:gone")
@@ -433,25 +451,25 @@ def test_the_verb_refuses(project: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "packed"),
+    ("case", "packed"),
     [
-        ((), 1, True),
-        ((), 3, True),
-        ((), 0, False),
-        ((), 130, False),
-        (("--bundle",), 0, True),
-        (("--no-bundle",), 1, False),
+        ((1,), True),
+        ((3,), True),
+        ((0,), False),
+        ((130,), False),
+        ((0, "--bundle"), True),
+        ((1, "--no-bundle"), False),
     ],
 )
 def test_when_a_run_is_packed(
     project: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    options: Any,
-    code: int,
-    packed: bool,
+    case: tuple[Any, ...],
+    packed: object,
 ) -> None:
     """A run that failed is packed, one that passed on request alone; the exit code stays that of the run."""
+    code, *options = case
     folder = _ending(project, monkeypatch, code)
     assert _main("run", "--project", str(project), *options) == code
     out = capsys.readouterr().out

@@ -22,6 +22,7 @@ from harness.bundle.manifest import MAX_FILES, MAX_SIZE
 from harness.errors import DescriptionError
 
 FILES = {"README.md": b"# Run\n", "project/compose.yaml": b"name: demo\n", "run/spec.json": b"{}\n"}
+IMAGE = {"reference": "x", "bases": [], "id": "x", "diff_ids": [], "platform": ""}
 Member = tuple[tarfile.TarInfo, bytes]
 
 
@@ -282,9 +283,7 @@ def test_a_newer_format(tmp_path: Path) -> None:
         (_manifest(FILES, data="../../home"), "its name"),
         (_manifest(FILES, folders=["../x"]), "its name"),
         (
-            _manifest(
-                FILES, images={"train": dict(reference="x", bases=[], id="x", diff_ids=[], platform="", file="/x")}
-            ),
+            _manifest(FILES, images={"train": {**IMAGE, "file": "/x"}}),
             "its name",
         ),
     ],
@@ -296,7 +295,7 @@ def test_broken_manifests(tmp_path: Path, text: bytes, said: str) -> None:
 
 def test_an_image_that_is_not_in_the_bundle(tmp_path: Path) -> None:
     """An image file that the manifest promises and does not list is refused."""
-    image = {"reference": "x", "bases": [], "id": "x", "diff_ids": [], "platform": "", "file": "images/train.tar"}
+    image = {**IMAGE, "file": "images/train.tar"}
     _refused(tmp_path, gzip.compress(_bundle(images={"train": image})), "images/train.tar")
 
 

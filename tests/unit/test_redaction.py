@@ -207,7 +207,10 @@ def test_a_common_word_goes_beside_its_name_only() -> None:
     """`POSTGRES_PASSWORD: postgres` does not redact every `postgres`; the password itself goes."""
     model = {"services": {"db": {"image": "postgres:16"}}}
     redactor = _redactor("postgres", "POSTGRES_PASSWORD", model)
-    text = b'image: postgres:16\nPOSTGRES_PASSWORD: postgres\n{"POSTGRES_PASSWORD": "postgres"}\nPOSTGRES_PASSWORD=postgres'
+    text = (
+        b"image: postgres:16\nPOSTGRES_PASSWORD: postgres\n"
+        b'{"POSTGRES_PASSWORD": "postgres"}\nPOSTGRES_PASSWORD=postgres'
+    )
     made = redactor.redact(text, "p")
     assert made.startswith(b"image: postgres:16\n")
     assert made.count(b"[redacted POSTGRES_PASSWORD]") == 3
@@ -218,6 +221,22 @@ def test_a_short_value_goes_beside_its_name_only() -> None:
     """A password of three letters is replaced where its name stands, and nowhere else."""
     made = _redactor("abc", "ROOT_PASSWORD").redact(b'abc ROOT_PASSWORD=abc {"ROOT_PASSWORD": "abc"} abcd', "p")
     assert made == b'abc ROOT_PASSWORD=[redacted ROOT_PASSWORD] {"ROOT_PASSWORD": "[redacted ROOT_PASSWORD]"} abcd'
+
+
+def test_a_word_is_no_part_of_another() -> None:
+    """A password of letters is replaced as a word; a default that manuals print only beside its name."""
+    made = _redactor("swordfish").redact(b"swordfish swordfishes /swordfish", "p")
+    assert made == b"[redacted DB_PASSWORD] swordfishes /[redacted DB_PASSWORD]"
+    made = _redactor("secret").redact(b"import secrets; secret = DB_PASSWORD=secret", "p")
+    assert made == b"import secrets; secret = DB_PASSWORD=[redacted DB_PASSWORD]"
+
+
+@pytest.mark.parametrize("lead", [0, 4 * 2**20 - 5, 4 * 2**20])
+def test_bytes_that_hold_a_secret(lead: int) -> None:
+    """A secret in bytes is found wherever it lies, across two pieces too."""
+    redactor = _redactor("s3cr3t-value")
+    assert redactor.holds(io.BytesIO(b"\0" * lead + b"s3cr3t-value")) == "DB_PASSWORD"
+    assert redactor.holds(io.BytesIO(b"\0" * lead + b"s3cr3t-valu")) is None
 
 
 def test_env_files() -> None:
