@@ -26,7 +26,7 @@ TRIVIAL = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "nul
 # What manuals and images write for a password: replacing these words everywhere would change code and protect nothing.
 DEFAULTS = frozenset({
     *("secret", "secrets", "password", "passwd", "postgres", "mysql", "admin", "changeme", "example", "default"),
-    *("token", "testing", "docker", "guest", "public", "private", "minioadmin", "string", "dummy", "development", "local"),
+    *("token", "testing", "docker", "guest", "public", "private", "minioadmin", "string", "dummy", "local"),
 })  # fmt: skip
 MIN_ANYWHERE = 6  # characters: a shorter value is replaced only where its name stands beside it
 

@@ -17,10 +17,11 @@ import pytest
 
 from harness.bundle import open_bundle
 
-from .support import Engine, Harness, Mini, Ran
+from .support import REPO, Engine, Harness, Mini, Ran
 
 pytestmark = pytest.mark.engine
 
+PROJECTS = REPO / "tests/projects"
 BLOCK = re.compile(r"^### (.+?)$.*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -119,13 +120,17 @@ def test_a_failed_training_is_seen_again_by_hand(mini: Mini, run_harness: Harnes
 
 
 @pytest.mark.usefixtures("left")
-def test_baked_images_are_built_by_hand(mini: Mini, run_harness: Harness, tmp_path: Path) -> None:
-    """Where the serving image holds the artifact, the README bakes it; a run that passed is packed on request."""
-    ran = run_harness(mini.baking(), "run", "--fast", "--bundle")
+@pytest.mark.parametrize("name", ["baked", "trained-in-build", "no-dockerfile"])
+def test_each_hand_over_goes_by_hand(name: str, mini: Mini, run_harness: Harness, tmp_path: Path, base: str) -> None:
+    """However the artifact is handed over, the README's steps serve it; a run that passed is packed on request."""
+    ran = run_harness(mini.copy(PROJECTS / name), "run", "--fast", "--bundle")
     ran.assert_passed()
-    said = ByHand(_packed(ran), tmp_path / "by-hand").follow()
-    assert "Bake the artifact into the serving image" in said
-    assert (tmp_path / "by-hand/requests/01.answer").read_text(encoding="utf-8") in said["Ask: example:two"]
+    by_hand = ByHand(_packed(ran), tmp_path / "by-hand")
+    by_hand.environment["BASE_IMAGE"] = base
+    said = by_hand.follow()
+    assert ("Bake the artifact into the serving image" in said) is (name == "baked")
+    (title,) = [title for title in said if title.startswith("Ask: ")]
+    assert (by_hand.folder / "requests/01.answer").read_text(encoding="utf-8").strip() in said[title]
 
 
 def test_images_travel(mini: Mini, run_harness: Harness, tmp_path: Path, engine: Engine) -> None:
