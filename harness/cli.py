@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from harness import __version__, artifact_verbs, data_cli, errors, judge_verbs, line_verbs, machine_verbs
+from harness import __version__, artifact_verbs, bundle_verbs, data_cli, errors, judge_verbs, line_verbs, machine_verbs
 from harness.signals import INTERRUPTS
 from harness.verb_help import examples
 
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     machine_verbs.register(verb, files, _parser)
     line_verbs.register(verb, files)
     judge_verbs.register(verb, project)
+    bundle_verbs.register(verb, project)
     artifact_verbs.register(verb, project)
     data_cli.register(verbs)
     return parser

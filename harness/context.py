@@ -18,7 +18,7 @@ BEYOND_THE_CONTEXT = ("additional_contexts", "secrets", "ssh", "no_cache", "pull
 
 def copy_context(source: Path, target: Path, dockerfile: str = "Dockerfile") -> None:
     """Copy what a build would see, without the harness's own folder and git's."""
-    for name in _files(source, dockerfile):
+    for name in files_of(source, dockerfile):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if (source / name).is_dir() and not (source / name).is_symlink():
             (target / name).mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def fingerprint(
 def _digest(context: Path, dockerfile: str) -> str:
     """Hash names, modes and contents, as the engine's own build cache does (it leaves out the times)."""
     whole = hashlib.sha256()
-    for name in _files(context, dockerfile):
+    for name in files_of(context, dockerfile):
         path = context / name
         if path.is_symlink():
             content = f"-> {path.readlink()}"
@@ -61,5 +61,6 @@ def _digest(context: Path, dockerfile: str) -> str:
     return whole.hexdigest()
 
 
-def _files(root: Path, dockerfile: str) -> list[str]:
+def files_of(root: Path, dockerfile: str) -> list[str]:
+    """Return what a build would see of its context, without the harness's own folder and git's."""
     return [name for name in context_files(root, dockerfile) if Path(name).parts[0] not in (STORE, ".git")]

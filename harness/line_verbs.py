@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import errors
+from harness import bundle_verbs, errors
 from harness.verb_help import Verb
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def register(verb: Verb, files: argparse.ArgumentParser) -> None:
     run = verb("run", _run, "Build, train, serve and judge.", files)
     run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
     run.add_argument("--rebuild", action="store_true", help="build images again although nothing has changed")
+    bundle_verbs.add_options(run)
     _show(run)
     _select(run)
     contract = verb("contract", _contract, "Judge a server that runs already, without training.", files)
@@ -57,7 +58,7 @@ def _watcher(arguments: argparse.Namespace) -> Console | Events:
 def _run(arguments: argparse.Namespace) -> int:
     from harness.pipeline import run
 
-    with _watcher(arguments) as watcher:
+    with _watcher(arguments) as watcher, bundle_verbs.packed_after(arguments, watcher):
         selection = _selection(arguments)
         verdict = run(arguments.project, arguments.file, watcher, selection, rebuild=arguments.rebuild)
         watcher.verdict(verdict.findings, verdict.stages, verdict.folder.path)

@@ -39,6 +39,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "checks": (("harness checks", "all names, for --only, --skip and x-harness.skip"),),
     "schema": (("harness schema > x-harness.schema.json", "for the editor that completes the block"),),
     "clean": (("harness clean", "remove what a killed run left; nothing without our labels"),),
+    "bundle": (
+        ("harness bundle", "pack the last run: everything that somebody else needs to see it fail again"),
+        ("harness bundle latest --with-images --artifact", "for a machine without a network"),
+    ),
     "publish": (("harness publish --to /srv/models", "put the artifact of the last run into a store"),),
     "verify": (("harness verify .harness/runs/latest", "compare an artifact with its provenance"),),
     "data": (

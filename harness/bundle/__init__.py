@@ -1,0 +1,20 @@
+"""Bundles: one file with all that another machine needs to see a run's failure again, without its secrets."""
+
+from harness.bundle.manifest import Absent, Entry, Image, Manifest, Redaction
+from harness.bundle.packing import LIMIT, Packed, pack, place_of
+from harness.bundle.unpacking import Bundle, Limits, open_bundle
+
+__all__ = [
+    "LIMIT",
+    "Absent",
+    "Bundle",
+    "Entry",
+    "Image",
+    "Limits",
+    "Manifest",
+    "Packed",
+    "Redaction",
+    "open_bundle",
+    "pack",
+    "place_of",
+]
