@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import __version__, artifact_verbs, data_cli, errors
+from harness import __version__, artifact_verbs, data_cli, errors, report_verbs
 from harness.signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from harness.pipeline import run
     from harness.reports.console import Console
 
-    with Console(verbose=arguments.verbose) as console:
+    with report_verbs.reported(Console(verbose=arguments.verbose)) as console:
         selection = _selection(arguments)
         verdict = run(arguments.project, arguments.file, console, selection, rebuild=arguments.rebuild)
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
@@ -132,7 +132,7 @@ def _contract(arguments: argparse.Namespace) -> int:
     target = Target.parse(arguments.url)
     overrides = remote.Overrides(arguments.examples, arguments.predict, arguments.dialect, arguments.strict)
     spec = remote.describe(arguments.project, arguments.file, target, overrides)
-    with Console() as console:
+    with report_verbs.reported(Console()) as console:
         verdict = remote.judge(spec, target, console, _selection(arguments))
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code
@@ -308,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     rated = verb("score", _score, "Compute the ML Test Score of a run: what its checks automate.", project)
     rated.add_argument("run", nargs="?", default="latest", metavar="RUN", help="run ID, folder or `latest`")
     artifact_verbs.register(verb, project)
+    report_verbs.register(verb, project)
     data_cli.register(verbs)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")

@@ -149,7 +149,7 @@ def _files(report: RunReport) -> dict[str, str]:
     """Return the files that findings name -> the same relative to the project."""
     spec, evidence = report.evidence.spec, report.evidence
     found = {path.name: path.name for path in spec.files}
-    found |= {each.file: each.file for each in (*spec.examples, *spec.behaviours)}
+    found |= {each.file: each.file for each in spec.examples} | {each.file: each.file for each in spec.behaviours}
     if evidence.images is not None:
         found |= {name: name for name in evidence.images.requirements}
     if evidence.tracked is not None:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.text import Text
 
+from harness.evidence import STORE
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
 from harness.reports.text import ESCAPES
@@ -47,6 +48,7 @@ class Console:
         self._verbose = verbose
         self._groups = os.environ.get("GITHUB_ACTIONS") == "true"
         self._spinner: Spinner | None = None
+        self.folder: Path | None = None  # of the run, as soon as there is one
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +58,7 @@ class Console:
 
     def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
         """Show what is about to run, and where."""
+        self.folder = spec.root / STORE / "runs" / run_id
         self._print(f"harness {environment.harness} · project {spec.project} · run {run_id}")
         memory = environment.memory / 2**30
         self._print(

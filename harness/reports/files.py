@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from harness.evidence import write_atomic
+from harness.evidence import RunFolder, write_atomic
 from harness.reports import ctrf, junit, markdown, sarif
 from harness.reports.run_report import RunReport
 
@@ -39,6 +40,12 @@ def write_all(
         else:
             written.append(path)
     return written, failed
+
+
+def read(folder: RunFolder, environment: Mapping[str, str]) -> RunReport:
+    """Read a run for a report in this environment. Raises DescriptionError as RunReport.of does."""
+    report = RunReport.of(folder)
+    return replace(report, base=workspace(environment, report.evidence.spec.root))
 
 
 def workspace(environment: Mapping[str, str], root: Path) -> Path | None:

@@ -21,7 +21,7 @@ SUMMARY_BYTES = 1024 * 1024
 LEVELS = {Status.FAIL: "error", Status.ERROR: "error", Status.WARN: "warning"}
 
 
-def annotations(report: RunReport) -> list[str]:
+def commands(report: RunReport) -> list[str]:
     """Return the workflow commands of a run: the most important first, the last of ten says how many more there are.
 
     How a run ended without a verdict is left to the console, which says it before.
@@ -29,7 +29,7 @@ def annotations(report: RunReport) -> list[str]:
     found = [(f, place, case) for case in cases(report) for f, place in zip(case.findings, case.places, strict=True)]
     found = [each for each in found if each[2].check != VERDICT and each[0].status in LEVELS]
     found.sort(key=lambda each: (each[2].check == FOLDER, ORDER.index(each[0].status)))
-    lines = []
+    lines: list[str] = []
     for level in ("error", "warning"):
         lines += _limited(report, level, [each for each in found if LEVELS[each[0].status] == level])
     if well(report):

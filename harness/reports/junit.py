@@ -8,9 +8,9 @@ of the Jenkins plug-in junit-attachments, which GitLab took over: `[[ATTACHMENT|
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.etree.ElementTree import Element, SubElement, indent, tostring  # noqa: S405 - written here, never parsed
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from harness.records import Status
+from harness.records import Finding, Status
 from harness.reports.cases import WELL, Case, cases, explain
 from harness.reports.run_report import RunReport
 from harness.reports.text import first_line, plain, shorten, tail
@@ -23,8 +23,8 @@ MAX_MESSAGE = 500
 def render(report: RunReport) -> str:
     """Return `junit.xml` of a run."""
     found = cases(report)
-    root = Element("testsuites", name=NAME, time=f"{report.seconds:.3f}", **_counts(found))
-    root.attrib.pop("skipped")  # only a suite has that
+    root = Element("testsuites", name=NAME, time=f"{report.seconds:.3f}")
+    root.attrib.update({name: count for name, count in _counts(found).items() if name != "skipped"})  # of a suite only
     for subject in dict.fromkeys(case.subject for case in found):
         _suite(root, report, subject, [case for case in found if case.subject == subject])
     indent(root)
@@ -39,8 +39,8 @@ def _suite(root: Element, report: RunReport, subject: str, found: Sequence[Case]
         name=plain(subject),
         time=f"{sum(stages.values()):.3f}",
         timestamp=f"{report.started:%Y-%m-%dT%H:%M:%S}",
-        **_counts(found),
     )
+    suite.attrib.update(_counts(found))
     properties = SubElement(suite, "properties")
     for name, value in _properties(report).items():
         SubElement(properties, "property", name=name, value=shorten(value, MAX_MESSAGE))
@@ -80,7 +80,7 @@ def _case(suite: Element, report: RunReport, case: Case) -> None:
     text = "\n\n".join(explain(finding) for finding in told)
     if kind is not None:
         worst = next(finding for finding in case.findings if finding.status is case.status)
-        message = first_line(worst.received if kind == "skipped" or not worst.expected else _brief(worst.expected, worst.received))
+        message = _brief(worst) if worst.expected else first_line(worst.received, MAX_MESSAGE)
         body = SubElement(element, kind, type=case.check, message=message)
         body.text = shorten(text, MAX_BODY)
     lines = [] if kind else [shorten(text, MAX_BODY)]
@@ -92,5 +92,6 @@ def _case(suite: Element, report: RunReport, case: Case) -> None:
         SubElement(element, "system-out").text = "\n".join(lines)
 
 
-def _brief(expected: str, received: str) -> str:
-    return f"expected {first_line(expected, MAX_MESSAGE // 2)}; received {first_line(received, MAX_MESSAGE // 2)}"
+def _brief(finding: Finding) -> str:
+    limit = MAX_MESSAGE // 2
+    return f"expected {first_line(finding.expected, limit)}; received {first_line(finding.received, limit)}"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from harness import measurements
 from harness.records import Status
-from harness.reports import tables
 from harness.reports.cases import WELL, Case, cases, explain, verdict, well
 from harness.reports.run_report import RunReport
 from harness.reports.text import plain, shorten, tail
@@ -25,7 +25,7 @@ MARKS = {Status.FAIL: "❌", Status.ERROR: "💥", Status.WARN: "⚠️", Status
 TABLE = "| | check | expected | received |\n|---|---|---|---|"
 FOR_ROWS = 0.6  # part of the room for the table, the rest is for what is folded
 # Characters of Markdown as numbers: a character reference can be no part of Markdown's structure (CommonMark 2.5).
-SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in r"\`*_{}[]()|~!<>&$"}
+SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in r"\`*_[]|~!<>&$"}
 MENTION = re.compile(r"(?<!\w)@|#(?=\d)|\bGH-(?=\d)")  # of a person, of an issue
 BREAK = "&#8203;"  # zero-width space: what is broken by it is no mention
 
@@ -39,7 +39,9 @@ def render(report: RunReport, *, limit: int = COMMENT_BYTES) -> str:
     """Return the summary of a run, in at most `limit` bytes of UTF-8, of which there must be LEAST."""
     bad = [case for case in cases(report) if case.status not in WELL]
     bad.sort(key=lambda case: case.status is Status.WARN)
-    ending = "\n\n".join(part for part in (_reproduce(report), *_measured(report, limit // 4), _machine(report)) if part)
+    ending = "\n\n".join(
+        part for part in (_reproduce(report), *_measured(report, limit // 4), _machine(report)) if part
+    )
     head = [marker(report.evidence.spec.project), _headline(report)]
     room = limit - _bytes("\n\n".join([*head, ending, TABLE])) - SLACK
     table = _fitting([_row(case) for case in bad], int(room * FOR_ROWS), "| | {} more, see report.html | | |")
@@ -55,6 +57,16 @@ def escape(text: str, limit: int = CELL) -> str:
     shown = shorten(text.strip(), limit).translate(SPECIAL)
     shown = MENTION.sub(lambda match: f"{match[0]}{BREAK}", shown.replace("&#", "\0")).replace("\0", "&#")
     return "<br>".join(line.strip() for line in shown.splitlines())
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain texts, empty without rows; of more than MAX_ROWS it says how many are left out."""
+    if not rows:
+        return ""
+    lines = [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows[:MAX_ROWS]]
+    if len(rows) > MAX_ROWS:
+        lines.append(f"| {len(rows) - MAX_ROWS} more |{' |' * (len(heads) - 1)}")
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *lines])
 
 
 def _bytes(text: str) -> int:
@@ -121,15 +133,6 @@ def _reproduce(report: RunReport) -> str:
     return "### Reproduce\n\n" + _fenced("\n".join(lines))
 
 
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows[:MAX_ROWS]]
-    if len(rows) > MAX_ROWS:
-        lines.append(f"| {len(rows) - MAX_ROWS} more |{' |' * (len(heads) - 1)}")
-    return "\n".join([f"### {title}", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *lines])
-
-
 def _measured(report: RunReport, limit: int) -> Iterator[str]:
     """Yield the tables of what was measured, as many as fit."""
     makers: tuple[Callable[[RunReport], str], ...] = (_metrics, _times, _images)
@@ -145,24 +148,30 @@ def _measured(report: RunReport, limit: int) -> Iterator[str]:
 def _metrics(report: RunReport) -> str:
     rows = [
         (metric.name, f"{metric.value:.4g}", "" if metric.baseline is None else f"{metric.baseline:.4g}", metric.change)
-        for metric in tables.metrics(report.evidence)
+        for metric in measurements.metrics(report.evidence)
     ]
-    rows += [(f"training: {name}", f"{value:.4g}", "", "") for name, value in tables.trained(report.evidence).items()]
-    rows += [(f"latency {name}", f"{value * 1000:.1f} ms", "", "") for name, value in tables.latencies(report.evidence).items()]
-    return _table("Metrics", ("metric", "value", "baseline", "change"), rows)
+    rows += [
+        (f"training: {name}", f"{value:.4g}", "", "") for name, value in measurements.trained(report.evidence).items()
+    ]
+    rows += [
+        (f"latency {name}", f"{value * 1000:.1f} ms", "", "")
+        for name, value in measurements.latencies(report.evidence).items()
+    ]
+    text = table(("metric", "value", "baseline", "change"), rows)
+    return f"### Metrics\n\n{text}" if text else ""
 
 
 def _times(report: RunReport) -> str:
     rows = [(stage.name, f"{stage.seconds:.1f} s", stage.outcome) for stage in report.evidence.stages if stage.seconds]
-    text = _table("Times", ("stage", "time", ""), rows)
+    text = table(("stage", "time", ""), rows)
     return _folded(f"Times: {report.seconds:.1f} s", text) if text else ""
 
 
 def _images(report: RunReport) -> str:
     images = report.evidence.images
-    rows = [(image.service, tables.image_facts(image)) for image in (images.images if images else ())]
-    rows += [("base", base) for base in tables.bases(report.evidence)]
-    text = _table("Images", ("image", ""), rows)
+    rows = [(image.service, measurements.image_facts(image)) for image in (images.images if images else ())]
+    rows += [("base", base) for base in measurements.bases(report.evidence)]
+    text = table(("image", ""), rows)
     return _folded("Images", text) if text else ""
 
 

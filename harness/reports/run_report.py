@@ -61,12 +61,12 @@ class RunReport:
         return path.as_posix()
 
     @classmethod
-    def of(cls, folder: RunFolder, base: Path | None = None) -> RunReport:
+    def of(cls, folder: RunFolder) -> RunReport:
         """Read a run, whatever is left of it. Raises DescriptionError where not even its description is."""
         evidence, findings, amiss = folder.salvage()
         if evidence is None:
             raise DescriptionError(f"{folder.path} is no run: {amiss[-1]}", hint="Give the folder of a run.")
-        return cls(folder.path, evidence, findings, amiss, base, places_of(evidence.spec))
+        return cls(folder.path, evidence, findings, amiss, places=places_of(evidence.spec))
 
 
 def places_of(spec: Spec) -> dict[str, Place]:

@@ -1,4 +1,4 @@
-"""What a run measured, as rows of text: metrics beside the baseline, times, images. Shared by the reports."""
+"""What a run measured, taken out of its evidence: metrics beside the baseline, latencies, images; pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def trained(evidence: Evidence) -> dict[str, float]:
     """Return the numbers of the last row that training recorded."""
     rows = evidence.artifact.metrics if evidence.artifact else None
     last = rows[-1] if rows else {}
-    return {name: value for name, value in last.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {
+        name: value for name, value in last.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def latencies(evidence: Evidence) -> dict[str, float]:
