@@ -22,15 +22,15 @@ WORKSPACES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "BUILD_SOURCESDIRECTORY", "W
 
 
 def write_all(
-    report: RunReport, formats: Sequence[str] = tuple(FORMATS), out: Path | None = None
+    report: RunReport, formats: Sequence[str] = (), out: Path | None = None
 ) -> tuple[list[Path], dict[str, Exception]]:
-    """Write reports into the run's folder, or into `out`; return the files, and the format -> why it has none.
+    """Write reports, all where no formats are named; return the files, and the format -> why it has none.
 
-    A report that cannot be made is a defect of the harness or of the disk: it hides neither the verdict nor the others.
+    They go into the folder of the run, or into `out`. A report that cannot be made is a defect of the harness or of the disk: it hides neither the verdict nor the others.
     """
     written: list[Path] = []
     failed: dict[str, Exception] = {}
-    for name in formats:
+    for name in formats or FORMATS:
         file, render = FORMATS[name]
         path = (out or report.folder) / file
         try:

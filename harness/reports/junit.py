@@ -81,7 +81,7 @@ def _case(suite: Element, report: RunReport, case: Case) -> None:
     if kind is not None:
         worst = next(finding for finding in case.findings if finding.status is case.status)
         message = _brief(worst) if worst.expected else first_line(worst.received, MAX_MESSAGE)
-        body = SubElement(element, kind, type=case.check, message=message)
+        body = SubElement(element, kind, type=plain(case.check), message=message)
         body.text = shorten(text, MAX_BODY)
     lines = [] if kind else [shorten(text, MAX_BODY)]
     if case.status not in WELL:
