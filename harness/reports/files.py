@@ -26,7 +26,8 @@ def write_all(
 ) -> tuple[list[Path], dict[str, Exception]]:
     """Write reports, all where no formats are named; return the files, and the format -> why it has none.
 
-    They go into the folder of the run, or into `out`. A report that cannot be made is a defect of the harness or of the disk: it hides neither the verdict nor the others.
+    They go into the folder of the run, or into `out`. A report that cannot be made is a defect of the harness or of
+    the disk: it hides neither the verdict nor the others.
     """
     written: list[Path] = []
     failed: dict[str, Exception] = {}
