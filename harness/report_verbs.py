@@ -1,22 +1,19 @@
-"""The verbs about reports: `report` and `compare`; and the reports that every run leaves. `register` adds the verbs."""
+"""The verbs about reports: `report` and `compare`."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import errors
+from harness.verb_help import Verb
 
 if TYPE_CHECKING:
     from harness.comparison import Compared
     from harness.evidence import RunFolder
-    from harness.reports.console import Console
 
-Verb = Callable[..., argparse.ArgumentParser]  # (name, function, text, *parents)
 ALL = "all"
 FORMATS = ("junit", "markdown", "sarif", "ctrf")  # of harness.reports.files, which `--help` need not import
 SHOWN = "html"  # the format that --open opens
@@ -98,38 +95,3 @@ def _read(folder: RunFolder) -> Compared:
 
     report = RunReport.of(folder)
     return Compared(report.id, report.evidence, report.findings)
-
-
-@contextmanager
-def reported(console: Console) -> Iterator[Console]:
-    """Show a run on the console, and leave its reports in its folder, however it ends."""
-    with console:
-        try:
-            yield console
-        finally:
-            if console.folder is not None:
-                _leave(console, console.folder)
-
-
-def _leave(console: Console, folder: Path) -> None:
-    """Write all reports of a run, on GitHub the annotations and the summary of the job too; what fails is only said."""
-    from harness.evidence import RunFolder
-    from harness.reports.files import read, write_all
-    from harness.reports.github import append_summary, commands
-    from harness.signals import deferred
-
-    with deferred():
-        try:
-            report = read(RunFolder(folder), os.environ)
-            _, failed = write_all(report)
-            for name, exc in failed.items():
-                console.say(f"the {name} report cannot be made: {exc!r}")
-            if os.environ.get("GITHUB_ACTIONS") != "true":
-                return
-            for line in commands(report):
-                console.say(line)
-            summary = os.environ.get("GITHUB_STEP_SUMMARY")
-            if summary and not append_summary(report, Path(summary)):
-                console.say(f"the summary of the job is full: {folder / 'summary.md'} has that of this run")
-        except Exception as exc:  # noqa: BLE001 - a report that cannot be made must not change the verdict
-            console.say(f"the reports cannot be made: {exc!r}")

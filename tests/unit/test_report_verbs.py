@@ -18,7 +18,9 @@ from harness import cli, errors, report_verbs
 from harness.evidence import RunFolder
 from harness.records import Finding, Status
 from harness.reports import files
+from harness.reports.after_run import reported
 from harness.reports.console import Console
+from harness.reports.events import Events
 from harness.reports.run_report import Place, RunReport
 
 CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", *files.WORKSPACES)
@@ -141,7 +143,7 @@ def test_every_run_leaves_its_reports(tmp_path: Path, error: BaseException | Non
     console = _console(tmp_path, io.StringIO())
 
     def run() -> None:
-        with report_verbs.reported(console) as same:
+        with reported(console) as same:
             assert same is console
             if error is not None:
                 raise error
@@ -156,7 +158,7 @@ def test_every_run_leaves_its_reports(tmp_path: Path, error: BaseException | Non
 
 def test_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     """Where the description is wrong there is no folder, and no report."""
-    with report_verbs.reported(Console(stream=io.StringIO())) as console:
+    with reported(Console(stream=io.StringIO())) as console:
         assert console.folder is None
     assert not list(tmp_path.iterdir())
 
@@ -170,12 +172,12 @@ def test_broken_report_does_not_change_the_verdict(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(files, "FORMATS", {"junit": ("junit.xml", broken), "ctrf": files.FORMATS["ctrf"]})
     folder = runs.folder(tmp_path)
     with io.StringIO() as stream:
-        with report_verbs.reported(_console(tmp_path, stream)):
+        with reported(_console(tmp_path, stream)):
             pass
         assert "the junit report cannot be made: ValueError" in stream.getvalue()
         assert _written(folder.path) == {"ctrf-report.json"}
         (folder.path / "spec.json").unlink()
-        with report_verbs.reported(_console(tmp_path, stream)):
+        with reported(_console(tmp_path, stream)):
             pass
         assert "the reports cannot be made: DescriptionError" in stream.getvalue()
 
@@ -185,18 +187,31 @@ def test_github_gets_annotations_and_a_summary(tmp_path: Path, monkeypatch: pyte
     summary = tmp_path / "summary"
     runs.folder(tmp_path / "project")
     with io.StringIO() as stream:
-        with report_verbs.reported(_console(tmp_path / "project", stream)):
+        with reported(_console(tmp_path / "project", stream)):
             pass
         assert "::error" not in stream.getvalue()
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
         monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
-        with report_verbs.reported(_console(tmp_path / "project", stream)):
+        with reported(_console(tmp_path / "project", stream)):
             pass
         lines = [line for line in stream.getvalue().splitlines() if line.startswith("::")]
     assert [line.partition(" ")[0] for line in lines] == ["::error", "::error", "::warning"]
     assert "file=project/compose.yaml," in lines[0]
     assert "FAILED" in summary.read_text(encoding="utf-8")
+
+
+def test_events_stay_json_on_github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json every line is an event, on GitHub too: the annotations are left out, the reports are written."""
+    folder = runs.folder(tmp_path)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with io.StringIO() as stream:
+        events = Events(stream)
+        events.run_begins(builders.spec(root=tmp_path), builders.environment(), runs.ID)
+        with reported(events):
+            pass
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["run-begins"]
+    assert _written(folder.path) == EVERY
 
 
 def test_workspace(tmp_path: Path) -> None:
