@@ -9,7 +9,17 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from harness import __version__, artifact_verbs, bundle_verbs, data_cli, errors, judge_verbs, line_verbs, machine_verbs
+from harness import (
+    __version__,
+    artifact_verbs,
+    bundle_verbs,
+    data_cli,
+    errors,
+    judge_verbs,
+    line_verbs,
+    machine_verbs,
+    report_verbs,
+)
 from harness.signals import INTERRUPTS
 from harness.verb_help import examples
 
@@ -97,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     line_verbs.register(verb, files)
     judge_verbs.register(verb, project)
     bundle_verbs.register(verb, project)
+    report_verbs.register(verb, project)
     artifact_verbs.register(verb, project)
     data_cli.register(verbs)
     return parser

@@ -57,8 +57,9 @@ def _watcher(arguments: argparse.Namespace) -> Console | Events:
 
 def _run(arguments: argparse.Namespace) -> int:
     from harness.pipeline import run
+    from harness.reports.after_run import reported
 
-    with _watcher(arguments) as watcher, bundle_verbs.packed_after(arguments, watcher):
+    with reported(_watcher(arguments)) as watcher, bundle_verbs.packed_after(arguments, watcher):
         selection = _selection(arguments)
         verdict = run(arguments.project, arguments.file, watcher, selection, rebuild=arguments.rebuild)
         watcher.verdict(verdict.findings, verdict.stages, verdict.folder.path)
@@ -81,11 +82,12 @@ def _selection(arguments: argparse.Namespace) -> Selection:
 def _contract(arguments: argparse.Namespace) -> int:
     from harness import remote
     from harness.http import Target
+    from harness.reports.after_run import reported
 
     target = Target.parse(arguments.url)
     overrides = remote.Overrides(arguments.examples, arguments.predict, arguments.dialect, arguments.strict)
     spec = remote.describe(arguments.project, arguments.file, target, overrides)
-    with _watcher(arguments) as watcher:
+    with reported(_watcher(arguments)) as watcher:
         verdict = remote.judge(spec, target, watcher, _selection(arguments))
         watcher.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code

@@ -35,6 +35,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("harness judge", "the last run, with today's checks"),
         ("harness judge 20261125T0029", "a run by the start of its ID"),
     ),
+    "report": (
+        ("harness report", "all reports of the last run, into its folder"),
+        ("harness report 20261125T0029 --format junit --out reports", "one of them, elsewhere"),
+    ),
+    "compare": (
+        ("harness compare 20261124T2249 latest", "what changed between two runs, new failures first"),
+        ("harness compare main-run latest --fail-on-regression --markdown", "for CI: 1 where a check now fails"),
+    ),
     "score": (("harness score latest", "the rubric of Breck et al. (2017) over the last run"),),
     "checks": (("harness checks", "all names, for --only, --skip and x-harness.skip"),),
     "schema": (("harness schema > x-harness.schema.json", "for the editor that completes the block"),),

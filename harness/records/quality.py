@@ -22,5 +22,6 @@ class Quality:
     others_problem: str = ""  # why there is no dummy and no linear model
     # Every metric of the served model, of each class too, under its name in a condition.
     metrics: Mapping[str, float] = field(default_factory=dict)
+    baseline_metrics: Mapping[str, float] = field(default_factory=dict)  # of the baseline, on the rows that both have
 
     blocker: None = None

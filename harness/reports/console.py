@@ -18,9 +18,11 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
+from harness.reports.text import ESCAPES
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
 from harness.rubric import title as title_of
 from harness.spec import Spec
@@ -35,8 +37,6 @@ STYLES = {
 LEFT_OUT = "left out by "
 NAME_WIDTH = 31
 # A build prints hundreds of lines; of these only the steps are shown without --verbose.
-# What a container or a service prints must not move the cursor of whoever reads it.
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 BUILD_STEP = re.compile(r"^(Step \d+/\d+|#\d+ \[)|ERROR|failed")
 
 
@@ -64,6 +64,7 @@ class Console:
             out.reconfigure(errors="replace")
         self._rich = Rich(file=out, highlight=False, soft_wrap=True)
         self._verbose = verbose
+        self.folder: Path | None = None  # of the run, as soon as there is one
         self._quiet = quiet  # only what is not well, and the verdict
         self._groups = os.environ.get("GITHUB_ACTIONS") == "true" and not quiet
         self._progress: Progress | None = None
@@ -79,6 +80,7 @@ class Console:
     def run_begins(self, spec: Spec, environment: Environment, run_id: str, forecast: Forecast | None = None) -> None:
         """Show what is about to run, where, and how long it will probably take."""
         self._forecast, self._start = forecast, time.monotonic()
+        self.folder = spec.root / STORE / "runs" / run_id
         if self._quiet:
             return
         self._print(f"harness {environment.harness} · project {spec.project} · run {run_id}")

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.judge import exit_code
 from harness.records import Environment, Finding, StageTime
@@ -38,6 +39,7 @@ class Events:
         self._stream = stream or sys.stdout
         self._start = time.monotonic()
         self._lock = threading.Lock()
+        self.folder: Path | None = None  # of the run, as soon as there is one
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +49,7 @@ class Events:
 
     def run_begins(self, spec: Spec, environment: Environment, run_id: str, forecast: Forecast | None = None) -> None:
         """Tell what is about to run, and where."""
+        self.folder = spec.root / STORE / "runs" / run_id
         expected = round(forecast.total, 1) if forecast else None
         self._tell(
             "run-begins",

@@ -66,6 +66,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
     rows, baseline_problem = _with_baseline(run, block, rows, digests)
     rows, others_problem = _with_others(run, block, rows, requests, dialect)
     metrics = summary(scored(rows, NEW)[0], families(block))
+    before = scored(rows, NEW, BASELINE)[1]
     shown = ", ".join(f"{key} {value:.3g}" for key, value in metrics.items() if "[" not in key)
     run.say("quality", f"{len(rows)} hold-out rows: {shown or 'nothing could be measured'}")
     return replace(
@@ -75,6 +76,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         baseline_problem=baseline_problem,
         others_problem=others_problem,
         metrics=metrics,
+        baseline_metrics=summary(before, families(block)) if len(before) else {},
     )
 
 

@@ -138,6 +138,7 @@ def test_hold_out_rows_may_be_added(tmp_path: Path) -> None:
     builders.write_files(tmp_path, {"b.jsonl": kept.read_text(encoding="utf-8"), "data/holdout.csv": more})
     quality, findings = _collected(tmp_path, Classifier(), "new - baseline > -0.05", baseline="b.jsonl")
     assert quality.baseline_problem == "b.jsonl lacks 2 of 92 rows"
+    assert quality.baseline_metrics["accuracy"] == 1.0
     assert _status(findings, "quality.gate") == [PASS]
     assert "on 90 rows" in findings[0].received
 

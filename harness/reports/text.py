@@ -1,0 +1,44 @@
+"""Text from containers and services made fit for a report: no control characters, no more than fits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# What a container or a service prints must not move the cursor of whoever reads it.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What is no character of XML 1.0 (production 2) and has no place in JSON or Markdown either.
+ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+TAIL_BYTES = 32 * 1024
+
+
+def plain(text: str) -> str:
+    """Return text without escape sequences and control characters, `?` for what is no Unicode."""
+    return ILLEGAL.sub("", ESCAPES.sub("", text.encode("utf-8", "replace").decode()))
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return no more than `limit` characters of plain text, and say how many are left out."""
+    text = plain(text)
+    if len(text) <= limit:
+        return text
+    left = f" ... ({len(text) - limit} more characters)"
+    return text[: max(0, limit - len(left))] + left
+
+
+def first_line(text: str, limit: int = 200) -> str:
+    """Return the first line of a text, no longer than `limit`."""
+    return shorten(next((line for line in plain(text).splitlines() if line.strip()), ""), limit)
+
+
+def tail(path: Path, lines: int = 30, width: int = 500) -> str:
+    """Return the last lines of a log, however large it is; empty where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - TAIL_BYTES))
+            read = stream.read(TAIL_BYTES)
+    except OSError:
+        return ""
+    last = plain(read.decode("utf-8", "replace")).splitlines()[-lines:]
+    return "\n".join(shorten(line, width) for line in last)
