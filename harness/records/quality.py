@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.quality.scored import Row
+from harness.records.finding import FileHash
 
 
 @dataclass(frozen=True)
@@ -22,5 +24,10 @@ class Quality:
     others_problem: str = ""  # why there is no dummy and no linear model
     # Every metric of the served model, of each class too, under its name in a condition.
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    holdout_sha256: str = ""  # of the file, as it was when its rows were sent
+    predictions: FileHash | None = None  # of the served model, in the run folder
+    baseline_digest: str = ""  # of the published artifact that the baseline is
+    baseline_state: Literal["there", "unpublished", "broken"] = "there"  # of the store that it comes from
 
     blocker: None = None
