@@ -80,5 +80,5 @@ def _run(argv: list[str], folder: Path, what: str, more: dict[str, str]) -> None
         why = f"was ended after {TIMEOUT:.0f} s" if ended.expired else f"ended with exit code {ended.code}"
         raise InfrastructureError(
             "\n".join([f"{what} {why}", *tail]),
-            hint="Check the remote and its credentials: `dvc remote list`, `dvc doctor`; `dvc init` makes a repository.",
+            hint="Check the remote and its credentials: `dvc remote list`, `dvc doctor`; `dvc init` makes a project.",
         )

@@ -32,7 +32,8 @@ def reference_of(where: str, *, plain_http: bool) -> Reference | None:
 def opened(where: str, *, root: Path | None = None, plain_http: bool = False) -> Iterator[Source]:
     """Open a store for reading: DIR[@DIGEST] or oci://...
 
-    A folder is relative to `root`, by default to the current one. Whatever is wrong with what it holds becomes a TamperedError.
+    A folder is relative to `root`, by default to the current one. Whatever is wrong with what a store holds becomes a
+    TamperedError.
     """
     reference = reference_of(where, plain_http=plain_http)
     try:

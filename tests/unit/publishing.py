@@ -63,7 +63,11 @@ def caller() -> Call:
 
 def passed_run(project: Path) -> RunFolder:
     """A run that passed, with its artifact."""
-    folder = RunFolder.create(project)
+    return passed(RunFolder.create(project))
+
+
+def passed(folder: RunFolder) -> RunFolder:
+    """Give a run folder an artifact, its provenance and a good verdict."""
     folder.mark_latest()
     whole = evidence()
     for field in ("spec", "artifact"):

@@ -113,7 +113,7 @@ class Registry:
         if found is None:
             handler.reply(404, _errors("MANIFEST_UNKNOWN", "no such manifest"))
         else:
-            handler.reply(200, found, {"Content-Type": json.loads(found)["mediaType"]})
+            handler.reply(200, found, {"Content-Type": handler.headers["Accept"]})
 
     def _get_referrers(self, handler: _Handler, last: str, query: dict[str, str], _: bytes) -> None:
         """One referrer a page, the last one first: the specification promises no order."""

@@ -17,7 +17,7 @@ from test_provenance import contents, git
 from harness import errors
 from harness.errors import TamperedError
 from harness.evidence import RunFolder
-from harness.oci import ARTIFACT, IN_TOTO, PREDICTIONS, published
+from harness.oci import ARTIFACT, IN_TOTO, published
 from harness.published import opened
 from harness.reference import Reference
 from harness.registry import connected
@@ -35,6 +35,12 @@ def call() -> Call:
 def run_folder(tmp_path: Path) -> RunFolder:
     """A run that passed."""
     return passed_run(tmp_path / "project")
+
+
+@pytest.fixture
+def project(run_folder: RunFolder) -> Path:
+    """The project of that run."""
+    return run_folder.path.parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +68,7 @@ def place(remote: Registry, tag: str = "v1") -> str:
 
 @pytest.mark.parametrize("has_referrers", [True, False])
 def test_there_and_back(
-    *, has_referrers: bool, remote: Registry, run_folder: RunFolder, tmp_path: Path, call: Call
+    *, has_referrers: bool, remote: Registry, project: Path, run_folder: RunFolder, tmp_path: Path, call: Call
 ) -> None:
     """What is published is verified and pulled with its provenance, whether or not the registry keeps referrers."""
     remote.has_referrers = has_referrers
@@ -81,9 +87,8 @@ def test_there_and_back(
     assert got == FILES
 
 
-def test_a_folder_and_a_registry_hold_the_same(remote: Registry, run_folder: RunFolder, call: Call) -> None:
+def test_a_folder_and_a_registry_hold_the_same(remote: Registry, project: Path, call: Call) -> None:
     """The same run has the same manifests in both, so that a digest names it everywhere."""
-    project = run_folder.path.parents[2]
     store = project.parent / "store"
     assert call("publish", "--project", project, "--to", store) == errors.PASSED
     assert call("publish", "--project", project, "--to", place(remote)) == errors.PASSED
@@ -95,9 +100,8 @@ def test_a_folder_and_a_registry_hold_the_same(remote: Registry, run_folder: Run
         assert call("pull", name, project.parent / name.replace("/", "_")) == errors.PASSED
 
 
-def test_a_second_time(remote: Registry, run_folder: RunFolder, call: Call) -> None:
+def test_a_second_time(remote: Registry, project: Path, run_folder: RunFolder, call: Call) -> None:
     """Blobs that are there are not sent again; another run of the same artifact adds its provenance."""
-    project = run_folder.path.parents[2]
     for has_referrers in (True, False):
         remote.has_referrers = has_referrers
         call("publish", "--project", project, "--to", place(remote))
@@ -114,9 +118,8 @@ def test_a_second_time(remote: Registry, run_folder: RunFolder, call: Call) -> N
     assert call("verify", place(remote)) == errors.PASSED
 
 
-def test_a_tag_moves(remote: Registry, run_folder: RunFolder, call: Call) -> None:
+def test_a_tag_moves(remote: Registry, project: Path, run_folder: RunFolder, call: Call) -> None:
     """A tag names what was published last under it."""
-    project = run_folder.path.parents[2]
     call("publish", "--project", project, "--to", place(remote))
     first = remote.tags["v1"]
     changed = evidence({**FILES, "model.bin": b"a better model"})
@@ -127,11 +130,25 @@ def test_a_tag_moves(remote: Registry, run_folder: RunFolder, call: Call) -> Non
     assert remote.tags["v1"] != first
 
 
+def test_the_newest_of_a_folder(project: Path, run_folder: RunFolder, tmp_path: Path, call: Call) -> None:
+    """A model that is published again after another one is the newest again: a step back is a publication too."""
+    store, found = tmp_path / "store", []
+    for text in (b"a model", b"another", b"a model"):
+        whole = evidence({**FILES, "model.bin": text})
+        run_folder.write("artifact", whole.artifact)
+        (run_folder.path / "artifact/model.bin").write_bytes(text)
+        run_folder.write_json("provenance.json", said(whole, run_folder.id))
+        assert call("publish", "--project", project, "--to", store) == errors.PASSED
+        with opened(str(store)) as source:
+            found.append(source.artifacts())
+    assert [len(each) for each in found] == [1, 2, 2]
+    assert found[2][-1] == found[0][-1] != found[1][-1]
+
+
 @pytest.mark.parametrize("login", ["basic", "bearer", "identity"])
-def test_logins(login: str, remote: Registry, config: Path, run_folder: RunFolder, tmp_path: Path, call: Call) -> None:
+def test_logins(login: str, remote: Registry, config: Path, project: Path, call: Call) -> None:
     """The password or token of the engine's configuration opens the registry; without one the message says so."""
     remote.login = "bearer" if login == "identity" else login
-    project = run_folder.path.parents[2]
     assert call("publish", "--project", project, "--to", place(remote)) == 3
     entry = {"auth": base64.b64encode(b"ann:secret").decode()}
     if login == "identity":
@@ -139,18 +156,17 @@ def test_logins(login: str, remote: Registry, config: Path, run_folder: RunFolde
     config.write_text(json.dumps({"auths": {remote.host: entry}}), encoding="utf-8")
     assert call("publish", "--project", project, "--to", place(remote)) == errors.PASSED
     assert call("verify", place(remote)) == errors.PASSED
-    assert call("pull", place(remote), tmp_path / "new") == errors.PASSED
+    assert call("pull", place(remote), project / "new") == errors.PASSED
 
 
 def test_a_credential_helper(
-    remote: Registry, config: Path, run_folder: RunFolder, monkeypatch: pytest.MonkeyPatch, call: Call
+    remote: Registry, config: Path, project: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     """A program that keeps passwords is asked; one that fails is named."""
     remote.login = "basic"
     helper = config.parent / "docker-credential-ours"
     config.write_text(json.dumps({"credHelpers": {remote.host: "ours"}}), encoding="utf-8")
     monkeypatch.setenv("PATH", f"{config.parent}:/usr/bin:/bin")
-    project = run_folder.path.parents[2]
     helper.write_text('#!/bin/sh\necho \'{"Username": "ann", "Secret": "secret"}\'\n', encoding="utf-8")
     helper.chmod(0o755)
     assert call("publish", "--project", project, "--to", place(remote)) == errors.PASSED
@@ -159,12 +175,11 @@ def test_a_credential_helper(
 
 
 def test_a_wrong_password(
-    remote: Registry, config: Path, run_folder: RunFolder, capsys: pytest.CaptureFixture[str], call: Call
+    remote: Registry, config: Path, project: Path, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     """It is refused once, not tried for ever, and never printed."""
     auths = {remote.host: {"auth": base64.b64encode(b"ann:wrong-one").decode()}}
     config.write_text(json.dumps({"auths": auths}), encoding="utf-8")
-    project = run_folder.path.parents[2]
     for login in ("basic", "bearer"):
         remote.login = login
         remote.asked.clear()
@@ -175,7 +190,7 @@ def test_a_wrong_password(
         assert "wrong-one" not in out
 
 
-def test_uploads_elsewhere(remote: Registry, config: Path, run_folder: RunFolder, call: Call) -> None:
+def test_uploads_elsewhere(remote: Registry, config: Path, project: Path, call: Call) -> None:
     """Where a registry sends uploads to another host, the password does not go there."""
     other = Registry()
     remote.login = "basic"
@@ -183,7 +198,7 @@ def test_uploads_elsewhere(remote: Registry, config: Path, run_folder: RunFolder
     config.write_text(json.dumps({"auths": auths}), encoding="utf-8")
     with serving(other):
         remote.elsewhere = f"http://{other.host}/v2/x/blobs/uploads/one?state=a"
-        call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+        call("publish", "--project", project, "--to", place(remote))
     assert other.blobs
     assert set(other.seen) == {""}
     assert any(remote.seen)
@@ -192,11 +207,11 @@ def test_uploads_elsewhere(remote: Registry, config: Path, run_folder: RunFolder
 @pytest.mark.parametrize("status", [403, 404, 429, 500, 503])
 @pytest.mark.parametrize("request_", ["HEAD blobs", "POST blobs/uploads", "PUT blobs/uploads", "PUT manifests"])
 def test_publish_is_refused(
-    status: int, request_: str, remote: Registry, run_folder: RunFolder, capsys: pytest.CaptureFixture[str], call: Call
+    status: int, request_: str, remote: Registry, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every refusal is one message with the status, exit code 3, and leaves no tag."""
     remote.faults = {request_: status}
-    code = call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    code = caller()("publish", "--project", project, "--to", place(remote))
     if (request_, status) == ("HEAD blobs", 404):
         assert code == errors.PASSED
         return
@@ -214,9 +229,8 @@ def test_reading_is_refused(status: int, code: int, remote: Registry, tmp_path: 
     assert not (tmp_path / "new").exists()
 
 
-def test_nobody_answers(run_folder: RunFolder, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_answers(project: Path, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     """A registry that is not there, and one without TLS where TLS is spoken."""
-    project = run_folder.path.parents[2]
     assert call("publish", "--project", project, "--to", "oci://127.0.0.1:1/x") == 3
     assert "does not answer" in capsys.readouterr().out
     with serving(Registry()) as host:
@@ -243,9 +257,9 @@ def test_nobody_answers(run_folder: RunFolder, call: Call, capsys: pytest.Captur
         "oci://host/a?b",
     ],
 )
-def test_malformed_references(text: str, run_folder: RunFolder, tmp_path: Path, call: Call) -> None:
+def test_malformed_references(text: str, project: Path, tmp_path: Path, call: Call) -> None:
     """Exit code 2, before anything is sent or read."""
-    assert call("publish", "--project", run_folder.path.parents[2], "--to", text) == 2
+    assert call("publish", "--project", project, "--to", text) == 2
     assert call("verify", text) == 2
     assert call("pull", text, tmp_path / "new") == 2
 
@@ -292,10 +306,10 @@ def _spoil(remote: Registry, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["provenance", "statement", "no statement", "another type", "path", "no json"])
 def test_a_registry_that_was_tampered_with(
-    how: str, remote: Registry, run_folder: RunFolder, tmp_path: Path, call: Call
+    how: str, remote: Registry, project: Path, tmp_path: Path, call: Call
 ) -> None:
-    """What is not what its name says, no artifact of ours, or leads out of the folder is refused; nothing is written."""
-    call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    """What is not what its name says, no artifact of ours, or leads out of the folder is refused: no file is left."""
+    call("publish", "--project", project, "--to", place(remote))
     _spoil(remote, how)
     assert call("verify", place(remote)) == 2
     assert call("pull", place(remote), tmp_path / "new") == 2
@@ -303,17 +317,17 @@ def test_a_registry_that_was_tampered_with(
     assert not (tmp_path / "model").exists()
 
 
-def test_a_manifest_that_is_not_its_digest(remote: Registry, run_folder: RunFolder, call: Call) -> None:
+def test_a_manifest_that_is_not_its_digest(remote: Registry, project: Path, call: Call) -> None:
     """Asked for by digest, another manifest is refused."""
-    call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    call("publish", "--project", project, "--to", place(remote))
     digest = remote.tags["v1"]
     _spoil(remote, "artifact")
     assert call("verify", f"oci://{remote.host}/team/penguins@{digest}") == 2
 
 
-def test_a_layer_that_was_changed(remote: Registry, run_folder: RunFolder, tmp_path: Path, call: Call) -> None:
+def test_a_layer_that_was_changed(remote: Registry, project: Path, tmp_path: Path, call: Call) -> None:
     """`verify` names the file, `pull` refuses it and leaves no file of that name."""
-    call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    call("publish", "--project", project, "--to", place(remote))
     remote.blobs[f"sha256:{MODEL}"] = b"evil"
     assert call("verify", place(remote)) == errors.CHECK_FAILED
     assert call("pull", place(remote), tmp_path / "new") == 2
@@ -321,10 +335,10 @@ def test_a_layer_that_was_changed(remote: Registry, run_folder: RunFolder, tmp_p
 
 
 def test_a_layer_that_is_cut_off(
-    remote: Registry, run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Call
+    remote: Registry, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     """A transfer that ends early is the infrastructure's; the part is no file."""
-    call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    call("publish", "--project", project, "--to", place(remote))
     remote.cut = 3
     assert call("verify", place(remote)) == 3
     assert call("pull", place(remote), tmp_path / "new") == 3
@@ -332,9 +346,9 @@ def test_a_layer_that_is_cut_off(
     assert not (tmp_path / "new/model.bin").exists()
 
 
-def test_pull_keeps_what_is_there(remote: Registry, run_folder: RunFolder, tmp_path: Path, call: Call) -> None:
+def test_pull_keeps_what_is_there(remote: Registry, project: Path, tmp_path: Path, call: Call) -> None:
     """A folder with something in it is not written to; an empty one is."""
-    call("publish", "--project", run_folder.path.parents[2], "--to", place(remote))
+    call("publish", "--project", project, "--to", place(remote))
     for name in ("full", "empty"):
         (tmp_path / name).mkdir()
     (tmp_path / "full/mine").write_bytes(b"")
@@ -345,12 +359,16 @@ def test_pull_keeps_what_is_there(remote: Registry, run_folder: RunFolder, tmp_p
 
 
 def test_verify_names_every_difference(
-    remote: Registry, run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Call
+    remote: Registry,
+    project: Path,
+    run_folder: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Changed, missing, renamed and added files, each of them, in a folder, a folder store and a registry."""
-    store = tmp_path / "store"
+    call, store = caller(), tmp_path / "store"
     for to in (store, place(remote)):
-        call("publish", "--project", run_folder.path.parents[2], "--to", to)
+        call("publish", "--project", project, "--to", to)
     changed, gone = (f"sha256:{hashlib.sha256(text).hexdigest()}" for text in FILES.values())
     remote.blobs[changed] = b"evil"
     del remote.blobs[gone]
@@ -371,14 +389,6 @@ def test_verify_names_every_difference(
         assert out.count("\n  ") >= len(expected)
 
 
-def test_predictions_are_published(run_folder: RunFolder, tmp_path: Path) -> None:
-    """Not recorded here: then nothing refers to the artifact but its provenance."""
-    call, store = caller(), tmp_path / "store"
-    call("publish", "--project", run_folder.path.parents[2], "--to", store)
-    kinds = [entry["artifactType"] for entry in json.loads((store / "index.json").read_text())["manifests"]]
-    assert PREDICTIONS not in kinds
-
-
 def _fake_dvc(root: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     (root / "bin").mkdir(exist_ok=True)
     (root / "bin/dvc").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -387,17 +397,14 @@ def _fake_dvc(root: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 
 SCRIPT = """echo "$*" > ../called; cp "$DVC_SYSTEM_CONFIG_DIR/config" ../config 2>/dev/null
-for last; do :; done; cp -r "$last" ../content; echo outs: > penguins.dvc"""
+for last; do :; done; rm -rf ../content; cp -r "$last" ../content; echo outs: > penguins.dvc"""
 
 
 @pytest.mark.parametrize(("remote", "name"), [("storage", "storage"), ("/srv/models", "harness")])
-def test_a_dvc_remote(
-    remote: str, name: str, run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
-) -> None:
+def test_a_dvc_remote(remote: str, name: str, project: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     """DVC adds files and provenance to the remote, named or given by its place; git will ignore what it pulls."""
-    project = run_folder.path.parents[2]
     git(project, "init", "-q")
-    _fake_dvc(tmp_path, monkeypatch, SCRIPT)
+    _fake_dvc(project.parent, monkeypatch, SCRIPT)
     pointer = project / "models/penguins.dvc"
     for _ in range(2):
         assert call("publish", "--project", project, "--to", f"dvc:{remote}", "--pointer", pointer) == errors.PASSED
@@ -412,10 +419,10 @@ def test_a_dvc_remote(
 
 
 def test_dvc_refuses(
-    run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a pointer, without a remote, without DVC, and what DVC says where it fails."""
-    call, project, pointer = caller(), run_folder.path.parents[2], tmp_path / "models/penguins.dvc"
+    call, pointer = caller(), tmp_path / "models/penguins.dvc"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert call("publish", "--project", project, "--to", "dvc:storage") == 2
     assert call("publish", "--project", project, "--to", "dvc:", "--pointer", pointer) == 2
@@ -430,9 +437,9 @@ def test_dvc_refuses(
     assert call("publish", "--project", project, "--to", "dvc:storage", "--pointer", pointer) == 3
 
 
-def test_publish_refuses_to_a_registry(run_folder: RunFolder, remote: Registry, call: Call) -> None:
+def test_publish_refuses_to_a_registry(project: Path, run_folder: RunFolder, remote: Registry, call: Call) -> None:
     """No such run, a digest as the target, a run that failed, an artifact that was changed: nothing is sent."""
-    project, to = run_folder.path.parents[2], place(remote)
+    to = place(remote)
     assert call("publish", "nope", "--project", project, "--to", to) == 2
     assert call("publish", "--project", project, "--to", f"oci://{remote.host}/x@sha256:{'a' * 64}") == 2
     run_folder.write_findings([])
