@@ -67,6 +67,11 @@ def _publish(arguments: argparse.Namespace) -> int:
         raise errors.DescriptionError(
             f"the run {folder.id} did not pass", hint="Publish one that did, or add --failed."
         )
+    if not (folder.path / FILE).is_file():
+        raise errors.DescriptionError(
+            f"the run {folder.id} recorded no provenance of its artifact",
+            hint="Run again without --skip, or with --only artifact.provenance beside the others.",
+        )
     said = read_statement(folder.path / FILE)
     measured = _measured(folder, evidence.quality)
     publication = packed(folder.path / "artifact", evidence.artifact.files, said, measured)

@@ -29,7 +29,7 @@ def pull(pointer: Path, root: Path) -> None:
     program = _program(
         f"{name} points to data that is not here", f"of your storage (pip install 'dvc[s3]'), then: dvc pull {name}"
     )
-    argv = [program, "pull", "--quiet", name]
+    argv = [program, "pull", name]
     _run(argv, root, f"dvc pull {name}", {})
 
 
@@ -47,7 +47,7 @@ def push(folder: Path, pointer: Path, remote: str) -> None:
     program = _program(f"{pointer} cannot be made", "of your storage: pip install 'dvc[s3]'")
     pointer.parent.mkdir(parents=True, exist_ok=True)
     with _placed(remote) as (name, more):
-        argv = [program, "add", "--quiet", "--force", "--to-remote", "--remote", name, "--out", pointer.stem]
+        argv = [program, "add", "--force", "--to-remote", "--remote", name, "--out", pointer.stem]
         _run([*argv, str(folder.resolve())], pointer.parent, f"dvc add --to-remote --remote {name}", more)
     if not pointer.is_file():
         raise InfrastructureError(f"DVC wrote no {pointer}", hint="Look at `dvc doctor`.")

@@ -409,7 +409,7 @@ def test_a_dvc_remote(remote: str, name: str, project: Path, monkeypatch: pytest
     for _ in range(2):
         assert call("publish", "--project", project, "--to", f"dvc:{remote}", "--pointer", pointer) == errors.PASSED
     words = (project / "called").read_text(encoding="utf-8").split()
-    assert words[:-1] == f"add --quiet --force --to-remote --remote {name} --out penguins".split()
+    assert words[:-1] == f"add --force --to-remote --remote {name} --out penguins".split()
     assert set(contents(project / "content")) >= {*FILES, "provenance.json"}
     assert (project / "models/.gitignore").read_text(encoding="utf-8") == "/penguins\n"
     assert (project / "config").exists() == (name == "harness")
@@ -438,7 +438,7 @@ def test_dvc_refuses(
 
 
 def test_publish_refuses_to_a_registry(project: Path, run_folder: RunFolder, remote: Registry, call: Call) -> None:
-    """No such run, a digest as the target, a run that failed, an artifact that was changed: nothing is sent."""
+    """No such run, a digest as the target, a run that failed, a changed artifact, no provenance: nothing is sent."""
     to = place(remote)
     assert call("publish", "nope", "--project", project, "--to", to) == 2
     assert call("publish", "--project", project, "--to", f"oci://{remote.host}/x@sha256:{'a' * 64}") == 2
@@ -448,6 +448,8 @@ def test_publish_refuses_to_a_registry(project: Path, run_folder: RunFolder, rem
     (run_folder.path / "artifact/model.bin").write_bytes(b"evil")
     assert call("publish", "--failed", "--project", project, "--to", to) == 2
     assert not remote.tags
+    (run_folder.path / "provenance.json").unlink()
+    assert call("publish", "--failed", "--project", project, "--to", to) == 2
 
 
 def test_a_store_says_that_it_is_broken(tmp_path: Path) -> None:
