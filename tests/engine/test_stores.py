@@ -136,7 +136,7 @@ def test_dvc(mini: Mini, run_harness: Harness, tmp_path: Path) -> None:
     start = time.monotonic()
     venv.create(tmp_path / "venv", symlinks=True)
     programs = tmp_path / "venv/bin"
-    pip = [sys.executable, "-m", "pip", "--python", programs / "python", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--disable-pip-version-check"]
     done = subprocess.run(
         [*pip, "install", "--quiet", "--no-compile", "dvc>=3.50,<4"],
         capture_output=True,
