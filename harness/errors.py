@@ -34,6 +34,18 @@ class DescriptionError(HarnessError):
     kind = "the description is wrong"
 
 
+class NotPublishedError(DescriptionError):
+    """A store holds no artifact of this name, or none at all yet."""
+
+    kind = "nothing is published"
+
+
+class TamperedError(DescriptionError):
+    """What a store holds is not what its name says: it was changed, cut off or never was an artifact."""
+
+    kind = "the artifact store is broken"
+
+
 class InfrastructureError(HarnessError):
     """The machine, the engine, the registry or the disk failed; the project is not to blame."""
 

@@ -47,11 +47,12 @@ def completed(root: Path, block: Block, places: Places) -> Block:
                 f"{places('quality', key)}{name} is no CSV, JSON-lines or Parquet file",
                 hint=f"Correct `quality.{key}`, or fetch the file (for example with `dvc pull`).",
             )
-    if found.baseline is not None and not (root / found.baseline).is_file():
+    if isinstance(found.baseline, str) and not (root / found.baseline).is_file():
         raise DescriptionError(
             f"{places('quality', 'baseline')}the baseline {found.baseline} does not exist",
             hint="Run once without it, then commit the run's predictions under this name: "
-            f"cp .harness/runs/latest/quality/predictions.jsonl {found.baseline}",
+            f"cp .harness/runs/latest/quality/predictions.jsonl {found.baseline}\n"
+            "Or take those of the last published artifact: baseline: {store: oci://HOST/REPOSITORY}",
         )
     return block.model_copy(update={"quality": found})
 

@@ -1,18 +1,14 @@
-"""An artifact store: a folder in the OCI image layout, to which artifacts are published by digest.
+"""An artifact store in a folder: an OCI image layout, to which artifacts are published by digest.
 
-Each artifact is an OCI manifest with a layer for each file, its name in the annotation `org.opencontainers.image.title`
-as ORAS writes it, so that `oras pull --oci-layout` and `oras copy --from-oci-layout` take it from here to a registry.
-Its provenance is a manifest of its own that refers to it (`subject`). Source: OCI image specification 1.1, "Image
-Layout", "Image Manifest" (artifact usage and `subject`).
+`oras pull --oci-layout` and `oras copy --from-oci-layout` take artifacts from here. Source: OCI image specification
+1.1, "Image Layout".
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -21,35 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DescriptionError, InfrastructureError
+from harness.errors import DescriptionError, InfrastructureError, NotPublishedError, TamperedError
 from harness.evidence import disk_errors, write_atomic
-from harness.provenance import FILE, PREDICATE, Statement, hash_file, parse_statement
-from harness.records import FileHash
+from harness.oci import ARTIFACT, INDEX, Blob, Descriptor, Manifest, Publication, verified
+from harness.provenance import CHUNK
+from harness.reference import DIGEST
 
-ARTIFACT = "application/vnd.ml-container-harness.model.v1"
-IN_TOTO = "application/vnd.in-toto+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-EMPTY = {
-    "mediaType": "application/vnd.oci.empty.v1+json",
-    "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
-    "size": 2,
-}
-TITLE = "org.opencontainers.image.title"
 REFERENCE = "org.opencontainers.image.ref.name"
 LAYOUT = "oci-layout"
-_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
-
-Descriptor = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One artifact of a store: its digest, its files with their SHA-256, and what is said of it."""
-
-    digest: str
-    files: dict[str, str]
-    statements: tuple[Statement, ...]
 
 
 def is_store(path: Path) -> bool:
@@ -57,51 +32,64 @@ def is_store(path: Path) -> bool:
     return (path / LAYOUT).is_file()
 
 
-def publish(folder: Path, files: Sequence[FileHash], said: Statement, to: Path) -> str:
-    """Put an artifact and its provenance into a store; return the artifact's digest.
+def publish(publication: Publication, to: Path) -> None:
+    """Put an artifact, and what is said of it, into a store.
 
     What is there already stays; the index comes last, so that a reader sees an artifact as a whole or not at all.
     Raises DescriptionError where a file is no longer the one that the run recorded, or `to` holds something else.
     """
-    if to.exists() and not is_store(to) and any(to.iterdir()):
+    if to.exists() and not is_store(to) and (not to.is_dir() or any(to.iterdir())):
         raise DescriptionError(f"{to} holds something else than an artifact store", hint="Name a new folder.")
     with disk_errors(to), _locked(to):
         write_atomic(to / LAYOUT, '{"imageLayoutVersion": "1.0.0"}')
-        _put(to, b"{}")
-        layers = [_put_file(to, folder / file.path, file) for file in files]
-        model = _put_manifest(to, {"artifactType": ARTIFACT, "config": EMPTY, "layers": layers})
-        text = json.dumps(said, sort_keys=True).encode()
-        about = {TITLE: FILE, "in-toto.io/predicate-type": PREDICATE}
-        layer = {**_put(to, text), "mediaType": IN_TOTO, "annotations": about}
-        link = {key: model[key] for key in ("mediaType", "digest", "size")}
-        referrer = {"artifactType": IN_TOTO, "config": EMPTY, "layers": [layer], "subject": link}
-        reference = {REFERENCE: model["digest"].partition(":")[2][:12]}
-        _list(to, [{**model, "annotations": reference}, _put_manifest(to, referrer)])
-    return str(model["digest"])
+        for blob in publication.blobs:
+            _put(to, blob)
+        manifests = [publication.artifact, *publication.referrers]
+        for manifest in manifests:
+            _put(to, Blob(manifest.digest, len(manifest.content), manifest.content))
+        _list(to, manifests)
 
 
-def stored(path: Path) -> Iterator[Stored]:
-    """Yield the artifacts of a store. Raises DescriptionError where it is broken; a blob that was changed is named."""
-    manifests = {entry["digest"]: _manifest(path, entry) for entry in _index(path)["manifests"]}
-    for digest, manifest in manifests.items():
-        if manifest.get("artifactType") != ARTIFACT:
-            continue
-        referrers = [m for m in manifests.values() if m.get("subject", {}).get("digest") == digest]
-        statements = [
-            parse_statement(_blob(path, layer["digest"]).read_bytes(), f"the provenance of {digest}")
-            for referrer in referrers
-            for layer in referrer["layers"]
-            if layer["mediaType"] == IN_TOTO
-        ]
-        files = {layer["annotations"][TITLE]: hash_file(_blob(path, layer["digest"])) for layer in manifest["layers"]}
-        yield Stored(digest, files, tuple(statements))
+@dataclass(frozen=True)
+class Folder:
+    """A store to read from."""
 
+    path: Path
+    digest: str = ""  # where given it is of this artifact alone
 
-def _manifest(path: Path, entry: Descriptor) -> Any:
-    blob = _blob(path, entry["digest"])
-    if f"sha256:{hash_file(blob)}" != entry["digest"]:
-        raise DescriptionError(f"{blob} is not what its name says", hint="Publish the artifact again, to a new folder.")
-    return json.loads(blob.read_bytes())
+    def artifacts(self) -> Sequence[str]:
+        """Return the digests of the artifacts, the last published last. Raises NotPublishedError."""
+        if not is_store(self.path):
+            if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+                raise NotPublishedError(f"nothing is published yet in {self.path}", hint="`harness publish` does.")
+            raise DescriptionError(f"{self.path} is no artifact store", hint="Name a folder that publish made.")
+        found = [digest for digest, manifest in self._manifests() if manifest.get("artifactType") == ARTIFACT]
+        if self.digest and self.digest not in found:
+            raise NotPublishedError(
+                f"{self.path} holds no {self.digest}", hint=f"The newest is {found[-1:] or 'none'}."
+            )
+        if not found:
+            raise NotPublishedError(f"nothing is published yet in {self.path}", hint="`harness publish` adds one.")
+        return [self.digest] if self.digest else found
+
+    def referrers(self, digest: str) -> Sequence[str]:
+        """Return the digests of the manifests that refer to one, the oldest first."""
+        return [key for key, manifest in self._manifests() if manifest.get("subject", {}).get("digest") == digest]
+
+    def manifest(self, digest: str) -> bytes:
+        """Return what is stored under a digest."""
+        return _blob(self.path, digest).read_bytes()
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """Yield what is stored under a digest, in pieces."""
+        with _blob(self.path, digest).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+
+    def _manifests(self) -> Iterator[tuple[str, Any]]:
+        """Yield all manifests that the index names. Raises TamperedError."""
+        for entry in _index(self.path)["manifests"]:
+            yield entry["digest"], json.loads(verified(self.chunks(entry["digest"]), entry["digest"]))
 
 
 def _index(path: Path) -> Any:
@@ -112,11 +100,11 @@ def _index(path: Path) -> Any:
 
 
 def _blob(path: Path, digest: str) -> Path:
-    if not _DIGEST.match(digest):
+    if not DIGEST.fullmatch(digest):
         raise DescriptionError(f"{path}: expected a digest sha256:<64 hex digits>, received {digest!r}")
     blob = path / "blobs" / "sha256" / digest.partition(":")[2]
     if not blob.is_file():
-        raise DescriptionError(f"{blob} is missing", hint="Publish the artifact again.")
+        raise TamperedError(f"{blob} is missing", hint="Publish the artifact again.")
     return blob
 
 
@@ -132,41 +120,18 @@ def _locked(to: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _put(to: Path, content: bytes) -> Descriptor:
-    """Store bytes under their digest; return their descriptor."""
-    digest = hashlib.sha256(content).hexdigest()
-    target = to / "blobs" / "sha256" / digest
-    if not target.is_file():
-        with _new(target) as temporary:
-            temporary.write_bytes(content)
-    return {"digest": f"sha256:{digest}", "size": len(content)}
-
-
-def _put_file(to: Path, source: Path, file: FileHash) -> Descriptor:
-    target = to / "blobs" / "sha256" / file.sha256
-    if not target.is_file():
-        if not source.is_file():
-            raise DescriptionError(f"{source} is missing", hint="The run folder is incomplete: run again.")
-        with _new(target) as temporary:
-            shutil.copyfile(source, temporary)
-            if (found := hash_file(temporary)) != file.sha256:
-                raise DescriptionError(
-                    f"{source}: SHA-256 {found}, where the run recorded {file.sha256}",
-                    hint="Somebody has changed the run folder: run again.",
-                )
-    about = {TITLE: file.path}
-    return {
-        "mediaType": "application/octet-stream",
-        "digest": f"sha256:{file.sha256}",
-        "size": file.size,
-        "annotations": about,
-    }
-
-
-def _put_manifest(to: Path, content: Descriptor) -> Descriptor:
-    whole = {"schemaVersion": 2, "mediaType": MANIFEST, **content}
-    text = json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
-    return {"mediaType": MANIFEST, **_put(to, text), "artifactType": content["artifactType"]}
+def _put(to: Path, blob: Blob) -> None:
+    """Store a blob under its digest."""
+    target = to / "blobs" / "sha256" / blob.digest.partition(":")[2]
+    if target.is_file():
+        return
+    with _new(target) as temporary:
+        if isinstance(blob.source, bytes):
+            temporary.write_bytes(blob.source)
+            return
+        blob.checked()
+        shutil.copyfile(blob.source, temporary)
+        Blob(blob.digest, blob.size, temporary).checked()  # nobody wrote to it meanwhile
 
 
 @contextmanager
@@ -181,12 +146,14 @@ def _new(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _list(to: Path, entries: Sequence[Descriptor]) -> None:
-    """Add manifests to the index; those that stand there already stay as they are."""
+def _list(to: Path, manifests: Sequence[Manifest]) -> None:
+    """Put manifests at the end of the index, where the newest stands; what else is there stays as it is."""
+    entries: list[Descriptor] = [each.descriptor for each in manifests]
+    entries[0]["annotations"] = {REFERENCE: manifests[0].digest.partition(":")[2][:12]}
+    new = {each.digest for each in manifests}
     try:
         index = _index(to)
-        known = {entry["digest"] for entry in index["manifests"]}
+        index["manifests"] = [entry for entry in index["manifests"] if entry["digest"] not in new] + entries
     except (ValueError, KeyError, TypeError) as exc:
         raise InfrastructureError(f"{to}/index.json is broken: {exc!r}", hint="Publish to a new folder.") from exc
-    index["manifests"] += [entry for entry in entries if entry["digest"] not in known]
     write_atomic(to / "index.json", json.dumps(index, indent=1))

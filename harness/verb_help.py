@@ -51,8 +51,16 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("harness bundle", "pack the last run: everything that somebody else needs to see it fail again"),
         ("harness bundle latest --with-images --artifact", "for a machine without a network"),
     ),
-    "publish": (("harness publish --to /srv/models", "put the artifact of the last run into a store"),),
-    "verify": (("harness verify .harness/runs/latest", "compare an artifact with its provenance"),),
+    "publish": (
+        ("harness publish --to /srv/models", "put the artifact of the last run into a folder, by its digest"),
+        ("harness publish --to oci://127.0.0.1:5000/penguins:main", "into a registry"),
+        ("harness publish --to dvc:storage --pointer models/model.dvc", "into a DVC remote"),
+    ),
+    "verify": (
+        ("harness verify .harness/runs/latest", "compare an artifact with its provenance"),
+        ("harness verify oci://127.0.0.1:5000/penguins:main", "compare a published one"),
+    ),
+    "pull": (("harness pull oci://127.0.0.1:5000/penguins:main model", "fetch a published artifact into a folder"),),
     "data": (
         ("harness data schema train.csv --out train.schema.yaml", "a first pandera schema, to be corrected"),
         ("harness data sample big.parquet --rows 200 --target label --out fixture.parquet", "a tiny fixture"),

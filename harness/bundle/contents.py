@@ -123,7 +123,8 @@ def _named_by_block(spec: Spec, root: Path) -> Iterator[Path]:
     data, quality, skew = block.data, block.quality, block.contract.skew
     names = [*block.wheels, block.contract.baseline, block.train.from_, *(f.table for f in block.code.features)]
     names += [data.schema_, data.reference] if data else []
-    names += [quality.holdout, quality.training, quality.baseline] if quality else []
+    names += [quality.holdout, quality.training] if quality else []
+    names += [quality.baseline] if quality and isinstance(quality.baseline, str) else []
     names += [skew.rows] if skew else []
     names += [example.file for example in spec.examples] + [behaviour.file for behaviour in spec.behaviours]
     yield from (root / name for name in names if name is not None)

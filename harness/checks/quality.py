@@ -139,11 +139,20 @@ def _impossible(condition: Condition, quality: Quality) -> str:
 
 def _without_baseline(block: QualityBlock, quality: Quality, condition: Condition) -> Finding:
     received = quality.baseline_problem or "there is no baseline to compare with"
+    if quality.baseline_state == "unpublished":
+        return skipped(f"`{condition.text}`: {received}; publish a run that passes, and the next has a baseline")
+    if quality.baseline_state == "broken":
+        return failed(
+            expected=f"`{condition.text}` against what {quality.baseline} holds",
+            received=received,
+            advice="Find out who changed the store; publish a good run again, to a new place.",
+        )
     return _unknown(
         block,
         expected=f"`{condition.text}`",
         received=received,
-        advice="Commit quality/predictions.jsonl of a good run's folder and name it in `quality.baseline`.",
+        advice="Commit quality/predictions.jsonl of a good run's folder and name it in `quality.baseline`, or "
+        "`harness publish` a good run and name its store there.",
     )
 
 
@@ -193,6 +202,8 @@ def _report(quality: Quality, outcome: Outcome) -> Iterator[str]:
         yield f"the {outcome.given} rows are too few or too much alike to say how far off it may be"
     if condition.epsilon and outcome.interval and _reach(outcome, outcome.interval) > condition.epsilon:
         yield f"{outcome.given} rows are too few for +/- {condition.epsilon:g}"
+    if condition.is_difference and quality.baseline_digest:
+        yield f"the baseline is {quality.baseline_digest} of {quality.baseline}"
     if condition.is_difference and quality.baseline_problem:
         yield f"compared on the rows that both have: {quality.baseline_problem}"
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.config import JsonDict
 
 from harness.quality import language
+from harness.reference import SCHEME, Reference
 
 
 def _condition(value: str) -> str:
@@ -24,6 +25,24 @@ def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 ConditionText = Annotated[str, AfterValidator(_condition), Field(examples=list(language.EXAMPLES))]
+
+
+def _store(value: str) -> str:
+    if value.startswith(SCHEME):
+        Reference.parse(value)
+    return value
+
+
+class PublishedBaseline(BaseModel):
+    """The artifact that `harness publish` put into a store last."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    store: Annotated[str, Field(min_length=1), AfterValidator(_store)] = Field(
+        description="Folder, relative to compose.yaml, or oci://HOST[:PORT]/REPOSITORY[:TAG]; one model in each.",
+        examples=["../models/penguins", "oci://127.0.0.1:5000/models/penguins:main"],
+    )
+    plain_http: bool = Field(default=False, description="The registry speaks no TLS.")
 
 
 class QualityBlock(BaseModel):
@@ -47,11 +66,11 @@ class QualityBlock(BaseModel):
         "with the name of the target.",
         examples=["/species"],
     )
-    baseline: str | None = Field(
+    baseline: str | PublishedBaseline | None = Field(
         None,
-        description="Committed predictions of the model that the new one must not be worse than; each run writes such "
-        "a file, quality/predictions.jsonl in its folder.",
-        examples=["tests/baseline.jsonl"],
+        description="Predictions of the model that the new one must not be worse than: a committed file, as each run "
+        "writes one (quality/predictions.jsonl in its folder), or those of the last published artifact.",
+        examples=["tests/baseline.jsonl", {"store": "oci://127.0.0.1:5000/models/penguins"}],
     )
     training: str | None = Field(
         None, description="Rows that a dummy and a linear model learn from; default: train.* in the data."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.quality.scored import Row
+from harness.records.finding import FileHash
 
 
 @dataclass(frozen=True)
@@ -23,5 +25,10 @@ class Quality:
     # Every metric of the served model, of each class too, under its name in a condition.
     metrics: Mapping[str, float] = field(default_factory=dict)
     baseline_metrics: Mapping[str, float] = field(default_factory=dict)  # of the baseline, on the rows that both have
+
+    holdout_sha256: str = ""  # of the file, as it was when its rows were sent
+    predictions: FileHash | None = None  # of the served model, in the run folder
+    baseline_digest: str = ""  # of the published artifact that the baseline is
+    baseline_state: Literal["there", "unpublished", "broken"] = "there"  # of the store that it comes from
 
     blocker: None = None

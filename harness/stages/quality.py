@@ -9,18 +9,20 @@ from importlib import import_module
 from typing import Any
 
 from harness import http
+from harness.baseline import place_of, read_baseline
 from harness.cases import holdout
 from harness.cases.skew import row_requests
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect, parsed
 from harness.http import Target
+from harness.provenance import hash_file
 from harness.quality import language
 from harness.quality.block import QualityBlock
 from harness.quality.metrics import summary
 from harness.quality.names import METRICS, Family
 from harness.quality.others import predicted
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
-from harness.records import Exchange, Interface, Quality
+from harness.records import Exchange, FileHash, Interface, Quality
 from harness.row_file import read_rows
 from harness.stages import Recording
 
@@ -38,9 +40,10 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
     `block` is complete, as `harness.holdout_file.completed` makes it.
     """
     name, label = block.holdout or "", block.target or ""
-    empty = Quality(holdout=name, target=label, columns=(), rows=(), baseline=block.baseline)
+    empty = Quality(holdout=name, target=label, columns=(), rows=(), baseline=place_of(block.baseline))
     dialect = DIALECTS[spoken.dialect]
     try:
+        sha256 = hash_file(run.spec.root / name)
         table = read_rows(run.spec.root / name)
         requests = row_requests(table, run.spec.examples, dialect)
     except (OSError, ValueError) as exc:
@@ -62,8 +65,12 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         )
     ]
     digests = [holdout.digest(row, label) for row in table]
-    run.folder.write_text(PREDICTIONS, holdout.kept(digests, rows))
-    rows, baseline_problem = _with_baseline(run, block, rows, digests)
+    written = run.folder.write_text(PREDICTIONS, holdout.kept(digests, rows))
+    known = read_baseline(block.baseline, run.spec.root, digests, sha256)
+    rows = [
+        _also(row, {BASELINE: known.predictions[key]} if key in known.predictions else {})
+        for row, key in zip(rows, digests, strict=True)
+    ]
     rows, others_problem = _with_others(run, block, rows, requests, dialect)
     metrics = summary(scored(rows, NEW)[0], families(block))
     before = scored(rows, NEW, BASELINE)[1]
@@ -73,7 +80,11 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         empty,
         columns=columns,
         rows=tuple(rows),
-        baseline_problem=baseline_problem,
+        baseline_problem=known.problem,
+        baseline_digest=known.digest,
+        baseline_state=known.state,
+        holdout_sha256=sha256,
+        predictions=FileHash(PREDICTIONS, written.stat().st_size, hash_file(written)),
         others_problem=others_problem,
         metrics=metrics,
         baseline_metrics=summary(before, families(block)) if len(before) else {},
@@ -149,23 +160,6 @@ class _Service:
 def _described(exchange: Exchange) -> str:
     text = exchange.response.decode(errors="replace")[:SHORT]
     return f"status {exchange.status}: {text}" if exchange.status is not None else f"no answer: {exchange.error}"
-
-
-def _with_baseline(
-    run: Recording, block: QualityBlock, rows: list[Row], digests: Sequence[str]
-) -> tuple[list[Row], str]:
-    """Add the committed predictions of the same rows; return too what is wrong with them."""
-    if block.baseline is None:
-        return rows, ""
-    try:
-        found = holdout.read_kept((run.spec.root / block.baseline).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        return rows, f"{block.baseline}: {exc}"
-    missing = sum(key not in found for key in digests)
-    problem = f"{block.baseline} lacks {missing} of {len(digests)} rows" if missing else ""
-    return [
-        _also(row, {BASELINE: found[key]} if key in found else {}) for row, key in zip(rows, digests, strict=True)
-    ], problem
 
 
 def _with_others(

@@ -115,7 +115,7 @@ def test_what_is_missing_is_pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     _write(project, {"data/one.csv.dvc": FILE})
     _fake_dvc(tmp_path, monkeypatch, 'echo "$PWD $*" > called; printf "a,b\\n5,6\\n" > data/one.csv')
     data = _collect(project, "data")
-    assert (project / "called").read_text() == f"{project} pull --quiet data/one.csv.dvc\n"
+    assert (project / "called").read_text() == f"{project} pull data/one.csv.dvc\n"
     assert _verdict(data) == (Status.PASS, "data/one.csv, MD5 c5562e660423; pulled: data/one.csv")
     assert pointers.is_tracked(project, project / "data/one.csv")
 

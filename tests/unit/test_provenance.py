@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import builders
 import pytest
+from publishing import FILES, Call, caller, evidence, hashed, passed_run, said
 
-from harness import artifact_verbs, errors
+from harness import errors
 from harness.checks import all_checks
 from harness.commit import commit_of, keeper_of
-from harness.errors import DescriptionError, HarnessError
+from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.git import NoRepositoryError
 from harness.judge import judge_one
-from harness.provenance import PREDICATE, STATEMENT, Statement, parse_statement, statement
-from harness.records import Evidence, FileHash, Finding, Provenance, Status
+from harness.oci import ARTIFACT, IN_TOTO
+from harness.provenance import PREDICATE, STATEMENT, parse_statement
+from harness.records import Finding, Provenance, Status
 
-FILES = {"model.bin": b"a model", "sub/metrics.jsonl": b'{"loss": 1}\n'}
-CODE = {"name": "code", "digest": {"gitCommit": "c" * 40}, "annotations": {"dirty": False}}
 CHECK = next(check for check in all_checks() if check.name == "artifact.provenance")
-
-
-def hashed(files: dict[str, bytes]) -> tuple[FileHash, ...]:
-    return tuple(FileHash(name, len(text), hashlib.sha256(text).hexdigest()) for name, text in sorted(files.items()))
-
-
-def evidence(files: dict[str, bytes] | None = None) -> Evidence:
-    return builders.evidence(artifact=builders.artifact(files=hashed(FILES if files is None else files)))
-
-
-def said(whole: Evidence | None = None, run: str = "20260101T000000Z-abc") -> Statement:
-    times = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:01:00Z"}
-    return statement(whole or evidence(), run=run, code=CODE, files={"harness.lock": "d" * 64}, **times)
 
 
 def test_the_statement() -> None:
@@ -127,50 +112,16 @@ def test_what_git_would_keep(tmp_path: Path) -> None:
     assert keeper_of(tmp_path / "elsewhere") is None
 
 
-Call = Callable[..., int]
-
-
 @pytest.fixture
 def call() -> Call:
     """Call the verbs as the command line does; errors become their exit codes."""
-    parser = argparse.ArgumentParser()
-    verbs = parser.add_subparsers(required=True)
-    project = argparse.ArgumentParser(add_help=False)
-    project.add_argument("--project", type=Path, default=Path())
-
-    def verb(name: str, function: Any, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        made = verbs.add_parser(name, help=text, parents=list(parents))
-        made.set_defaults(verb=function)
-        return made
-
-    artifact_verbs.register(verb, project)
-
-    def run(*words: str | Path) -> int:
-        arguments = parser.parse_args([str(word) for word in words])
-        try:
-            return int(arguments.verb(arguments))
-        except HarnessError as exc:
-            print(exc)
-            return exc.exit_code
-
-    return run
+    return caller()
 
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> RunFolder:
     """A run that passed, with its artifact."""
-    folder = RunFolder.create(tmp_path / "project")
-    folder.mark_latest()
-    whole = evidence()
-    for field in ("spec", "artifact"):
-        folder.write(field, getattr(whole, field))
-    for name, text in FILES.items():
-        path = folder.path / "artifact" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
-    folder.write_json("provenance.json", said(whole, folder.id))
-    folder.write_findings([Finding(Status.PASS, "good", check="a.b")])
-    return folder
+    return passed_run(tmp_path / "project")
 
 
 def test_verify_folders_and_files(run_folder: RunFolder, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,11 +187,7 @@ def test_the_same_artifact_of_another_run(run_folder: RunFolder, tmp_path: Path,
     run_folder.write_json("provenance.json", said(run="20260102T000000Z-def"))
     assert call("publish", "--project", project, "--to", store) == errors.PASSED
     kinds = [entry["artifactType"] for entry in json.loads((store / "index.json").read_text())["manifests"]]
-    assert [kind.rpartition(".")[0] or kind for kind in kinds] == [
-        "application/vnd.ml-container-harness.model",
-        "application/vnd",
-        "application/vnd",
-    ]
+    assert sorted(kinds) == [IN_TOTO, IN_TOTO, ARTIFACT]
     assert call("verify", store) == errors.PASSED
 
 

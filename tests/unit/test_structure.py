@@ -83,11 +83,15 @@ def test_the_fuzzer_starts_nothing_but_this_python() -> None:
 
 
 def test_dvc_starts_nothing_but_dvc() -> None:
-    """dvc.py starts the program `dvc` that is on the path, to pull, and no other."""
+    """dvc.py starts the program `dvc` that is on the path, to pull and to add to a remote, and no other."""
     assigned = [node for node in _nodes(PACKAGE / "dvc.py") if isinstance(node, ast.Assign)]
-    values = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
-    assert values["program"] == "shutil.which('dvc')"
-    assert values["argv"].startswith("[program, 'pull', ")
+    values = [(ast.unparse(node.targets[0]), ast.unparse(node.value)) for node in assigned]
+    programs = {value.partition("(")[0] for name, value in values if name == "program"}
+    assert programs == {"_program", "shutil.which"}
+    assert [value.rstrip("]").split(", ")[:2] for name, value in values if name == "argv"] == [
+        ["[program", "'pull'"],
+        ["[program", "'add'"],
+    ]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
