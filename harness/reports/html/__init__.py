@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -31,6 +32,10 @@ from harness.rubric import SECTIONS, title
 from harness.rubric import score as rubric_score
 
 __all__ = ["render"]
+
+LONG = 40  # characters, from which on the value of a cell may be broken
+_FIGURE = re.compile(r"[-+]?[\d,.]+(e[-+]?\d+)?%?|-")
+_DIGEST = re.compile(r"^(sha256:)?[0-9a-f]{64}$")
 
 
 def render(report: RunReport) -> str:
@@ -68,7 +73,7 @@ def _groups(report: RunReport) -> Iterator[Group]:
     yield Group("training", "Training", (loss(evidence), *((scores,) if scores else ()), training(evidence)))
     yield Group("quality", "Quality", (*predictions(evidence), conditions(evidence, report.findings)))
     yield Group("serving", "Serving", (latency(evidence), *steps(evidence), serving(evidence)))
-    yield Group("columns", "Data", (drift(evidence),))
+    yield Group("columns", "Drift", (drift(evidence),))
 
 
 def _counts(found: tuple[Subject, ...]) -> list[tuple[str, str, int]]:
@@ -80,7 +85,11 @@ def _counts(found: tuple[Subject, ...]) -> list[tuple[str, str, int]]:
 def _rubric(report: RunReport) -> dict[str, Any]:
     whole = rubric_score(report.findings, all_checks(), report.evidence.spec.block.manual)
     sections = [
-        (section, whole.of(section), [(each, title(each.test)) for each in whole.covered if each.test.startswith(f"{section} ")])
+        (
+            section,
+            whole.of(section),
+            [(each, title(each.test)) for each in whole.covered if each.test.startswith(f"{section} ")],
+        )
         for section in SECTIONS
     ]
     return {"final": whole.final, "sections": sections}
@@ -102,7 +111,7 @@ def _policy(style: str, script: str) -> str:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
         undefined=StrictUndefined,
@@ -110,3 +119,14 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["kind"] = _kind
+    return made
+
+
+def _kind(value: str) -> Markup:
+    """Return how a cell of a table is set: figures to the right, digests so that they can be told apart."""
+    if _FIGURE.fullmatch(value):
+        return Markup(' class="number"')
+    if _DIGEST.search(value):
+        return Markup(' class="digest long-value"')
+    return Markup(' class="long-value"') if len(value) > LONG else Markup("")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from harness.checks import Check
 from harness.records import Finding, Status
@@ -20,7 +20,9 @@ WORDS = {
     Status.PASS: "Passed",
     Status.SKIP: "Skipped",
 }
-AMISS = (Status.FAIL, Status.ERROR, Status.WARN)
+FAILED = (Status.FAIL, Status.ERROR)
+AMISS = (*FAILED, Status.WARN)
+MAX_OPEN = 3  # failures; of more only the first is open, so that all are seen at once
 MAX_TEXT = 6_000  # characters of one text of a finding
 MAX_SENT = 60  # findings with requests and logs; a run that breaks in more places has one cause
 
@@ -34,6 +36,8 @@ class Card:
     sentence: str  # what its check expects of everybody
     sent: tuple[Sent, ...] = ()
     log: Excerpt | None = None
+    log_at: Card | None = None  # which shows the same log already
+    is_open: bool = False
 
     @property
     def status(self) -> Status:
@@ -100,8 +104,23 @@ def subjects(report: RunReport, checks: Sequence[Check]) -> tuple[Subject, ...]:
         detailed += finding.status in AMISS
         card = _card(f"check-{number}", finding, sentences, report, detailed=detailed <= MAX_SENT)
         by_subject.setdefault(finding.check.partition(".")[0] or "other", []).append(card)
-    found = [Subject(name, tuple(sorted(cards, key=_rank))) for name, cards in by_subject.items()]
-    return tuple(sorted(found, key=lambda subject: min(_rank(subject.cards[0]), ORDER.index(Status.PASS))))
+    ordered = [Subject(name, tuple(sorted(cards, key=_rank))) for name, cards in by_subject.items()]
+    ordered.sort(key=lambda subject: min(_rank(subject.cards[0]), ORDER.index(Status.PASS)))
+    failed = [card.id for subject in ordered for card in subject.cards if card.status in FAILED]
+    return tuple(_arranged(ordered, failed if len(failed) <= MAX_OPEN else failed[:1]))
+
+
+def _arranged(found: Sequence[Subject], opened: Sequence[str]) -> Iterator[Subject]:
+    """Open the cards named, and show each log once, where it is wanted first."""
+    shown: dict[str, Card] = {}
+    for subject in found:
+        cards = []
+        for each in subject.cards:
+            card = replace(each, is_open=each.id in opened)
+            if card.log and (first := shown.setdefault(card.log.file, card)) is not card:
+                card = replace(card, log=None, log_at=first)
+            cards.append(card)
+        yield replace(subject, cards=tuple(cards))
 
 
 def _rank(card: Card) -> int:

@@ -11,7 +11,7 @@ from harness.quality.language import Condition, ConditionError, parse
 from harness.records import Evidence, Finding, Status
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
-from harness.reports.html.plain import number
+from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "conditions", "Conditions on quality"
 CHECKS = ("quality.gate", "quality.slices")
@@ -20,7 +20,7 @@ CHECKS = ("quality.gate", "quality.slices")
 _FIGURE = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)"
 _MEASURED = re.compile(rf" is (?P<estimate>{_FIGURE}) on (?P<rows>\d+) rows")
 _BOUNDS = re.compile(rf"bounds at (?P<sure>[\d.]+): (?P<low>{_FIGURE}) to (?P<high>{_FIGURE}) \((?P<method>[^)]*)\)")
-ROW = 46.0
+ROW = 62.0
 WORDS = {Status.PASS: "holds", Status.FAIL: "broken", Status.WARN: "unknown", Status.ERROR: "error"}
 
 
@@ -48,9 +48,15 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
         return Missing(NAME, TITLE, "x-harness.quality names no conditions.")
     found = [judged for text_ in block.conditions if (judged := _judged(text_, findings))]
     if not found:
-        why = unrecorded(evidence, "quality") if evidence.quality is None else "no condition was measured: see the checks."
+        why = (
+            unrecorded(evidence, "quality")
+            if evidence.quality is None
+            else "no condition was measured: see the checks."
+        )
         return Missing(NAME, TITLE, why)
     told = " ".join(_told(each) for each in found)
+    holding = sum(each.finding.status is Status.PASS for each in found)
+    caption = f"{holding} of {counted(len(block.conditions), 'condition')} hold; {len(found)} could be measured."
     rows = [
         (
             each.condition.text,
@@ -61,16 +67,17 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
         )
         for each in found
     ]
-    drawing = Drawing(WIDTH, ROW * len(found) + 36, tuple(_marks(found)))
+    drawing = Drawing(WIDTH, ROW * len(found) + 30, tuple(_marks(found)))
     table = Table.of(("condition", "verdict", "measured", "bounds", "rows"), rows)
-    return Figure(NAME, TITLE, told, (drawing,), table, "findings.json")
+    return Figure(NAME, TITLE, told, (drawing,), table, "findings.json", caption)
 
 
 def _judged(said: str, findings: Sequence[Finding]) -> Judged | None:
     """Find the finding on a condition, and the figures in it."""
     quoted = f"`{said}`"
     finding = next(
-        (f for f in findings if f.check in CHECKS and (f.expected == quoted or f.received.startswith(f"{quoted}:"))), None
+        (f for f in findings if f.check in CHECKS and (f.expected == quoted or f.received.startswith(f"{quoted}:"))),
+        None,
     )
     measured = _MEASURED.search(finding.received) if finding else None
     try:
@@ -97,13 +104,13 @@ def _marks(found: Sequence[Judged]) -> Iterator[Element]:
     unit = bool(shared) and min(shared) >= 0 and max(shared) <= 1
     for place, each in enumerate(found):
         top = ROW * place
-        x = Scale(0.0, 1.0, 12.0, WIDTH - RIGHT)
+        x = Scale(0.0, 1.0, 8.0, WIDTH - RIGHT)
         if not unit or each.condition.is_difference:
-            x = Scale.over(each.extent, 12.0, WIDTH - RIGHT, zero=each.condition.is_difference)
+            x = Scale.over(each.extent, 8.0, WIDTH - RIGHT, zero=each.condition.is_difference)
         yield from _row(each, x, top)
     bottom = ROW * len(found)
-    yield element("line", x1=12.0, x2=12.0, y1=bottom + 12, y2=bottom + 24, stroke_width="2", class_="reference")
-    yield text(20.0, bottom + 22, "threshold", class_="name")
+    yield element("line", x1=8.0, x2=8.0, y1=bottom + 12, y2=bottom + 24, stroke_width="2", class_="reference")
+    yield text(16.0, bottom + 22, "threshold", class_="name")
     yield element("circle", cx=110.0, cy=bottom + 18, r="4", fill="currentColor", class_="dot c1")
     yield text(120.0, bottom + 22, "measured, with its bounds", class_="name")
 
@@ -112,15 +119,42 @@ def _row(each: Judged, x: Scale, top: float) -> Iterator[Element]:
     middle = top + 30
     good = each.finding.status is Status.PASS
     kind = "c1" if good else "warn" if each.finding.status is Status.WARN else "bad"
-    yield text(12.0, top + 14, fitted(each.condition.text, WIDTH - 90), class_="label")
+    yield text(8.0, top + 14, fitted(each.condition.text, WIDTH - 90), class_="label")
     yield text(WIDTH - RIGHT, top + 14, WORDS.get(each.finding.status, ""), "end", "figure")
     yield element("line", x1=x.start, x2=x.end, y1=middle, y2=middle, class_="grid", stroke_opacity="0.3")
     if each.bounds:
         low, high = x.at(each.bounds[0]), x.at(each.bounds[1])
         said = hint(f"bounds {number(each.bounds[0])} to {number(each.bounds[1])} ({each.method})")
-        yield element("line", said, x1=low, x2=high, y1=middle, y2=middle, stroke_width="5", class_=f"bounds {kind}", stroke_opacity="0.5")
+        yield element(
+            "line",
+            said,
+            x1=low,
+            x2=high,
+            y1=middle,
+            y2=middle,
+            stroke_width="5",
+            class_=f"bounds {kind}",
+            stroke_opacity="0.5",
+        )
     at = x.at(each.condition.threshold)
-    yield element("line", hint(f"threshold {each.condition.threshold:g}"), x1=at, x2=at, y1=middle - 7, y2=middle + 7, stroke_width="2", class_="reference")
-    yield element("circle", hint(f"measured {number(each.estimate)}"), cx=x.at(each.estimate), cy=middle, r="4.5", fill="currentColor", class_=f"dot {kind}")
-    yield text(x.start, middle + 15, tick_text(x.low), class_="tick small")
-    yield text(x.end, middle + 15, tick_text(x.high), "end", "tick small")
+    yield element(
+        "line",
+        hint(f"threshold {each.condition.threshold:g}"),
+        x1=at,
+        x2=at,
+        y1=middle - 7,
+        y2=middle + 7,
+        stroke_width="2",
+        class_="reference",
+    )
+    yield element(
+        "circle",
+        hint(f"measured {number(each.estimate)}"),
+        cx=x.at(each.estimate),
+        cy=middle,
+        r="4.5",
+        fill="currentColor",
+        class_=f"dot {kind}",
+    )
+    yield text(x.start, middle + 19, tick_text(x.low), class_="tick")
+    yield text(x.end, middle + 19, tick_text(x.high), "end", "tick")

@@ -10,9 +10,10 @@ from xml.etree.ElementTree import Element
 
 from harness.reports.html.plain import clean
 
-WIDTH, HEIGHT = 400.0, 250.0  # of a small picture: its text is legible on a phone of 360 pixels
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 14.0, 44.0, 40.0
-CHARACTER = 6.4  # mean width of one in the font of 12 units
+WIDTH, HEIGHT = 360.0, 240.0  # of a small picture: its text is legible on a phone of 360 pixels
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 44.0, 40.0
+CHARACTER = 7.0  # mean width of one, in units: small screens show a larger font
+KEY_ROW = 17.0  # height of a row of the key
 SERIES = (  # told apart by dashes and marks too, never by colour alone
     {"class_": "line c1"},
     {"class_": "line c2", "stroke_dasharray": "6 3"},
@@ -99,8 +100,8 @@ class Scale:
         """Return round values, about five."""
         if self.is_log:
             first, last = round(math.log10(self.low)), round(math.log10(self.high))
-            step = max(1, -(-(last - first) // 5))
-            return [10.0**power for power in range(first, last + 1, step)]
+            stride = max(1, -(-(last - first) // 5))
+            return [10.0**power for power in range(first, last + 1, stride)]
         step = _step(self.high - self.low)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [tick * step for tick in range(first, last + 1)]
@@ -125,7 +126,9 @@ def tick_text(value: float) -> str:
     return f"{value:g}"
 
 
-def axes(x: Scale | None, y: Scale | None, x_name: str, y_name: str, *, bottom: float = HEIGHT - BOTTOM) -> Iterator[Element]:
+def axes(
+    x: Scale | None, y: Scale | None, x_name: str, y_name: str, *, bottom: float = HEIGHT - BOTTOM
+) -> Iterator[Element]:
     """Draw the grid, the ticks, and the names: that of the y axis stands above it, so that nobody turns the head."""
     right = WIDTH - RIGHT
     for tick in y.ticks() if y else ():
@@ -141,13 +144,31 @@ def axes(x: Scale | None, y: Scale | None, x_name: str, y_name: str, *, bottom: 
     yield text(6.0, 14.0, y_name, class_="name")
 
 
-def legend(names: Sequence[str]) -> Iterator[Element]:
-    """Draw a sample of each series with its name, below the name of the y axis."""
-    at = LEFT
-    for name, style in zip(names, SERIES, strict=False):
-        yield element("line", x1=at, x2=at + 22, y1=29.0, y2=29.0, stroke_width="2", **style)
-        yield text(at + 27, 33.0, name)
-        at += 27 + len(name) * CHARACTER + 14
+def legend(names: Sequence[str]) -> tuple[Element, ...]:
+    """Draw a sample of each series with its name, in rows below the name of the y axis."""
+    marks = []
+    for (at, row), name, style in zip(_places(names), names, SERIES, strict=False):
+        top = 30.0 + KEY_ROW * row
+        marks.append(element("line", x1=at, x2=at + 22, y1=top, y2=top, stroke_width="2", **style))
+        marks.append(text(at + 27, top + 4, name))
+    return tuple(marks)
+
+
+def below_legend(names: Sequence[str]) -> float:
+    """Return where a picture with such a legend begins."""
+    return TOP + KEY_ROW * max(row for _, row in _places(names))
+
+
+def _places(names: Sequence[str]) -> list[tuple[float, int]]:
+    """Return place and row of each name of a legend."""
+    found, at, row = [], 6.0, 0
+    for name in names:
+        width = 27 + len(name) * CHARACTER
+        if at > 6.0 and at + width > WIDTH:  # noqa: PLR2004 - not the first of its row
+            at, row = 6.0, row + 1
+        found.append((at, row))
+        at += width + 12
+    return found
 
 
 def path(points: Sequence[tuple[float, float]], style: dict[str, str]) -> Element:

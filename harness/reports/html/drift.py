@@ -13,7 +13,7 @@ from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "drift", "Drift by column"
 MAX_COLUMNS = 25
-ROW, HEAD, LEFT = 24.0, 12.0, 130.0
+ROW, HEAD, LEFT = 24.0, 8.0, 134.0
 
 
 def drift(evidence: Evidence) -> Figure | Missing:
@@ -24,11 +24,14 @@ def drift(evidence: Evidence) -> Figure | Missing:
     if not evidence.data.drift:
         why = "no column in common, or no rows." if block.reference else "x-harness.data names no `reference` sample."
         return Missing(NAME, TITLE, why)
-    columns = sorted(evidence.data.drift, key=lambda column: column.distance / _allowed(column, block.limits), reverse=True)
+    columns = sorted(
+        evidence.data.drift, key=lambda column: column.distance / _allowed(column, block.limits), reverse=True
+    )
     over = [column.column for column in columns if column.distance > _allowed(column, block.limits)]
     first = columns[0]
     told = f"{counted(len(columns), 'column')} held against {block.reference}; the one nearest to its limit is "
-    told += f"{first.column}: {first.measure} {number(first.distance, 3)} of {number(_allowed(first, block.limits), 3)} allowed. "
+    told += f"{first.column}: {first.measure} {number(first.distance, 3)} of "
+    told += f"{number(_allowed(first, block.limits), 3)} allowed. "
     told += f"Beyond its limit: {', '.join(over)}." if over else "None is beyond its limit."
     if len(columns) > MAX_COLUMNS:
         told += f" The {MAX_COLUMNS} nearest to their limits are drawn."
@@ -46,7 +49,15 @@ def drift(evidence: Evidence) -> Figure | Missing:
         )
         for c in columns
     ]
-    names = ("column", "measure", "distance", "of small samples", "allowed", "missing in reference", "missing in training")
+    names = (
+        "column",
+        "measure",
+        "distance",
+        "of small samples",
+        "allowed",
+        "missing in reference",
+        "missing in training",
+    )
     return Figure(NAME, TITLE, told, (drawing,), Table.of(names, rows), "data.json")
 
 
@@ -69,10 +80,19 @@ def _marks(columns: Sequence[Drift], limits: DataLimits) -> Iterator[Element]:
         said = f"{column.column}: {column.measure} {column.distance:.3g}, allowed {allowed:.3g}"
         yield text(LEFT - 8, top + 16, fitted(column.column, LEFT - 12), "end")
         yield element(
-            "rect", hint(said), x=LEFT, y=top + 6, width=max(1.5, x.at(column.distance) - LEFT), height=ROW - 12, rx="2",
-            class_=f"bar {kind}", fill_opacity="0.7",
+            "rect",
+            hint(said),
+            x=LEFT,
+            y=top + 6,
+            width=max(1.5, x.at(column.distance) - LEFT),
+            height=ROW - 12,
+            rx="2",
+            class_=f"bar {kind}",
+            fill_opacity="0.7",
         )
         at = x.at(allowed)
-        yield element("line", hint(said), x1=at, x2=at, y1=top + 3, y2=top + ROW - 3, stroke_width="2", class_="reference")
+        yield element(
+            "line", hint(said), x1=at, x2=at, y1=top + 3, y2=top + ROW - 3, stroke_width="2", class_="reference"
+        )
     yield text(WIDTH - RIGHT, bottom + 34, "distance to the reference sample", "end", "name")
     yield text(WIDTH - RIGHT, bottom + 50, "upright mark: what is allowed", "end", "name")

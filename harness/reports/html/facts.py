@@ -73,12 +73,20 @@ def _images(evidence: Evidence) -> Facts:
         return Facts("images", "Images", (), (), "the run ended before an image was built.")
     by_service: dict[str, str] = {base.service: _base(base) for base in images.bases}
     rows = [
-        Row(i.service, (i.reference, f"{size(i.size)}, {i.platform}, user {i.user or 'root'}", i.id, by_service.pop(i.service, "–")))
+        Row(
+            i.service,
+            (
+                i.reference,
+                f"{size(i.size)}, {i.platform}, user {i.user or 'root'}",
+                i.id,
+                by_service.pop(i.service, "-"),
+            ),
+        )
         for i in images.images
     ]
-    rows += [Row(service, ("not built", "–", "–", base)) for service, base in by_service.items()]
-    pins = "".join(f" {file}: SHA-256 {digest}." for file, digest in sorted(images.requirements.items()))
-    note = f"Built by {images.builder}." + (f" Requirements:{pins}" if pins else "")
+    rows += [Row(service, ("not built", "-", "-", base)) for service, base in by_service.items()]
+    pins = "".join(f"\n{file}: SHA-256 {digest}" for file, digest in sorted(images.requirements.items()))
+    note = f"Builder: {images.builder}.{pins}"
     why = "" if rows else f"no image was built{f': {images.failure} failed' if images.failure else ''}."
     return Facts("images", "Images", ("service", "reference", "size", "image ID", "base"), tuple(rows), why, note)
 

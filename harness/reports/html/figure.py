@@ -51,6 +51,7 @@ class Figure:
     drawings: tuple[Drawing, ...]
     table: Table
     source: str  # the files of the run folder that it was drawn from
+    caption: str = ""  # for those who can see it; empty: the same as `told`
 
     @property
     def svgs(self) -> tuple[Markup, ...]:

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from harness.records import Evidence
-from harness.reports.html.drawing import BOTTOM, HEIGHT, LEFT, RIGHT, SERIES, TOP, WIDTH, Scale, axes, legend, path
+from harness.reports.html.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    SERIES,
+    WIDTH,
+    Scale,
+    axes,
+    below_legend,
+    legend,
+    path,
+)
 from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
 from harness.reports.html.plain import number
 
@@ -29,13 +41,13 @@ class Curve:
 
 def loss(evidence: Evidence) -> Figure | Missing:
     """Draw the loss over the epochs."""
-    key = evidence.spec.block.train.loss if evidence.spec.block.train else "loss"
+    key = evidence.spec.block.train.loss
     return _curves(evidence, key, "loss", "Loss", "falls")
 
 
 def score(evidence: Evidence) -> Figure | Missing | None:
     """Draw the score over the epochs; nothing where the project names none."""
-    key = evidence.spec.block.train.score if evidence.spec.block.train else None
+    key = evidence.spec.block.train.score
     return _curves(evidence, key, "score", f"Score: {key}", "rises") if key else None
 
 
@@ -44,21 +56,24 @@ def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> F
         return Missing(name, title, unrecorded(evidence, "artifact"))
     found = list(_found(evidence, key))
     if not found or not found[0].points:
-        why = evidence.artifact.metrics_error or f"{evidence.artifact.metrics_path} holds no finite number under `{key}`"
+        why = (
+            evidence.artifact.metrics_error or f"{evidence.artifact.metrics_path} holds no finite number under `{key}`"
+        )
         return Missing(name, title, f"{why}.")
     values = [value for curve in found for _, value in curve.points]
     steps = [step for curve in found for step, _ in curve.points]
     is_log = min(values) > 0 and max(values) / min(values) > LOG_RATIO
     over = Scale.over_powers if is_log else Scale.over
-    y = over(values, HEIGHT - BOTTOM, TOP)
+    names = [curve.name for curve in found]
+    y = over(values, HEIGHT - BOTTOM, below_legend(names))
     x = Scale(min(steps), max(steps) if max(steps) > min(steps) else min(steps) + 1, LEFT, WIDTH - RIGHT)
     step = "epoch" if "epoch" in (evidence.artifact.metrics or ({},))[0] else "recorded point"
     y_name = f"{key}{', logarithmic' if is_log else ''}"
-    marks = (*axes(x, y, step, y_name), *legend([c.name for c in found]), *_lines(found, x, y))
-    told = " ".join(_told(curve, key) for curve in found) + f" In a run that learns, it {good}; with shuffled labels "
-    told += "there is nothing to learn."
+    marks = (*axes(x, y, step, y_name), *legend(names), *_lines(found, x, y))
+    told = " ".join(_told(curve, key) for curve in found)
+    caption = f"In a run that learns, it {good}; with shuffled labels there is nothing to learn."
     source = "artifact.json, trainings.json" if len(found) > 1 else "artifact.json"
-    return Figure(name, title, told, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source)
+    return Figure(name, title, told, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source, caption)
 
 
 def _found(evidence: Evidence, key: str) -> Iterator[Curve]:
@@ -100,7 +115,5 @@ def _told(curve: Curve, key: str) -> str:
 def _table(found: Sequence[Curve], step: str) -> Table:
     by_step = [dict(curve.points) for curve in found]
     steps = sorted({at for points in by_step for at in points})
-    rows = [
-        (number(at), *(number(points[at]) if at in points else "–" for points in by_step)) for at in steps
-    ]
+    rows = [(number(at), *(number(points[at]) if at in points else "-" for points in by_step)) for at in steps]
     return Table.of((step, *(curve.name for curve in found)), rows)

@@ -30,7 +30,7 @@ def number(value: float, digits: int = 4) -> str:
     if not math.isfinite(value):
         return str(value)
     whole = round(value)
-    return f"{whole:,}" if value == whole and abs(whole) < 10**9 else f"{value:.{digits}g}"  # noqa: PLR2004 - then 1e+09
+    return f"{whole:,}" if value == whole and abs(whole) < 10**9 else f"{value:.{digits}g}"
 
 
 def size(count: float) -> str:

@@ -31,6 +31,7 @@ NAME, TITLE = "predictions", "Predicted against expected"
 MAX_CLASSES = 12  # of the matrix; the rarer ones become one
 MAX_DOTS = 1_500
 OTHER = "others"
+SIDE = 96.0  # room for the names of the classes
 FAINT, STRONG = 0.1, 0.6  # opacities of an empty and of a full cell: its figure is legible on each between them
 
 
@@ -79,13 +80,14 @@ def _matrix(quality: Quality, new: Scored) -> Figure:
     if len(frequent) > MAX_CLASSES:
         names.append(OTHER)
     right = sum(truth == said for truth, said in zip(new.labels, new.predicted, strict=True))
-    told = f"{right} of {counted(len(new), 'row')} of {quality.holdout} are predicted as labelled ({right / len(new):.1%})."
+    told = f"{right} of {counted(len(new), 'row')} of {quality.holdout} are predicted as labelled "
+    told += f"({right / len(new):.1%})."
     mistakes = [((truth, said), n) for (truth, said), n in cells.most_common() if truth != said]
     if mistakes:
         told += " Most often mistaken: " + ", ".join(f"{t} for {s} ({n})" for (t, s), n in mistakes[:3]) + "."
     if OTHER in names:
         told += f" Of {len(frequent)} classes the {MAX_CLASSES} most frequent are shown."
-    size = min(54.0, (WIDTH - 106 - RIGHT) / len(names))
+    size = min(70.0, (WIDTH - SIDE - RIGHT) / len(names))
     top = 46.0
     drawing = Drawing(WIDTH, top + size * len(names) + 24, tuple(_cells(names, cells, size, top)))
     rows = [(truth, *(str(cells[truth, said]) for said in names)) for truth in names]
@@ -94,7 +96,7 @@ def _matrix(quality: Quality, new: Scored) -> Figure:
 
 
 def _cells(names: Sequence[str], cells: Counter[tuple[str, str]], size: float, top: float) -> Iterator[Element]:
-    left = 106.0
+    left = SIDE
     yield text(6.0, 14.0, "true class (down), predicted class (across)", class_="name")
     for column, said in enumerate(names):
         yield text(left + size * (column + 0.5), top - 8, fitted(said, size), "middle", "tick")
@@ -105,7 +107,7 @@ def _cells(names: Sequence[str], cells: Counter[tuple[str, str]], size: float, t
         for column, said in enumerate(names):
             count = cells[truth, said]
             share = count / whole if whole else 0.0
-            kind = "right" if truth == said else "wrong"
+            kind = "none" if not count else "right" if truth == said else "wrong"
             yield element(
                 "rect",
                 hint(f"{counted(count, 'row')} of class {truth} predicted as {said}"),
@@ -156,7 +158,9 @@ def _errors(quality: Quality, pairs: Sequence[tuple[float, float]]) -> Figure:
     )
     rows = sorted(((p, p - t) for t, p in pairs), key=lambda pair: -abs(pair[1]))
     table = Table.of(("predicted", "error (largest first)"), [(number(p), number(e)) for p, e in rows])
-    return Figure("residuals", "Errors of the predictions", told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "quality.json")
+    return Figure(
+        "residuals", "Errors of the predictions", told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "quality.json"
+    )
 
 
 def _dots(places: Sequence[tuple[float, float]]) -> list[Element]:

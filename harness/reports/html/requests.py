@@ -35,7 +35,7 @@ MENTIONS = {
     "contract.repeatable": ("again", ""),
 }
 REJECTS = "contract.rejects-"
-_STEP = re.compile(r"(?:request|step|to) (\d+)")
+_STEP = re.compile(r"(?:request|step) (?:\d+ to )?(\d+)")
 
 
 @dataclass(frozen=True)

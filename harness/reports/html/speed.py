@@ -16,13 +16,15 @@ PERCENTILES = (50, 95, 99)
 
 
 def latency(evidence: Evidence) -> Figure | Missing:
-    """Draw a histogram of the latencies of the steady stream; where none was sent, of the good requests of the contract."""
+    """Draw a histogram of the latencies of the steady stream; without one, of the good requests of the contract."""
     stream = evidence.load.stream if evidence.load else None
     if stream and stream.latencies:
         pace = f"a steady stream of {stream.rate:.3g} requests a second" if stream.rate else "a stream of requests"
         return _histogram(evidence, stream, pace, "load.json")
     single = sorted(
-        each.seconds for kind in GOOD for each in (evidence.contract.of(kind) if evidence.contract else ())
+        each.seconds
+        for kind in GOOD
+        for each in (evidence.contract.of(kind) if evidence.contract else ())
         if each.status is not None and each.status < 400  # noqa: PLR2004 - 4xx is a refusal
     )
     if not single:
@@ -61,22 +63,29 @@ def _histogram(evidence: Evidence, step: Step, what: str, source: str) -> Figure
     rows = [(name, number(value, 4)) for name, value in marks_at.items()] + [("slowest", number(max(milliseconds)))]
     rows += [
         (f"{number(x.low + n * width, 3)} to {number(x.low + (n + 1) * width, 3)} ms", f"{count} answers")
-        for n, count in enumerate(counts) if count
+        for n, count in enumerate(counts)
+        if count
     ]
     return Figure(
-        "latency", "Latency", told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), Table.of(("what", "milliseconds or answers"), rows), source
+        "latency",
+        "Latency",
+        told,
+        (Drawing(WIDTH, HEIGHT, tuple(marks)),),
+        Table.of(("what", "milliseconds or answers"), rows),
+        source,
     )
 
 
 def _percentiles(places: dict[str, float], x: Scale) -> Iterator[Element]:
-    """Mark the percentiles; names that would overlap stand one below the other."""
+    """Mark the percentiles; names that would overlap stand one above the other."""
     last, row = -100.0, 0
     for name, value in places.items():
         at = x.at(value)
         row = row + 1 if at - last < 30 else 0  # noqa: PLR2004 - units that a name takes
         last = at
-        yield element("line", x1=at, x2=at, y1=TOP - 4, y2=HEIGHT - BOTTOM, class_="reference", stroke_dasharray="4 3")
-        yield text(at + 4 if at < WIDTH - 50 else at - 4, TOP + 6 + 13 * row, name, "start" if at < WIDTH - 50 else "end", "tick")
+        yield element("line", x1=at, x2=at, y1=TOP - 2, y2=HEIGHT - BOTTOM, class_="reference", stroke_dasharray="4 3")
+        place, anchor = (at + 4, "start") if at < WIDTH - 50 else (at - 4, "end")
+        yield text(place, TOP - 6 - 13 * row, name, anchor, "tick")
 
 
 def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
@@ -95,7 +104,7 @@ def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
             (
                 str(step.clients),
                 number(step.throughput, 3),
-                *(number(step.percentile(p) * 1000, 3) if step.latencies else "–" for p in (50, 95)),
+                *(number(step.percentile(p) * 1000, 3) if step.latencies else "-" for p in (50, 95)),
                 str(sum(step.errors.values())),
                 str(sum(step.crossed.values())),
             )
@@ -133,7 +142,14 @@ def _bars(
         width = min(44.0, room * 0.6)
         said = hint(f"{counted(step.clients or 0, 'client')}: {number(value, 3)} {name}")
         yield element(
-            "rect", said, x=middle - width / 2, width=width, y=top, height=y.start - top, class_=f"bar {kind}", fill_opacity="0.7"
+            "rect",
+            said,
+            x=middle - width / 2,
+            width=width,
+            y=top,
+            height=y.start - top,
+            class_=f"bar {kind}",
+            fill_opacity="0.7",
         )
         yield text(middle, top - 6, number(value, 3), "middle", "figure")
         yield text(middle, HEIGHT - BOTTOM + 17, str(step.clients), "middle", "tick")

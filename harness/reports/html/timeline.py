@@ -15,7 +15,8 @@ from harness.reports.html.plain import duration
 MAIN = ("images", "data", "train", "artifact", "serve", "contract")
 NAME, TITLE = "timeline", "Timeline of the stages"
 ROW, HEAD, FOOT = 24.0, 8.0, 42.0
-SCREENS = ((960.0, 104.0, "wide"), (400.0, 92.0, "narrow"))  # width, room for the names, screen
+END = 58.0  # room for the time of the last stage
+SCREENS = ((960.0, 104.0, "wide"), (350.0, 84.0, "narrow"))  # width, room for the names, screen
 
 
 def timeline(evidence: Evidence) -> Figure | Missing:
@@ -45,19 +46,19 @@ def timeline(evidence: Evidence) -> Figure | Missing:
 
 
 def _marks(ran: Sequence[StageTime], end: float, width: float, left: float) -> Iterator[Element]:
-    scale = Scale(0.0, end or 1.0, left, width - 62)
+    scale = Scale(0.0, end or 1.0, left, width - END)
     bottom = HEAD + ROW * len(ran)
     for tick in scale.ticks():
         at = scale.at(tick)
         yield element("line", x1=at, x2=at, y1=HEAD, y2=bottom, class_="grid", stroke_opacity="0.2")
         yield text(at, bottom + 16, tick_text(tick), "middle", "tick")
-    yield text(width - 62, bottom + 34, "seconds since the run began", "end", "name")
+    yield text(width - END, bottom + 34, "seconds", "end", "name")
     for number, stage in enumerate(ran):
         top = HEAD + ROW * number
         start, stop = scale.at(stage.start), scale.at(stage.start + stage.seconds)
         kind = "bad" if not stage.done else "c1" if stage.name in MAIN else "beside"
         said = f"{stage.name}: {duration(stage.seconds)}, from {stage.start:.1f} s on; {stage.outcome}"
-        yield text(left - 8, top + 16, fitted(stage.name, left - 12), "end")
+        yield text(left - 8, top + 16, fitted(stage.name, left), "end")
         yield element(
             "rect",
             hint(said),
@@ -75,10 +76,9 @@ def _marks(ran: Sequence[StageTime], end: float, width: float, left: float) -> I
 
 
 def _key(width: float, at: float, left: float) -> Iterator[Element]:
-    """Say what the two kinds of bars are; a narrow picture has no room and leaves it to the text above it."""
-    if width < SCREENS[0][0]:
-        return
-    for offset, kind, name in ((0.0, "c1", "main line"), (100.0, "beside", "beside it")):
+    """Say what the two kinds of bars are."""
+    left = left if width == SCREENS[0][0] else 6.0
+    for offset, kind, name in ((0.0, "c1", "main line"), (98.0, "beside", "beside it")):
         yield element(
             "rect", x=left + offset, y=at - 9, width=16.0, height=10.0, rx="2", class_=f"bar {kind}", fill_opacity="0.7"
         )

@@ -15,7 +15,13 @@ from harness.reports.run_report import RunReport
 
 JUDGED = "judged"  # `harness.line.JUDGED`
 _STARTED = re.compile(r"(\d{8}T\d{6})Z-")
-NAMES = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed", Status.ERROR: "in error", Status.SKIP: "skipped"}
+NAMES = {
+    Status.PASS: "passed",
+    Status.WARN: "warned",
+    Status.FAIL: "failed",
+    Status.ERROR: "in error",
+    Status.SKIP: "skipped",
+}
 EXITS = {
     0: "passed",
     1: "a check failed",
