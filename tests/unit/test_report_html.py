@@ -255,7 +255,7 @@ def test_nothing_of_the_project_becomes_markup(tmp_path: Path) -> None:
 
 def test_a_hostile_page_has_the_structure_of_a_good_one(tmp_path: Path) -> None:
     """Hostile texts add no element: the tags of the hostile page are those of the same page without them."""
-    good, bad = report_runs.failed(tmp_path), report_runs.hostile(tmp_path)
+    good, bad = report_runs.failed(tmp_path / "good"), report_runs.hostile(tmp_path / "bad")
     findings = (*good.findings, Finding(Status.FAIL, "x", "x", "x", "other.x"))
     good = replace(good, findings=findings, amiss=("x",), evidence=replace(good.evidence, end=bad.evidence.end))
 

@@ -87,7 +87,7 @@ def serving(evidence: Evidence) -> Figure | Missing:
         TOP - 14,
         zero=True,
     )
-    x = Scale.over([0.0, at], LEFT, WIDTH - RIGHT)
+    x = Scale.over([0.0, max(at, *(since for since, _ in points))], LEFT, WIDTH - RIGHT)
     marks = [
         *axes(x, y, "seconds of load", "MiB"),
         path([(x.at(s), y.at(v / MIB)) for s, v in points], dict(SERIES[0])),

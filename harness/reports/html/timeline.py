@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from harness.records import Evidence, StageTime
 from harness.reports.html.drawing import Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table
-from harness.reports.html.plain import duration
+from harness.reports.html.plain import counted, duration
 
 # The stages of which each needs the one before (those of `harness.line.MAIN`, then what they lead to). Not imported:
 # that would bring the Docker SDK to whoever only reads a report.
@@ -28,7 +28,7 @@ def timeline(evidence: Evidence) -> Figure | Missing:
     longest = max(ran, key=lambda stage: stage.seconds)
     busy = sum(stage.seconds for stage in ran)
     told = (
-        f"{len(ran)} stages ran in {duration(end)}; one after the other they would have taken {duration(busy)}. "
+        f"{counted(len(ran), 'stage')} in {duration(end)}; one after the other: {duration(busy)}. "
         f"The longest is {longest.name}, {duration(longest.seconds)}."
     )
     if bad := [f"{stage.name} ended as: {stage.outcome}" for stage in ran if not stage.done]:
