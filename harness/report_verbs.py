@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.evidence import RunFolder
 
 ALL = "all"
-FORMATS = ("junit", "markdown", "sarif", "ctrf")  # of harness.reports.files, which `--help` need not import
+FORMATS = ("html", "junit", "markdown", "sarif", "ctrf")  # of harness.reports.files, which `--help` need not import
 SHOWN = "html"  # the format that --open opens
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.evidence import RunFolder, write_atomic
-from harness.reports import ctrf, junit, markdown, sarif
+from harness.reports import ctrf, html, junit, markdown, sarif
 from harness.reports.run_report import RunReport
 
 # Format -> file name and what renders it.
 FORMATS: Mapping[str, tuple[str, Callable[[RunReport], str]]] = {
+    "html": ("report.html", html.render),
     "junit": ("junit.xml", junit.render),
     "markdown": ("summary.md", markdown.render),
     "sarif": ("results.sarif", sarif.render),

@@ -150,7 +150,7 @@ def test_the_evidence_of_an_interrupted_run(mini: Mini, run_harness: Harness) ->
     launched.interrupt(signal.SIGTERM)
     assert launched.finish().code == 130
     reports = {path.name for path in (project / ".harness/runs/latest").iterdir()}
-    assert reports >= {"junit.xml", "summary.md", "results.sarif", "ctrf-report.json"}, reports
+    assert reports >= {"report.html", "junit.xml", "summary.md", "results.sarif", "ctrf-report.json"}, reports
     judged = run_harness(project, "judge")
     assert judged.no_traceback(), str(judged)
     assert judged.statuses["train.exits-cleanly"] == "pass", str(judged)

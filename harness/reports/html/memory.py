@@ -1,0 +1,125 @@
+"""How much memory training and serving used, beside what they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element
+
+from harness.records import Evidence
+from harness.reports.html.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    SERIES,
+    TOP,
+    WIDTH,
+    Scale,
+    axes,
+    element,
+    hint,
+    path,
+    text,
+)
+from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.plain import duration, size
+
+MIB = 2**20
+
+
+def training(evidence: Evidence) -> Figure | Missing:
+    """Draw the peak of training beside its budget and its limit: only the peak is recorded."""
+    title, train = "Memory of training", evidence.train
+    if train is None:
+        return Missing("memory-training", title, unrecorded(evidence, "train"))
+    if train.peak is None:
+        return Missing("memory-training", title, "the engine said nothing of its memory while it ran.")
+    budget = evidence.spec.block.train.max_memory
+    found = [("peak", train.peak), ("budget", budget), ("limit", train.memory_limit)]
+    rows = [(name, value) for name, value in found if value]
+    told = f"The highest use was {size(train.peak)} ({train.peak_source}), last looked at {duration(train.peak_at)} "
+    told += f"after the start of {duration(train.exit.seconds)}; "
+    told += "; ".join(f"the {name} is {size(value)}" for name, value in rows[1:]) or "there is no limit"
+    marks = tuple(_levels(rows))
+    drawing = Drawing(WIDTH, 46.0 * len(rows) + 14, marks)
+    table = Table.of(("what", "bytes", "MiB"), [(name, f"{value:,}", f"{value / MIB:,.1f}") for name, value in rows])
+    return Figure("memory-training", title, f"{told}.", (drawing,), table, "train/record.json")
+
+
+def _levels(rows: list[tuple[str, int]]) -> Iterator[Element]:
+    x = Scale(0.0, max(value for _, value in rows), 6.0, WIDTH - 6)
+    for place, (name, value) in enumerate(rows):
+        top = 22.0 + 46 * place
+        yield text(6.0, top, name, class_="label")
+        yield text(WIDTH - 6, top, f"{value / MIB:,.0f} MiB", "end", "figure")
+        width = max(2.0, x.at(value) - 6)
+        kind = "c1" if name == "peak" else "beside"
+        yield element(
+            "rect",
+            hint(size(value)),
+            x=6.0,
+            y=top + 6,
+            width=width,
+            height=14.0,
+            rx="2",
+            class_=f"bar {kind}",
+            fill_opacity="0.7",
+        )
+
+
+def serving(evidence: Evidence) -> Figure | Missing:
+    """Draw the memory of the service over the time of the load."""
+    title = "Memory of the service under load"
+    if evidence.load is None:
+        return Missing("memory-serving", title, unrecorded(evidence, "load"))
+    points, at = [], 0.0
+    for step in filter(None, (evidence.load.stream, *evidence.load.steps)):
+        points += [(at + since, used) for since, used in step.memory]
+        at += step.seconds
+    if not points:
+        return Missing("memory-serving", title, "the engine said nothing of its memory while it was under load.")
+    limit = _limit(evidence)
+    used = [value for _, value in points]
+    shown = limit is not None and limit <= 4 * max(used)
+    y = Scale.over(
+        [*(value / MIB for value in used), *([limit / MIB] if limit and shown else [])],
+        HEIGHT - BOTTOM,
+        TOP - 14,
+        zero=True,
+    )
+    x = Scale.over([0.0, max(at, *(since for since, _ in points))], LEFT, WIDTH - RIGHT)
+    marks = [
+        *axes(x, y, "seconds of load", "MiB"),
+        path([(x.at(s), y.at(v / MIB)) for s, v in points], dict(SERIES[0])),
+    ]
+    marks += [
+        element(
+            "circle",
+            hint(f"{size(v)} after {s:.1f} s"),
+            cx=x.at(s),
+            cy=y.at(v / MIB),
+            r="3",
+            class_="dot c1",
+            fill="currentColor",
+        )
+        for s, v in points
+    ]
+    if limit and shown:
+        line = y.at(limit / MIB)
+        marks.append(
+            element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=line, y2=line, class_="reference bad", stroke_dasharray="4 3")
+        )
+        marks.append(text(WIDTH - RIGHT, line - 5, "limit", "end", "tick"))
+    told = f"Before {size(used[0])}, at most {size(max(used))}, in the end {size(used[-1])}; "
+    told += f"the limit is {size(limit)}." if limit else "there is no limit."
+    table = Table.of(("second", "MiB"), [(f"{s:.2f}", f"{v / MIB:,.2f}") for s, v in points])
+    return Figure("memory-serving", title, told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "load.json")
+
+
+def _limit(evidence: Evidence) -> int | None:
+    """Return the memory limit of the serving container as Compose writes it: a number of bytes."""
+    service = evidence.spec.model.get("services", {}).get(evidence.spec.block.serve.service) or {}
+    try:
+        return int(service["mem_limit"]) or None
+    except (KeyError, ValueError, TypeError):
+        return None
