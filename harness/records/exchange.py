@@ -59,6 +59,7 @@ class Contract:
     interface: Interface
     document: dict[str, Any] | None  # the OpenAPI document
     document_error: str | None = None
+    died: Exit | None = None  # how the service ended while it was asked; None: it still ran afterwards
 
     blocker: None = None
 
@@ -111,6 +112,7 @@ class Load:
     steps: tuple[Step, ...]
     distinct: int  # requests with different answers: with fewer than two no answer can be seen to be crossed
     cores: int = 0  # of the machine of the harness; the service often has the same ones
+    died: Exit | None = None  # how the service ended under load; None: it still ran afterwards
 
     blocker: None = None
 
@@ -183,5 +185,6 @@ class Fuzz:
     out_of_time: bool = False  # before the coverage phase was over; fuzzing goes on until the time is over
     skipped: str = ""  # why it was not done
     error: str = ""  # why it could not be done, or not to its end
+    died: Exit | None = None  # how the service ended while it was fuzzed; None: it still ran afterwards
 
     blocker: None = None
