@@ -18,7 +18,7 @@ from harness.causes.derive import (
 )
 from harness.causes.lines import relevant
 from harness.causes.machine import full_disk
-from harness.causes.recognise import cause_of
+from harness.causes.recognise import advice_for, cause_of, machine_fault
 from harness.causes.record import Cause, CauseKind, Failure
 
 __all__ = [
@@ -26,9 +26,11 @@ __all__ = [
     "Cause",
     "CauseKind",
     "Failure",
+    "advice_for",
     "cause_of",
     "causes_of",
     "full_disk",
+    "machine_fault",
     "of_build",
     "of_container",
     "of_death",

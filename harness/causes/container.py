@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.causes.known import size
-from harness.causes.making import ended, read
+from harness.causes.making import caused, caused_by_log
 from harness.causes.record import Cause, CauseKind, Failure
 from harness.causes.signals import SIGKILL, advice_of, name_of, signal_of
 
@@ -28,7 +28,7 @@ def wrong_platform(failure: Failure) -> Cause | None:
         "Build for the engine's processor (`platform` of the service, `--platform` in FROM), or begin the script with "
         "`#!/bin/sh`."
     )
-    return ended(failure, CauseKind.WRONG_PLATFORM, "the program has the format of another processor", advice)
+    return caused(failure, CauseKind.WRONG_PLATFORM, "the program has the format of another processor", advice)
 
 
 def out_of_memory(failure: Failure) -> Cause | None:
@@ -43,7 +43,7 @@ def out_of_memory(failure: Failure) -> Cause | None:
     else:
         return None
     shown = size(limit, "that of the machine")
-    return ended(
+    return caused(
         failure,
         CauseKind.OUT_OF_MEMORY,
         f"the service ended while it was asked: {summary}" if failure.served else summary,
@@ -59,7 +59,7 @@ def timeout(failure: Failure) -> Cause | None:
     key = failure.timeout_key or "its time limit"
     limit = f"{key} {failure.timeout:g} s" if failure.timeout else ""
     advice = f"Make the fixture smaller, or raise `{key}`."
-    return ended(failure, CauseKind.TIMEOUT, failure.exit.describe(), advice, limit)
+    return caused(failure, CauseKind.TIMEOUT, failure.exit.describe(), advice, limit)
 
 
 def command_not_found(failure: Failure) -> Cause | None:
@@ -72,7 +72,7 @@ def command_not_found(failure: Failure) -> Cause | None:
         "`not found` is the one that is missing."
     )
     said = "the image has no such program" if refused else f"a command was not found ({_how(failure)})"
-    return ended(failure, CauseKind.COMMAND_NOT_FOUND, said, advice)
+    return caused(failure, CauseKind.COMMAND_NOT_FOUND, said, advice)
 
 
 def not_executable(failure: Failure) -> Cause | None:
@@ -86,7 +86,7 @@ def not_executable(failure: Failure) -> Cause | None:
         return None
     advice = "Make the file executable (`chmod +x`, `COPY --chmod=755`), or start it with its interpreter."
     said = "the program may not be run" if refused else f"a command cannot be run ({_how(failure)})"
-    return ended(failure, CauseKind.NOT_EXECUTABLE, said, advice)
+    return caused(failure, CauseKind.NOT_EXECUTABLE, said, advice)
 
 
 def crashed_while_serving(failure: Failure) -> Cause | None:
@@ -94,7 +94,7 @@ def crashed_while_serving(failure: Failure) -> Cause | None:
     if not failure.served or failure.exit is None:
         return None
     summary = f"the service ended while it was asked: {failure.exit.describe()}"
-    return read(failure, CauseKind.CRASHED_WHILE_SERVING, summary)
+    return caused_by_log(failure, CauseKind.CRASHED_WHILE_SERVING, summary)
 
 
 def loopback_only(failure: Failure) -> Cause | None:
@@ -104,7 +104,7 @@ def loopback_only(failure: Failure) -> Cause | None:
     if service is None or not sockets or not all(s.startswith(("127.", "[::1]")) for s in sockets):
         return None
     advice = f"It listens on 127.0.0.1 only: bind 0.0.0.0:{service.port} inside the container."
-    return ended(failure, CauseKind.LOOPBACK_ONLY, _last_answer(failure), advice, _time_to_start(failure))
+    return caused(failure, CauseKind.LOOPBACK_ONLY, _last_answer(failure), advice, _time_to_start(failure))
 
 
 def wrong_port(failure: Failure) -> Cause | None:
@@ -113,7 +113,7 @@ def wrong_port(failure: Failure) -> Cause | None:
     if service is None or not service.listening or str(service.port) in {_port(s) for s in service.listening}:
         return None
     advice = f"It listens on {', '.join(service.listening)}: correct `serve.port` or the server's own setting."
-    return ended(failure, CauseKind.WRONG_PORT, _last_answer(failure), advice, _time_to_start(failure))
+    return caused(failure, CauseKind.WRONG_PORT, _last_answer(failure), advice, _time_to_start(failure))
 
 
 def never_ready(failure: Failure) -> Cause | None:
@@ -123,7 +123,7 @@ def never_ready(failure: Failure) -> Cause | None:
     advice = f"Nothing listens inside the container: start the server on 0.0.0.0:{failure.service.port}."
     if failure.service.listening:
         advice = "It listens on the right port: look at what the ready path waits for, or raise `serve.timeout`."
-    return ended(failure, CauseKind.NEVER_READY, _last_answer(failure), advice, _time_to_start(failure))
+    return caused(failure, CauseKind.NEVER_READY, _last_answer(failure), advice, _time_to_start(failure))
 
 
 def ended_by_signal(failure: Failure) -> Cause | None:
@@ -132,7 +132,7 @@ def ended_by_signal(failure: Failure) -> Cause | None:
     if failure.exit is None or number is None or failure.served or out_of_memory(failure):
         return None
     summary = f"{failure.exit.describe()}: {name_of(number)}"
-    return read(failure, CauseKind.SIGNAL, summary, advice_of(number, size(failure.limits.memory, "")))
+    return caused_by_log(failure, CauseKind.SIGNAL, summary, advice_of(number, size(failure.limits.memory, "")))
 
 
 def _refused_start(failure: Failure) -> str:

@@ -56,7 +56,8 @@ KNOWN = (
         "shared-memory",
         r"Bus error|insufficient shared memory|unable to (?:open|allocate) shared memory"
         r"|DataLoader worker .* is killed",
-        "The shared memory of the container is {shm}: raise `shm_size` of the service, or load the data without workers (`num_workers=0`).",
+        "The shared memory of the container is {shm}: raise `shm_size` of the service, or load the data "
+        "without workers (`num_workers=0`).",
     ),
     _known(
         "version-mismatch",

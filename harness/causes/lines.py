@@ -10,7 +10,7 @@ WIDTH = 400  # characters of a line
 CONTINUED = 4  # lines that an exception's message may go on for
 # What a container prints must not move the cursor of whoever reads it: escape sequences and control characters.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-STEP = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # BuildKit writes the step and its seconds before each line
+STEP = re.compile(r"^#\d+ \d+\.\d+ ")  # BuildKit writes its step and the seconds before what a program prints
 TRACEBACK = re.compile(r"Traceback \(most recent call last\):\s*$")
 FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line \d+')
 NOT_OWN = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<(?!string>|stdin>)")

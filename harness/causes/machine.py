@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from harness.causes.lines import clean
-from harness.causes.making import ended
+from harness.causes.making import caused
 from harness.causes.record import Cause, CauseKind, Failure
 from harness.errors import DiskFullError, EngineUnavailableError, ImageUnavailableError, is_disk_full
 
@@ -28,21 +28,21 @@ def engine_gone(failure: Failure) -> Cause | None:
     if failure.error != EngineUnavailableError.kind and not (failure.error and ENGINE_FAULT.search(failure.message)):
         return None
     advice = failure.hint or "Start the engine, and run again; `harness doctor` checks it."
-    return ended(failure, CauseKind.ENGINE_GONE, "the container engine does not answer", advice)
+    return caused(failure, CauseKind.ENGINE_GONE, "the container engine does not answer", advice)
 
 
 def ended_from_outside(failure: Failure) -> Cause | None:
     """Somebody else ended the container through the engine."""
     if not failure.error or "ended from outside" not in failure.message:
         return None
-    return ended(failure, CauseKind.KILLED_FROM_OUTSIDE, "a container was ended from outside", failure.hint)
+    return caused(failure, CauseKind.KILLED_FROM_OUTSIDE, "a container was ended from outside", failure.hint)
 
 
 def disk_full_on_the_host(failure: Failure) -> Cause | None:
     """The harness could not write the run folder."""
     if failure.error != DiskFullError.kind or "cannot write" not in failure.message:
         return None
-    return ended(failure, CauseKind.DISK_FULL_HOST, "the disk of the run folder is full", failure.hint)
+    return caused(failure, CauseKind.DISK_FULL_HOST, "the disk of the run folder is full", failure.hint)
 
 
 def disk_full_on_the_engine(failure: Failure) -> Cause | None:
@@ -52,7 +52,7 @@ def disk_full_on_the_engine(failure: Failure) -> Cause | None:
     if not built and (not own or FULL in failure.message):
         return None
     advice = failure.hint or "Free space where the engine stores its data, then run again."
-    return ended(failure, CauseKind.DISK_FULL_ENGINE, "the disk of the engine is full", advice)
+    return caused(failure, CauseKind.DISK_FULL_ENGINE, "the disk of the engine is full", advice)
 
 
 def disk_full_in_the_container(failure: Failure) -> Cause | None:
@@ -70,7 +70,7 @@ def disk_full_in_the_container(failure: Failure) -> Cause | None:
     )
     limit = f"tmpfs {full} {failure.limits.tmpfs[full]}".rstrip() if full else ""
     summary = f"a disk is full in the container: {full}" if full else "a disk is full in the container"
-    return ended(failure, CauseKind.DISK_FULL_CONTAINER, summary, advice, limit)
+    return caused(failure, CauseKind.DISK_FULL_CONTAINER, summary, advice, limit)
 
 
 def image_unavailable(failure: Failure) -> Cause | None:
@@ -78,7 +78,7 @@ def image_unavailable(failure: Failure) -> Cause | None:
     if failure.error != ImageUnavailableError.kind and not PULL_FAULT.search(_said(failure)):
         return None
     advice = failure.hint or "Check the reference, the registry, and the credentials (`docker login`)."
-    return ended(failure, CauseKind.IMAGE_UNAVAILABLE, "an image cannot be had", advice)
+    return caused(failure, CauseKind.IMAGE_UNAVAILABLE, "an image cannot be had", advice)
 
 
 def no_network_while_building(failure: Failure) -> Cause | None:
@@ -89,7 +89,7 @@ def no_network_while_building(failure: Failure) -> Cause | None:
         "Give the engine's builds a network and a name server (or a proxy as build arguments), or let `harness setup` "
         "fetch the wheels."
     )
-    return ended(failure, CauseKind.NO_NETWORK, "the build has no network", advice)
+    return caused(failure, CauseKind.NO_NETWORK, "the build has no network", advice)
 
 
 def address_pool_exhausted(failure: Failure) -> Cause | None:
@@ -100,7 +100,7 @@ def address_pool_exhausted(failure: Failure) -> Cause | None:
         "Remove networks that nobody uses (`harness clean` removes those of dead runs, `docker network ls` lists all), "
         "or give the engine more `default-address-pools`."
     )
-    return ended(failure, CauseKind.ADDRESS_POOL, "the engine has no network addresses left", advice)
+    return caused(failure, CauseKind.ADDRESS_POOL, "the engine has no network addresses left", advice)
 
 
 def port_taken(failure: Failure) -> Cause | None:
@@ -108,7 +108,7 @@ def port_taken(failure: Failure) -> Cause | None:
     if not failure.error or not PORT_FAULT.search(failure.message):
         return None
     advice = "Publish another port, or none: train and serve get a free one by themselves, other services do not."
-    return ended(failure, CauseKind.PORT_TAKEN, "a published port is taken on the engine's machine", advice)
+    return caused(failure, CauseKind.PORT_TAKEN, "a published port is taken on the engine's machine", advice)
 
 
 def full_disk(log: Iterable[str]) -> str:

@@ -14,14 +14,14 @@ def whole(failure: Failure) -> str:
     return f"the whole log is {failure.log_file} of the run."
 
 
-def ended(failure: Failure, kind: CauseKind, summary: str, advice: str, limit: str = "") -> Cause:
+def caused(failure: Failure, kind: CauseKind, summary: str, advice: str, limit: str = "") -> Cause:
     """Make a cause whose advice is known already."""
     lines = relevant(failure.log, BUILD_LINES if failure.build else LINES)
     said = clean(failure.message.splitlines())[-BUILD_LINES:]
     return Cause(kind=kind, subject=failure.subject, summary=summary, lines=lines or said, limit=limit, advice=advice)
 
 
-def read(failure: Failure, kind: CauseKind, summary: str, advice: str = "") -> Cause:
+def caused_by_log(failure: Failure, kind: CauseKind, summary: str, advice: str = "") -> Cause:
     """Make a cause whose advice is in the log, where that tells of something well known."""
     lines = relevant(failure.log)
     name, known = symptom(failure, lines)

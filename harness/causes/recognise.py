@@ -5,14 +5,14 @@ Those of the machine come first: what it did is never blamed on the model. `LAST
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.causes import container, machine
 from harness.causes.known import symptom
 from harness.causes.lines import relevant
-from harness.causes.making import BUILD_LINES, ended, read, whole
+from harness.causes.making import BUILD_LINES, caused, caused_by_log, whole
 from harness.causes.record import Cause, CauseKind, Failure
-from harness.errors import ComposeError, DescriptionError
+from harness.errors import ComposeError, DescriptionError, HarnessError
 
 Recogniser = Callable[[Failure], Cause | None]
 
@@ -40,7 +40,7 @@ def ended_with_code(failure: Failure) -> Cause | None:
     """The container ended with an exit code that says no more."""
     if failure.exit is None:
         return None
-    return read(failure, CauseKind.EXIT_CODE, failure.exit.describe())
+    return caused_by_log(failure, CauseKind.EXIT_CODE, failure.exit.describe())
 
 
 def run_ended(failure: Failure) -> Cause | None:
@@ -51,7 +51,7 @@ def run_ended(failure: Failure) -> Cause | None:
         "interrupted": CauseKind.INTERRUPTED,
         "the harness crashed": CauseKind.HARNESS_CRASHED,
     }
-    return ended(failure, kinds.get(failure.error, CauseKind.INFRASTRUCTURE), failure.error, failure.hint)
+    return caused(failure, kinds.get(failure.error, CauseKind.INFRASTRUCTURE), failure.error, failure.hint)
 
 
 MACHINE: tuple[Recogniser, ...] = (
@@ -79,6 +79,17 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     container.ended_by_signal,
 )
 LAST: tuple[Recogniser, ...] = (build_failed, ended_with_code, run_ended)
+
+
+def advice_for(error: type[HarnessError], message: str) -> str:
+    """Return what to try after an error of the machine; empty where its message tells of nothing well known."""
+    return cause_of(Failure(subject="run", error=error.kind, message=message)).advice
+
+
+def machine_fault(lines: Sequence[str]) -> Cause | None:
+    """Return what of the machine ended a build; None where the Dockerfile did."""
+    failure = Failure(subject="images", log=tuple(lines), log_file="images/build.log", build="an image")
+    return next((cause for recogniser in MACHINE if (cause := recogniser(failure))), None)
 
 
 def cause_of(failure: Failure) -> Cause:

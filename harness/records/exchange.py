@@ -63,6 +63,11 @@ class Contract:
 
     blocker: None = None
 
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got no answer at all."""
+        return any(exchange.status is None for exchange in self.exchanges)
+
     def answer(self, case: str) -> Exchange | None:
         """Return the exchange of a case."""
         return next((exchange for exchange in self.exchanges if exchange.case == case), None)
@@ -115,6 +120,11 @@ class Load:
     died: Exit | None = None  # how the service ended under load; None: it still ran afterwards
 
     blocker: None = None
+
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got another answer than it should, or none."""
+        return any(step.errors for step in (self.stream, *self.steps) if step is not None)
 
 
 @dataclass(frozen=True)
@@ -188,3 +198,8 @@ class Fuzz:
     died: Exit | None = None  # how the service ended while it was fuzzed; None: it still ran afterwards
 
     blocker: None = None
+
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got no answer at all."""
+        return any(failure.status is None for failure in self.failures) or bool(self.error)
