@@ -58,6 +58,7 @@ def timeout(failure: Failure) -> Cause | None:
         return None
     key = failure.timeout_key or "its time limit"
     limit = f"{key} {failure.timeout:g} s" if failure.timeout else ""
+    limit += f", {failure.limits.cpus:g} CPUs" if limit and failure.limits.cpus else ""
     advice = f"Make the fixture smaller, or raise `{key}`."
     return caused(failure, CauseKind.TIMEOUT, failure.exit.describe(), advice, limit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from harness.causes.recognise import cause_of
 from harness.causes.record import Cause, Failure
@@ -27,7 +28,7 @@ def causes_of(evidence: Evidence) -> tuple[Cause, ...]:
 
 def of_training(spec: Spec, train: Training) -> Cause:
     """Return why training failed. Only for one that did."""
-    limits = train.exit.limits if train.exit.limits.memory else Limits(memory=train.memory_limit)
+    limits = replace(train.exit.limits, memory=train.exit.limits.memory or train.memory_limit)  # of an old record too
     return cause_of(
         Failure(
             subject="train",

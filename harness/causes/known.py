@@ -33,10 +33,11 @@ class Known:
     name: str
     pattern: re.Pattern[str]  # with the groups that the advice uses
     advice: str
+    limit: str = ""  # field of Limits that applies
 
 
-def _known(name: str, pattern: str, advice: str) -> Known:
-    return Known(name, re.compile(pattern, re.MULTILINE), advice)
+def _known(name: str, pattern: str, advice: str, limit: str = "") -> Known:
+    return Known(name, re.compile(pattern, re.MULTILINE), advice, limit)
 
 
 KNOWN = (
@@ -58,6 +59,7 @@ KNOWN = (
         r"|DataLoader worker .* is killed",
         "The shared memory of the container is {shm}: raise `shm_size` of the service, or load the data "
         "without workers (`num_workers=0`).",
+        "shm",
     ),
     _known(
         "version-mismatch",
@@ -101,18 +103,21 @@ KNOWN = (
         r"|pthread_create failed",
         "The container may have {pids} processes and threads: use fewer (`n_jobs`, OMP_NUM_THREADS, workers), or raise "
         "`pids_limit` of the service.",
+        "pids",
     ),
     _known(
         "memory",
         r"MemoryError|Unable to allocate [\d.]+ [KMGT]iB|std::bad_alloc|Cannot allocate memory",
         "The memory limit is {memory}: raise `mem_limit` of the service, read the data in parts, or make the fixture "
         "smaller.",
+        "memory",
     ),
     _known(
         "child-killed",
         r"^(?:\S+ line \d+: +\d+ )?Killed\b|was sent SIGKILL|Perhaps out of memory|TerminatedWorkerError",
         "A process of the container was killed, mostly because memory ran out; the limit is {memory}: raise "
         "`mem_limit` of the service, or use fewer workers.",
+        "memory",
     ),
     _known(
         "truncated-artifact",
@@ -161,19 +166,26 @@ KNOWN = (
 )
 
 
-def symptom(failure: Failure, lines: tuple[str, ...]) -> tuple[str, str]:
-    """Return the name and the advice of what the lines tell of; two empty texts where it is nothing well known."""
+def symptom(failure: Failure, lines: tuple[str, ...]) -> tuple[str, str, str]:
+    """Return name, advice and limit of what the lines tell of; empty texts where it is nothing well known."""
     text = "\n".join(lines)
     for known in KNOWN:
         if found := known.pattern.search(text):
             groups = {name: value for name, value in found.groupdict().items() if value}
-            return known.name, known.advice.format_map({**_context(failure), **_derived(groups)})
-    return "", ""
+            advice = known.advice.format_map({**_context(failure), **_derived(groups)})
+            return known.name, advice, _limit(failure, known.limit)
+    return "", "", ""
 
 
 def size(number: int, otherwise: str) -> str:
     """Return a number of bytes for people, or what stands for no limit."""
     return f"{number / MIB:.0f} MiB" if number else otherwise
+
+
+def _limit(failure: Failure, name: str) -> str:
+    """Return a limit for people; empty where the container had none."""
+    value = getattr(failure.limits, name) if name else 0
+    return "" if not value else f"{name} {value if name == 'pids' else size(value, '')}"
 
 
 def _context(failure: Failure) -> dict[str, str]:

@@ -15,6 +15,7 @@ TRACEBACK = re.compile(r"Traceback \(most recent call last\):\s*$")
 FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line \d+')
 NOT_OWN = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<(?!string>|stdin>)")
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$")
+POINTERS = re.compile(r"^\s+(?:[\^ ]*~[~^ ]*|\^{2,})$")  # where in the line above: kept for a syntax error alone
 PROGRESS = re.compile(r"^\s*\d{1,3}%\s*\||it/s\]|━━|^Sending build context")  # bars of tqdm, pip and the builder
 TELLING = re.compile(
     r"\b(?:error|fatal|exception|fail(?:ed|ure)?|cannot|killed|denied|not found|no such|panic|refused|abort(?:ed)?)\b",
@@ -27,7 +28,7 @@ def clean(log: Sequence[str]) -> tuple[str, ...]:
     found = []
     for raw in log:
         line = STEP.sub("", ESCAPES.sub("", raw.rstrip().rpartition("\r")[2])).rstrip()
-        if line and not PROGRESS.search(line):
+        if line and not PROGRESS.search(line) and not POINTERS.match(line):
             found.append(line if len(line) <= WIDTH else line[:WIDTH] + "...")
     return tuple(found)
 

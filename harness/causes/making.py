@@ -24,7 +24,7 @@ def caused(failure: Failure, kind: CauseKind, summary: str, advice: str, limit: 
 def caused_by_log(failure: Failure, kind: CauseKind, summary: str, advice: str = "") -> Cause:
     """Make a cause whose advice is in the log, where that tells of something well known."""
     lines = relevant(failure.log)
-    name, known = symptom(failure, lines)
+    name, known, limit = symptom(failure, lines)
     whole_log = f"The whole log is {failure.log_file} of the run."
     then = whole_log if known or advice else f"Read the log lines above; {whole(failure)}"
     return Cause(
@@ -32,6 +32,7 @@ def caused_by_log(failure: Failure, kind: CauseKind, summary: str, advice: str =
         subject=failure.subject,
         summary=summary,
         lines=lines,
+        limit=limit,
         advice=" ".join(filter(None, (known or advice, then))),
         symptom=name,
     )

@@ -22,7 +22,7 @@ def build_failed(failure: Failure) -> Cause | None:
     if not failure.build:
         return None
     lines = relevant(failure.log, BUILD_LINES)
-    name, known = symptom(failure, lines)
+    name, known, _ = symptom(failure, lines)
     return Cause(
         kind=CauseKind.BUILD_FAILED,
         subject=failure.subject,

@@ -68,6 +68,12 @@ class Contract:
         """Whether a request got no answer at all."""
         return any(exchange.status is None for exchange in self.exchanges)
 
+    @property
+    def in_vain(self) -> frozenset[str]:
+        """The cases that were asked after the service had ended: whatever came first without an answer ended it."""
+        lost = [exchange.case for exchange in self.exchanges if exchange.status is None]
+        return frozenset(lost[1:] if self.died is not None else ())
+
     def answer(self, case: str) -> Exchange | None:
         """Return the exchange of a case."""
         return next((exchange for exchange in self.exchanges if exchange.case == case), None)

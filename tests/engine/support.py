@@ -364,6 +364,12 @@ class Cable:
         self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def close_door(self) -> None:
+        """Refuse new connections and let the open ones go on, as an engine does that goes down."""
+        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+
     def cut(self) -> None:
         """End every connection and refuse new ones."""
         self._cut.set()

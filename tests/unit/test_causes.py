@@ -27,8 +27,10 @@ from harness.causes import Cause, CauseKind, Failure, cause_of, causes_of, known
 from harness.causes.lines import WIDTH, clean
 from harness.causes.recognise import LAST, RECOGNISERS
 from harness.checks import all_checks
+from harness.engine.events import seen
+from harness.engine.limits import limits_of
 from harness.judge import judge
-from harness.records import Ending, Exit, Limits, Start, Status
+from harness.records import Ending, Exit, Limits, Start, Status, UnitTests
 
 MIB = 2**20
 CHECKS = {check.name: check for check in all_checks()}
@@ -133,6 +135,11 @@ OWN: dict[str, list[tuple[Failure, CauseKind, str]]] = {
         (died(1, "worker lost", ooms=2, limits=SMALL), CauseKind.OUT_OF_MEMORY, "a process of it"),
     ],
     "timeout": [
+        (
+            died(None, timed_out=True, timeout=2.0, timeout_key="train.timeout", limits=Limits(cpus=0.5)),
+            CauseKind.TIMEOUT,
+            "train.timeout 2 s, 0.5 CPUs",
+        ),
         (died(None, timed_out=True, timeout=2.0, timeout_key="train.timeout"), CauseKind.TIMEOUT, "train.timeout 2 s"),
     ],
     "command_not_found": [
@@ -264,6 +271,7 @@ HEAD = "Traceback (most recent call last):"
         ),
         ((OWN_FRAME, "    f(", "     ^", "SyntaxError: x"), (OWN_FRAME, "    f(", "     ^", "SyntaxError: x")),
         ((HEAD, OWN_FRAME, "ValueError: two", "- one", "- two"), (OWN_FRAME, "ValueError: two", "- one", "- two")),
+        ((HEAD, OWN_FRAME, "    f()", "    ~^^", "E: x"), (OWN_FRAME, "    f()", "E: x")),
         (("\x1b[31mred\x1b[0m\r",), ("red",)),
         ((" 10%|█   | 1/10 [00:01<00:09,  1.00it/s]", "old\rnew"), ("new",)),
         (("#9 0.345 E: no such package", "#9 ERROR: process"), ("E: no such package", "#9 ERROR: process")),
@@ -363,7 +371,7 @@ BAD = ended(code=1, log_tail=("boom",))
         ({"trainings": trainings(rerun("seed", "SEED=8", 3))}, [("trainings:seed", CauseKind.EXIT_CODE)]),
         ({"skew": skew(exit=ended(code=139))}, [("skew", CauseKind.SIGNAL)]),
         ({"robustness": robust(Start("read-only", exit=BAD))}, [("robustness:read-only", CauseKind.EXIT_CODE)]),
-        ({"code": code(unit_tests=replace(code().unit_tests, exit=BAD))}, [("code", CauseKind.EXIT_CODE)]),
+        ({"code": code(unit_tests=UnitTests(("pytest",), BAD))}, [("code", CauseKind.EXIT_CODE)]),
         (
             {"end": Ending(3, errors.EngineUnavailableError.kind, "the engine stopped answering: EOF")},
             [("run", CauseKind.ENGINE_GONE)],
@@ -399,6 +407,39 @@ def test_a_service_that_a_bad_request_ended() -> None:
     assert "serve/log.txt" in finding.advice
 
 
+def test_what_is_asked_in_vain_is_not_judged() -> None:
+    """A request that ends the service fails its check; those after it have not been refused, and are skipped."""
+    good = contract()
+    cases = [e.case for e in good.exchanges if e.case.startswith(("rejects", "recovers"))]
+    last = next(n for n, case in enumerate(cases) if case.startswith("rejects-null"))
+    lost = [builders.exchange(case, None, b"", error="refused") for case in cases[last:]]
+    gone = evidence(contract=contract(*lost, died=ended(code=139)))
+    found = {n: {f.status for f in judge(gone, [CHECKS[f"contract.rejects-{n}"]])} for n in ("null", "oversized")}
+    assert found == {"null": {Status.FAIL}, "oversized": {Status.SKIP}}
+
+
+@pytest.mark.parametrize(
+    ("line", "limits", "expected"),
+    [
+        ("can't start new thread", Limits(pids=32), "pids 32"),
+        ("MemoryError", SMALL, "memory 64 MiB"),
+        ("MemoryError", Limits(), ""),
+        ("Bus error", Limits(shm=64 * MIB), "shm 64 MiB"),
+        ("ValueError: x", SMALL, ""),
+    ],
+)
+def test_the_limit_that_applied(line: str, limits: Limits, expected: str) -> None:
+    """The limit that a well-known line is about is said, where the container had it."""
+    assert cause_of(died(1, line, limits=limits)).limit == expected
+
+
+def test_limits_of_a_training_without_memory_limit() -> None:
+    """A training keeps its other limits where it has none of memory."""
+    end = ended(code=1, log_tail=("can't start new thread",), limits=Limits(pids=8))
+    (cause,) = causes_of(evidence(train=training(exit=end, memory_limit=0)))
+    assert cause.limit == "pids 8"
+
+
 def test_old_records_have_causes_too() -> None:
     """A record without limits and times, as old runs wrote it, is enough for a cause."""
     old = training(exit=Exit(137, oom_killed=True, timed_out=False, seconds=1.0, log_tail=()), memory_limit=32 * MIB)
@@ -412,3 +453,61 @@ def test_a_build_that_the_machine_ended() -> None:
     assert fault is not None
     assert fault.kind.is_infrastructure
     assert causes.machine_fault(("RUN false", "returned a non-zero code: 1")) is None
+
+
+# --- what the engine says of a container
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ({}, Limits(user="7")),
+        ({"Memory": 64 * MIB, "MemorySwap": -1, "PidsLimit": None}, Limits(memory=64 * MIB, swap=-1, user="7")),
+        ({"NanoCpus": 1_500_000_000, "PidsLimit": 32}, Limits(cpus=1.5, pids=32, user="7")),
+        ({"CpuQuota": 50_000, "CpuPeriod": 100_000, "PidsLimit": -1}, Limits(cpus=0.5, user="7")),
+        ({"Tmpfs": {"/tmp": "size=64k"}, "ReadonlyRootfs": True}, Limits(tmpfs={"/tmp": "size=64k"}, read_only=True)),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Target": "/s", "TmpfsOptions": {"SizeBytes": 9}}, {"Type": "volume"}]},
+            Limits(tmpfs={"/s": "size=9"}),
+        ),
+        ({"ShmSize": 64 * MIB}, Limits(shm=64 * MIB)),
+    ],
+)
+def test_limits_of_a_container(host: dict[str, Any], expected: Limits) -> None:
+    """What the engine held a container to is read from its inspect answer; a limit that is not set is none."""
+    assert limits_of({"HostConfig": host, "Config": {"User": "7"}}) == replace(expected, user="7")
+
+
+class Events:
+    """An API that remembers some events of a container."""
+
+    def __init__(self, *events: tuple[str, str]) -> None:
+        self.found = [{"Action": action, "Actor": {"Attributes": {"signal": number}}} for action, number in events]
+        self.asked: dict[str, Any] = {}
+
+    def events(self, **asked: Any) -> list[dict[str, Any]]:
+        """Return them all."""
+        self.asked = asked
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((), (0, False)),
+        ((("oom", ""), ("oom", "")), (2, False)),
+        ((("kill", "15"), ("kill", "9")), (0, True)),
+        ((("kill", "1"),), (0, False)),
+    ],
+)
+def test_events_of_a_container(events: tuple[tuple[str, str], ...], expected: tuple[int, bool]) -> None:
+    """Processes killed for memory are counted; a signal that ends a container was asked for, a SIGHUP ends none."""
+    api = Events(*events)
+    assert seen(api, "c", "2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:01Z") == expected
+    assert (api.asked["since"], api.asked["until"]) == ("1767225600.123456", "1767225601.050000")
+
+
+@pytest.mark.parametrize("time", ["", "soon"])
+def test_events_without_a_time(time: str) -> None:
+    """An engine that does not say when a container ran has seen nothing."""
+    assert seen(Events(("oom", "")), "c", time, time) == (0, False)
