@@ -16,12 +16,13 @@ from harness.causes.derive import (
     of_start,
     of_training,
 )
-from harness.causes.lines import relevant
+from harness.causes.lines import ESCAPES, relevant
 from harness.causes.machine import full_disk
 from harness.causes.recognise import advice_for, cause_of, machine_fault
 from harness.causes.record import Cause, CauseKind, Failure
 
 __all__ = [
+    "ESCAPES",
     "MEANT_TO_FAIL",
     "Cause",
     "CauseKind",

@@ -16,7 +16,8 @@ FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line \d+')
 NOT_OWN = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<(?!string>|stdin>)")
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$")
 POINTERS = re.compile(r"^\s+(?:[\^ ]*~[~^ ]*|\^{2,})$")  # where in the line above: kept for a syntax error alone
-PROGRESS = re.compile(r"^\s*\d{1,3}%\s*\||it/s\]|━━|^Sending build context")  # bars of tqdm, pip and the builder
+# Bars of tqdm, pip and the builder; what an access log says of requests that were answered well.
+NOISE = re.compile(r"^\s*\d{1,3}%\s*\||it/s\]|━━|^Sending build context|\"[A-Z]+ /\S* HTTP/[\d.]+\" 2\d\d\b")
 TELLING = re.compile(
     r"\b(?:error|fatal|exception|fail(?:ed|ure)?|cannot|killed|denied|not found|no such|panic|refused|abort(?:ed)?)\b",
     re.IGNORECASE,
@@ -24,11 +25,11 @@ TELLING = re.compile(
 
 
 def clean(log: Sequence[str]) -> tuple[str, ...]:
-    """Return the lines without escape sequences, builders' prefixes, progress bars and blank lines."""
+    """Return the lines without escape sequences, prefixes of builders, progress bars, good answers and blank lines."""
     found = []
     for raw in log:
         line = STEP.sub("", ESCAPES.sub("", raw.rstrip().rpartition("\r")[2])).rstrip()
-        if line and not PROGRESS.search(line) and not POINTERS.match(line):
+        if line and not NOISE.search(line) and not POINTERS.match(line):
             found.append(line if len(line) <= WIDTH else line[:WIDTH] + "...")
     return tuple(found)
 

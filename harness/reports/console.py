@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.status import Status as Spinner
 from rich.text import Text
 
+from harness.causes import ESCAPES
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
@@ -32,8 +33,6 @@ STYLES = {
 LEFT_OUT = "left out by "
 NAME_WIDTH = 31
 # A build prints hundreds of lines; of these only the steps are shown without --verbose.
-# What a container or a service prints must not move the cursor of whoever reads it.
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 BUILD_STEP = re.compile(r"^(Step \d+/\d+|#\d+ \[)|ERROR|failed")
 
 

@@ -24,6 +24,7 @@ import yaml
 
 import harness
 from harness import labels
+from harness.causes import causes_of
 from harness.evidence import RunFolder
 from harness.records import Exchange
 
@@ -65,6 +66,13 @@ class Ran:
     def record(self, name: str) -> Any:
         """Return one JSON file of the run folder."""
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    @property
+    def causes(self) -> list[str]:
+        """What made it fail, as its run folder alone tells it; those of the machine are exit code 3, and no others."""
+        found = causes_of(RunFolder(self.folder).load())
+        assert any(cause.kind.is_infrastructure for cause in found) == (self.code == 3), f"{found}\n{self}"
+        return [f"{cause.subject}: {cause.kind}" for cause in found]
 
     @property
     def exchanges(self) -> dict[str, Exchange]:

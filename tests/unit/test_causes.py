@@ -272,6 +272,10 @@ HEAD = "Traceback (most recent call last):"
         ((OWN_FRAME, "    f(", "     ^", "SyntaxError: x"), (OWN_FRAME, "    f(", "     ^", "SyntaxError: x")),
         ((HEAD, OWN_FRAME, "ValueError: two", "- one", "- two"), (OWN_FRAME, "ValueError: two", "- one", "- two")),
         ((HEAD, OWN_FRAME, "    f()", "    ~^^", "E: x"), (OWN_FRAME, "    f()", "E: x")),
+        (
+            ('1.2.3.4 - "POST /predict HTTP/1.1" 200 OK', '1.2.3.4 - "GET /x HTTP/1.1" 500 -'),
+            ('1.2.3.4 - "GET /x HTTP/1.1" 500 -',),
+        ),
         (("\x1b[31mred\x1b[0m\r",), ("red",)),
         ((" 10%|█   | 1/10 [00:01<00:09,  1.00it/s]", "old\rnew"), ("new",)),
         (("#9 0.345 E: no such package", "#9 ERROR: process"), ("E: no such package", "#9 ERROR: process")),
@@ -445,6 +449,14 @@ def test_old_records_have_causes_too() -> None:
     old = training(exit=Exit(137, oom_killed=True, timed_out=False, seconds=1.0, log_tail=()), memory_limit=32 * MIB)
     (cause,) = causes_of(evidence(train=old, artifact=artifact()))
     assert cause.limit == "memory 32 MiB"
+
+
+@pytest.mark.parametrize(("message", "part"), [(POOL, "harness clean"), (BIND, "another port"), ("who knows", "")])
+def test_advice_for_an_error_of_the_machine(message: str, part: str) -> None:
+    """What Compose and the engine say decides what to try; of what nobody knows there is no advice."""
+    advice = causes.advice_for(errors.ComposeError, message)
+    assert part in advice
+    assert bool(advice) == bool(part)
 
 
 def test_a_build_that_the_machine_ended() -> None:
