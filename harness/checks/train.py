@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 from typing import TypeGuard
 
@@ -27,7 +28,7 @@ def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
     cause = of_training(spec, train)
     yield failed(
         expected=f"exit code 0 within {spec.block.train.timeout:g} s",
-        received="\n".join([cause.text, *_failure(train)]),
+        received=replace(cause, lines=(*_failure(train), *cause.lines)).text,
         advice=cause.advice,
     )
 
