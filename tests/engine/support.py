@@ -396,6 +396,10 @@ class Cable:
             far = socket.socket(socket.AF_UNIX)
             far.connect(SOCKET)
             self._open += [near, far]
+            if self._cut.is_set():  # `cut` may have looked a moment before
+                near.close()
+                far.close()
+                return
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
