@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ComposeError, DescriptionError, DiskFullError, HarnessError, is_disk_full
+from harness.causes import CauseKind, advice_for, machine_fault
+from harness.errors import (
+    ComposeError,
+    DescriptionError,
+    DiskFullError,
+    HarnessError,
+    ImageUnavailableError,
+    InfrastructureError,
+    is_disk_full,
+)
 from harness.process import stream
 
 BUILD_TIMEOUT = 1800.0
@@ -93,6 +102,9 @@ class Compose:
                 f"the engine's disk is full while building: {output.lines[-1]}",
                 hint="Free space where the engine stores its images, then run again.",
             )
+        if output.code != 0 and (cause := machine_fault(output.lines)):
+            kind = ImageUnavailableError if cause.kind is CauseKind.IMAGE_UNAVAILABLE else InfrastructureError
+            raise kind(f"{cause.summary}, while building:\n" + "\n".join(cause.lines), hint=cause.advice)
         if output.code != 0 and any(sign in line for sign in ENGINE_FAULTS for line in output.lines):
             raise ComposeError(
                 "the engine failed while building:\n" + "\n".join(output.lines[-5:]),
@@ -122,7 +134,7 @@ class Compose:
         kind: type[HarnessError] = DiskFullError if is_disk_full(text) else ComposeError
         raise kind(
             f"`{' '.join(argv[len(self.argv) :])}` ended with exit code {output.code}:\n{text}",
-            hint="The message is the engine's; `harness doctor` checks the engine.",
+            hint=advice_for(kind, text) or "The message is the engine's; `harness doctor` checks the engine.",
         )
 
     def _stream(self, argv: list[str], on_line: Callable[[str], None], *, timeout: float) -> Output:

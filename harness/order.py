@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from harness.engine import Running
 from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Data, Images, Interface, Serving, Skew
+from harness.records import Artifact, Contract, Data, Fuzz, Images, Interface, Load, Serving, Skew
 from harness.spec import Handover
-from harness.stages import Run
+from harness.stages import Run, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
 from harness.stages import code as code_stage
 from harness.stages import contract as contract_stage
@@ -34,6 +35,9 @@ from harness.stages import stop as stop_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
 from harness.stages.trainings import Basis
+
+PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
+R = TypeVar("R", Contract, Fuzz, Load)
 
 
 @dataclass(frozen=True)
@@ -133,20 +137,28 @@ def judge_service(service: Service) -> None:
     run, line, target, spoken = service.run, service.line, service.target, service.interface
     robustness, skew = _robustness_beside(service), _skew_beside(service)
     loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
-    contract = line.record("contract", lambda: contract_stage.collect(run, target, spoken, skew))
+    contract = line.record("contract", lambda: _asked(service, contract_stage.collect(run, target, spoken, skew)))
     loaded()
     _judge_quality(service)
     if line.needs("fuzz"):
         chosen = line.selection
         options = partial(fuzz_stage.collect, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
-        line.record("fuzz", lambda: options(run, target, contract))
+        line.record("fuzz", lambda: _asked(service, options(run, target, contract)))
     service.trainings()
     robustness()
     if line.needs("load"):
         memory = partial(run.engine.memory, service.running.container)
-        line.record("load", lambda: load_stage.collect(run, target, contract, memory))
+        line.record("load", lambda: _asked(service, load_stage.collect(run, target, contract, memory)))
     if line.needs("stop"):
         line.record("stop", lambda: stop_stage.collect(run, service.running, target, contract))
+
+
+def _asked(service: Service, record: R) -> R:
+    """Add to what was recorded how the service ended, where it ended meanwhile."""
+    died = service.running.ended(PATIENCE if record.lost_answers else 0.0)
+    if died is not None:
+        not_for_want_of_disk(died, "the service")
+    return replace(record, died=died)
 
 
 def _judge_quality(service: Service) -> None:

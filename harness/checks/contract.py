@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from jsonschema import Draft202012Validator
 
+from harness.causes import Cause, of_death
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.compare import compare, described, parse, short
 from harness.dialects import DIALECTS
@@ -25,17 +26,22 @@ def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(NO_EXAMPLES)
         return
     good = 0
+    death = _death(spec, contract)
     for example in spec.examples:
         exchange = contract.answer(f"example:{example.name}")
         differences = ["no request was recorded"] if exchange is None else list(_differences(example, exchange))
         if not differences:
             good += 1
             continue
+        advice = f"Correct the model or the service; if the new answer is right, correct {example.file}."
+        if death is not None and exchange is not None and exchange.status is None:
+            differences.append(death.text)
+            advice, death = death.advice, None  # told once
         yield failed(
             expected=f"{example.name}: status {example.status}"
             + (f" and {short(json.dumps(example.response))}" if example.has_response else ""),
             received="\n".join(differences),
-            advice=f"Correct the model or the service; if the new answer is right, correct {example.file}.",
+            advice=advice,
         )
     if good == len(spec.examples):
         yield passed(f"{good} of {good} examples answered as promised")
@@ -86,13 +92,17 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
     wrong = [e for e in after if reference is None or not _is_same(reference, e, dialect)]
     if not after:
         yield skipped("no malformed request was sent")
+    elif reference is not None and reference.status is None:
+        yield skipped("the first example got no answer at all: see contract.examples")
     elif wrong:
         first = wrong[0]
+        death = _death(spec, contract)
         yield failed(
             expected="the answer to the first example, each time: " + (described(reference) if reference else "none"),
             received=f"another one after {len(wrong)} of {len(after)}, first after "
-            f"{first.case.partition(':rejects-')[2]}: {described(first)}",
-            advice="A bad request must not change the service: no shared state, no dying workers.",
+            f"{first.case.partition(':rejects-')[2]}: {described(first)}" + (f"\n{death.text}" if death else ""),
+            advice="A bad request must not change the service: no shared state, no dying workers."
+            + (f" {death.advice}" if death else ""),
         )
     else:
         yield passed(f"the same answer after each of {len(after)} malformed requests")
@@ -124,6 +134,11 @@ def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
         )
     elif not wrong:
         yield passed(f"{len(good)} answers hold finite numbers only")
+
+
+def _death(spec: Spec, contract: Contract) -> Cause | None:
+    """Return why the service ended while it was asked; None where it did not."""
+    return None if contract.died is None else of_death(contract.died, "contract", tuple(spec.block.wheels))
 
 
 def _differences(example: Example, exchange: Exchange) -> Iterator[str]:

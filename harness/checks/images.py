@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.causes import of_build
 from harness.checks import check, failed, passed, warned
 from harness.records import BaseImage, BuiltImage, Finding, Images, Lock
 
@@ -15,11 +16,8 @@ def built(images: Images) -> Iterator[Finding]:
     if images.failure is None:
         yield passed(", ".join(f"{i.service} {i.size / 1e6:.0f} MB" for i in images.images) + f" ({images.builder})")
         return
-    yield failed(
-        expected=f"the image of {images.failure} builds",
-        received="\n".join(images.log_tail[-12:]),
-        advice="Read the last step above; the whole log is images/build.log of the run.",
-    )
+    cause = of_build(images)
+    yield failed(expected=f"the image of {images.failure} builds", received=cause.text, advice=cause.advice)
 
 
 @check("images.pinned", rubric="Infra 1")

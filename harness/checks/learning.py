@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.blocks import SmallBatchBlock
+from harness.causes import of_rerun
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.train import LOG_LINES, is_finite
+from harness.checks.train import is_finite
 from harness.records import Artifact, Finding, Labels, Rerun, Trainings
 from harness.spec import Spec
 
@@ -34,7 +35,7 @@ def overfits_small_batch(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
     if run.exit.code != 0:
         yield find(
             expected=f"a training on {run.change}",
-            received="\n".join([run.exit.describe(), *run.exit.log_tail[-LOG_LINES:]]),
+            received=of_rerun(spec, run).text,
             advice=f"Let training accept a few rows, or say in `skip` why it cannot. {CANNOT}",
         )
         return
@@ -80,10 +81,10 @@ def learns_signal(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
         return
     real, control = (series(metrics, score) for metrics in (artifact.metrics, run.metrics))
     if run.exit.code != 0 or not control or not real:
-        reason = f"no `{score}` in {artifact.metrics_path}" if run.exit.code == 0 else run.exit.describe()
+        reason = f"no `{score}` in {artifact.metrics_path}" if run.exit.code == 0 else of_rerun(spec, run).text
         yield failed(
             expected=f"the `{score}` of a training with {run.change}",
-            received="\n".join([reason, *(run.exit.log_tail[-LOG_LINES:] if run.exit.code else ())]),
+            received=reason,
             advice="Correct `train.score`, or let training take labels that say nothing.",
         )
         return

@@ -66,6 +66,10 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
     if not exchanges:
         yield skipped(NO_EXAMPLES if not spec.examples else f"the first example has no place for {KINDS[kind]}")
         return
+    exchanges = tuple(exchange for exchange in exchanges if exchange.case not in contract.in_vain)
+    if not exchanges:
+        yield skipped("the service had ended before: see contract.examples and contract.recovers")
+        return
     dialect = DIALECTS[contract.interface.dialect]
     found: dict[Verdict, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:

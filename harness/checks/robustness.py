@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.causes import relevant
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.compare import compare, described, parse
 from harness.checks.contract import SAME
@@ -211,9 +212,9 @@ def _ending(start: Start) -> str:
 
 
 def _unwell(start: Start) -> str:
-    """Say how a start failed, with the last lines that it printed."""
+    """Say how a start failed, with the lines that matter of what it printed."""
     end = start.exit.describe() if start.exit else f"not ready after {start.watched:.1f} s"
-    return "\n".join([f"{end}; {start.last_answer}", *start.log_tail[-LOG_LINES:]])
+    return "\n".join([f"{end}; {start.last_answer}", *relevant(start.log_tail)])
 
 
 def _code(code: int | None, timeout: float) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 from typing import TypeGuard
 
+from harness.causes import of_training
 from harness.checks import check, failed, passed, skipped, warned
 from harness.records import Artifact, Finding, Training
 from harness.spec import Spec
 
-LOG_LINES = 12
 MIB = 2**20
 FAILURE_CHARACTERS = 1024
 TREND = 4  # points: three that fall have still p = 0.17 by Kendall's test
@@ -24,17 +25,11 @@ def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
     if train.exit.code == 0:
         yield passed(f"exit code 0 after {train.exit.seconds:.1f} s")
         return
-    if train.exit.timed_out:
-        advice = "Make the fixture smaller, or raise `train.timeout`."
-    elif train.exit.oom_killed or train.exit.code == 137:  # noqa: PLR2004 - 128 + SIGKILL
-        limit = f"{train.memory_limit / 2**20:.0f} MiB" if train.memory_limit else "that of the machine"
-        advice = f"The memory limit is {limit}: raise `mem_limit` of the service, or make the fixture smaller."
-    else:
-        advice = "Read the log lines above; the whole log is train/log.txt of the run."
+    cause = of_training(spec, train)
     yield failed(
         expected=f"exit code 0 within {spec.block.train.timeout:g} s",
-        received="\n".join([train.exit.describe(), *_failure(train), *train.exit.log_tail[-LOG_LINES:]]),
-        advice=advice,
+        received=replace(cause, lines=(*_failure(train), *cause.lines)).text,
+        advice=cause.advice,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.causes import of_rerun, relevant
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.learning import series
-from harness.checks.train import LOG_LINES
 from harness.records import Artifact, Finding, Rerun, Trainings
 from harness.spec import Spec
 
@@ -27,8 +27,9 @@ def deterministic(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     if run is None or run.exit.code != 0:
         yield failed(
             expected="a second training that ends as the first one did",
-            received="it was not made" if run is None else "\n".join([run.exit.describe(), *run.exit.log_tail[-5:]]),
-            advice="The same training, started again, must end well.",
+            received="it was not made" if run is None else of_rerun(spec, run).text,
+            advice="The same training, started again, must end well."
+            + ("" if run is None else f" {of_rerun(spec, run).advice}"),
         )
         return
     find = failed if wanted or spec.block.train.seed_env or spec.block.contract.strict else warned
@@ -100,10 +101,11 @@ def seed_matters(spec: Spec, artifact: Artifact, trainings: Trainings) -> Iterat
     if spec.block.train.seed_env is None:
         yield skipped(reason)
     elif run is not None and run.exit.code != 0:
+        cause = of_rerun(spec, run)
         yield failed(
             expected=f"a training with {run.change}",
-            received="\n".join([run.exit.describe(), *run.exit.log_tail[-LOG_LINES:]]),
-            advice="Training must work with any whole number as its seed.",
+            received=cause.text,
+            advice=f"Training must work with any whole number as its seed. {cause.advice}",
         )
     elif same is not None and same.exit.code == 0 and _tier(spec, artifact, trainings, same)[0] is None:
         yield failed(
@@ -240,4 +242,4 @@ def _metrics_file(artifact: Artifact) -> str | None:
 
 
 def _last_line(run: Rerun) -> str:
-    return next((line for line in reversed(run.exit.log_tail) if line.strip()), "it printed nothing")
+    return next(reversed(relevant(run.exit.log_tail)), "it printed nothing")

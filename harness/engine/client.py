@@ -302,7 +302,7 @@ class Engine:
 
     def started(self, container: str, on_line: Callable[[str], None]) -> Running:
         """Return a context in which a created container runs."""
-        return Running(self._api, container, on_line)
+        return Running(self._api, container, on_line, self.compose_host)
 
 
 def context_files(root: Path, dockerfile: str) -> list[str]:

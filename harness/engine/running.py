@@ -15,25 +15,32 @@ import docker.types
 import requests.exceptions
 import urllib3.exceptions
 
-from harness.engine.sdk import GONE_HINT, close_stream, kill, mapped_errors
-from harness.errors import DescriptionError, EngineUnavailableError, HarnessError
+from harness.engine.events import seen
+from harness.engine.limits import limits_of
+from harness.engine.sdk import GONE_HINT, close_stream, kill, mapped_errors, reach
+from harness.errors import DescriptionError, EngineUnavailableError, HarnessError, InfrastructureError
 from harness.records import Exit
 
 LOG_TAIL = 40
 NO_PROCESS = (126, 127)  # exit codes of a container whose command cannot be run, as in a shell
+WRONG_FORMAT = "exec format error"  # some runtimes say so at the start, others let the container end
 
 
 class Running:
     """A container from its start to its end: attached before the start so that no output is lost."""
 
-    def __init__(self, api: docker.APIClient, container: str, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self, api: docker.APIClient, container: str, on_line: Callable[[str], None], url: str | None = None
+    ) -> None:
         self.container = container
         self.tail: deque[str] = deque(maxlen=LOG_TAIL)
         self.api = api
         self._on_line = on_line
+        self._url = url  # of the engine; None: the configured one
         self._ended = threading.Event()
         self._failure: Exception | None = None
         self._timed_out = False
+        self._signalled = False
         self._start = 0.0
 
     def __enter__(self) -> Self:
@@ -58,7 +65,7 @@ class Running:
             self.api.start(self.container)
         except docker.errors.APIError as exc:
             state = self.api.inspect_container(self.container).get("State", {})
-            if state.get("ExitCode") not in NO_PROCESS:
+            if state.get("ExitCode") not in NO_PROCESS and WRONG_FORMAT not in str(exc.explanation):
                 raise
             raise DescriptionError(
                 f"the container cannot start: {exc.explanation}",
@@ -86,6 +93,7 @@ class Running:
 
     def signal(self, name: str) -> None:
         """Send a signal to the container's first process; one that has ended is left as it is."""
+        self._signalled = True
         kill(self.api, self.container, name)
 
     def stop(self) -> None:
@@ -94,18 +102,40 @@ class Running:
         kill(self.api, self.container)
         self.wait(30)
 
+    def ended(self, patience: float) -> Exit | None:
+        """Say how a container ended that was to go on; None where it has not within `patience` seconds."""
+        return self.exit() if self.wait(patience) else None
+
     def exit(self) -> Exit:
-        """Say how the container ended. Only after `wait` or `stop`."""
+        """Say how the container ended. Only after `wait` or `stop`.
+
+        Raises InfrastructureError where it did not end by itself: the engine goes down, or was asked to end it.
+        """
         self._reader.join(timeout=5)
-        with mapped_errors():  # an engine that goes down ends its containers first: then it is to blame, not they
-            self.api.ping()
-            state = self.api.inspect_container(self.container).get("State", {})
+        ooms, killed = 0, False
+        with mapped_errors():
+            inspected = self.api.inspect_container(self.container)
+            state = inspected.get("State", {})
+            started, finished = str(state.get("StartedAt", "")), str(state.get("FinishedAt", ""))
+            reach(self._url)  # an engine that goes down ends its containers first, and answers old connections
+            if state.get("ExitCode") and not self._timed_out:
+                ooms, killed = seen(self.api, self.container, started, finished)
+        if killed and not self._signalled:
+            raise InfrastructureError(
+                f"the container was ended from outside: the engine was asked to ({state.get('ExitCode')})",
+                hint="Somebody stopped it, or the engine went down: run again.",
+            )
         return Exit(
             code=None if self._timed_out else state.get("ExitCode"),
             oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
             timed_out=self._timed_out,
             seconds=self.seconds,
             log_tail=tuple(self.tail),
+            started=started,
+            finished=finished,
+            error=str(state.get("Error") or ""),
+            ooms=ooms,
+            limits=limits_of(inspected),
         )
 
     def printed(self) -> str:

@@ -15,6 +15,7 @@ import requests
 import requests.exceptions
 import urllib3.exceptions
 
+from harness.causes import advice_for
 from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, is_disk_full
 
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
@@ -59,6 +60,12 @@ def open_client(url: str | None) -> docker.DockerClient:
     return client
 
 
+def reach(url: str | None) -> None:
+    """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one."""
+    with mapped_errors():
+        open_client(url).close()
+
+
 def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
@@ -84,9 +91,9 @@ def mapped_errors() -> Iterator[None]:
         yield
     except docker.errors.APIError as exc:
         raise_if_disk_full(exc)
-        raise InfrastructureError(
-            f"the engine refused a call: {exc.explanation or exc}", hint="`harness doctor` checks the engine."
-        ) from exc
+        message = f"the engine refused a call: {exc.explanation or exc}"
+        hint = advice_for(InfrastructureError, message) or "`harness doctor` checks the engine."
+        raise InfrastructureError(message, hint=hint) from exc
     except (
         docker.errors.DockerException,
         requests.exceptions.RequestException,

@@ -53,14 +53,19 @@ def holder(document: Document, schema: Any) -> Holds:
 
     def holds(value: Any) -> str | None:
         try:
-            error = best_match(validator.iter_errors(value))
+            found = list(validator.iter_errors(value))
         except (Unresolvable, RecursionError, SchemaError, UnknownType, re.error, *_BROKEN):
             return None
+        if any(error.validator == "pattern" and NO_PATTERN in error.message for error in found):
+            return None
+        error = best_match(found)
         return "" if error is None else f"{error.json_path}: {short(error.message)}"
 
     return holds
 
 
+# Where its optional ECMA 262 engine is installed, openapi-schema-validator tells a broken pattern as a wrong value.
+NO_PATTERN = "is not a valid regular expression"
 _PLACE = "x-harness-schema"
 _ROOT = "urn:harness:document"
 _BROKEN = (TypeError, AttributeError, ValueError, KeyError)  # what jsonschema raises where a schema is none

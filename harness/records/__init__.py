@@ -11,6 +11,7 @@ from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTest
 from harness.records.dataset import Data, Drift, DvcPointer, Secret, Secrets, SharedRow, Split, Tell, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
 from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.limits import Limits
 from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.provenance import Provenance
 from harness.records.quality import Quality
@@ -49,6 +50,7 @@ __all__ = [
     "Interface",
     "Kind",
     "Labels",
+    "Limits",
     "Load",
     "Loaded",
     "Lock",

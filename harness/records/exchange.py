@@ -59,8 +59,20 @@ class Contract:
     interface: Interface
     document: dict[str, Any] | None  # the OpenAPI document
     document_error: str | None = None
+    died: Exit | None = None  # how the service ended while it was asked; None: it still ran afterwards
 
     blocker: None = None
+
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got no answer at all."""
+        return any(exchange.status is None for exchange in self.exchanges)
+
+    @property
+    def in_vain(self) -> frozenset[str]:
+        """The cases that were asked after the service had ended: whatever came first without an answer ended it."""
+        lost = [exchange.case for exchange in self.exchanges if exchange.status is None]
+        return frozenset(lost[1:] if self.died is not None else ())
 
     def answer(self, case: str) -> Exchange | None:
         """Return the exchange of a case."""
@@ -111,8 +123,14 @@ class Load:
     steps: tuple[Step, ...]
     distinct: int  # requests with different answers: with fewer than two no answer can be seen to be crossed
     cores: int = 0  # of the machine of the harness; the service often has the same ones
+    died: Exit | None = None  # how the service ended under load; None: it still ran afterwards
 
     blocker: None = None
+
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got another answer than it should, or none."""
+        return any(step.errors for step in (self.stream, *self.steps) if step is not None)
 
 
 @dataclass(frozen=True)
@@ -183,5 +201,11 @@ class Fuzz:
     out_of_time: bool = False  # before the coverage phase was over; fuzzing goes on until the time is over
     skipped: str = ""  # why it was not done
     error: str = ""  # why it could not be done, or not to its end
+    died: Exit | None = None  # how the service ended while it was fuzzed; None: it still ran afterwards
 
     blocker: None = None
+
+    @property
+    def lost_answers(self) -> bool:
+        """Whether a request got no answer at all."""
+        return any(failure.status is None for failure in self.failures) or bool(self.error)

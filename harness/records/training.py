@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.records.finding import FileHash
+from harness.records.limits import Limits
 
 LAST_SIGNAL = 64  # of Linux, see signal(7): 255 is no signal but what exit(-1) makes
 
@@ -19,6 +20,11 @@ class Exit:
     timed_out: bool
     seconds: float
     log_tail: tuple[str, ...]
+    started: str = ""  # as the engine says it, in UTC; empty in old records
+    finished: str = ""
+    error: str = ""  # the engine's own message, where it has one
+    ooms: int = 0  # times that the engine saw a process of it killed for memory: not always the first one
+    limits: Limits = field(default_factory=Limits)
 
     def describe(self) -> str:
         """Say in a few words how it ended."""

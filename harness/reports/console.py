@@ -18,11 +18,11 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from harness.causes import ESCAPES
 from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
-from harness.reports.text import ESCAPES
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
 from harness.rubric import title as title_of
 from harness.spec import Spec

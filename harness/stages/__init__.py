@@ -9,10 +9,12 @@ from threading import Event, Lock
 from typing import Protocol
 
 from harness.archive import write_texts
+from harness.causes import full_disk
 from harness.compose import Compose
 from harness.engine import Engine
-from harness.errors import DescriptionError
+from harness.errors import DescriptionError, DiskFullError
 from harness.evidence import RunFolder
+from harness.records import Exit
 from harness.runfile import Model, Variant, inline_files, run_file, varied
 from harness.spec import Spec
 
@@ -105,6 +107,16 @@ class Run(Recording):
                 )
             write_texts(self.engine, container, files)
         return container
+
+
+def not_for_want_of_disk(ended: Exit, what: str) -> None:
+    """Raise DiskFullError where a container failed because it could not write: no model is to blame for that."""
+    if ended.code not in (0, None) and (line := full_disk(ended.log_tail)):
+        small = ", ".join(f"{path} {options}".rstrip() for path, options in ended.limits.tmpfs.items())
+        raise DiskFullError(
+            f"{what} ran into a full disk: {line}" + (f" (its tmpfs: {small})" if small else ""),
+            hint="Give the volume of the artifact, a `tmpfs` of the service, or the disk of the engine, more space.",
+        )
 
 
 def relative(path: Path, root: Path) -> str:

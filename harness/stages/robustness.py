@@ -24,7 +24,7 @@ from harness.errors import DescriptionError
 from harness.evidence import disk_errors
 from harness.records import Health, Images, Robustness, Serving, Start
 from harness.runfile import Model, Variant, run_file
-from harness.stages import Run, health
+from harness.stages import Run, health, not_for_want_of_disk
 from harness.stages.readiness import PROBE_TIMEOUT, Ready, candidates, wait
 
 MISSING, TRUNCATED, HERMETIC, DEAD = "artifact-missing", "artifact-truncated", "hermetic", "health-dead"
@@ -135,6 +135,8 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
             tail = tuple(server.tail)
     except DescriptionError as exc:  # it cannot even be started this way
         return Start(name, watched=limit, last_answer=str(exc))
+    if ready.died is not None:
+        not_for_want_of_disk(ready.died, "a further start of the service")
     return Start(
         name,
         ready=any(asked.ready for asked in ready.asked),

@@ -12,7 +12,7 @@ from harness.dialects import PLAIN
 from harness.engine import Running
 from harness.http import Target
 from harness.records import Images, Serving
-from harness.stages import Run
+from harness.stages import Run, not_for_want_of_disk
 from harness.stages.readiness import wait
 
 LOG = "serve/log.txt"
@@ -38,6 +38,8 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
     path = spec.serve_artifact or f"{image.working_dir.rstrip('/')}/{str(spec.block.serve.bake).strip('/')}"
     with run.engine.started(container, lambda line: run.log("serve", LOG, line)) as server:
         ready = wait(run, server, spec.block.serve.timeout)
+        if ready.died is not None:
+            not_for_want_of_disk(ready.died, "the service")
         run.folder.write_json("serve/inspect.json", run.engine.inspect(container))
         record = Serving(
             image=image.id,

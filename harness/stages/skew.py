@@ -20,7 +20,7 @@ from harness.records import Artifact, Exit, Images, Interface, Skew
 from harness.row_file import read_rows
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant, mount
 from harness.spec import Handover, Spec
-from harness.stages import Run
+from harness.stages import Run, not_for_want_of_disk
 from harness.stages.volumes import filled, show
 
 LOG = "skew/log.txt"
@@ -108,4 +108,6 @@ def _predict(
     with run.engine.started(container, lambda line: run.folder.append(LOG, line)) as program:
         if not program.wait(spec.block.train.timeout):
             program.stop()
-        return program.exit(), program.printed()
+        ended = program.exit()
+        not_for_want_of_disk(ended, "the predictor")
+        return ended, program.printed()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from harness.archive import read_text
 from harness.conventions import dialect_of
 from harness.engine import Peak
-from harness.errors import DiskFullError, is_disk_full
 from harness.records import Images, Training
 from harness.spec import Handover
-from harness.stages import Run
+from harness.stages import Run, not_for_want_of_disk
 
 LOG = "train/log.txt"
 MAX_FAILURE = 64 * 1024  # bytes
@@ -28,11 +27,7 @@ def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training
         ended = training.exit()
     inspect = run.engine.inspect(container)
     run.folder.write_json("train/inspect.json", inspect)
-    if ended.code != 0 and is_disk_full("\n".join(ended.log_tail)):
-        raise DiskFullError(
-            f"training ran into a full disk: {ended.log_tail[-1]}",
-            hint="Give the volume of the artifact, or the disk of the engine, more space.",
-        )
+    not_for_want_of_disk(ended, "training")
     config = inspect.get("Config", {})
     record = Training(
         image=image,

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness import reruns
+from harness.causes import MEANT_TO_FAIL
 from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
 from harness.errors import DescriptionError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.reruns import Plan
-from harness.stages import Run
+from harness.stages import Run, not_for_want_of_disk
 
 AT_ONCE = 2  # more would make each of them slower, and the main line too
 CANNOT_RUN = 126  # as a shell says it of a program that it may not run
@@ -104,6 +105,8 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
     except DescriptionError as exc:
         said = (str(exc),)
         ended, signalled = Exit(code=CANNOT_RUN, oom_killed=False, timed_out=False, seconds=0.0, log_tail=said), None
+    if plan.name not in MEANT_TO_FAIL:
+        not_for_want_of_disk(ended, "a further training")
     left = take(container, f"trainings/{plan.name}/artifact", log)
     run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
     return Rerun(

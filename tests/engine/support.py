@@ -24,6 +24,7 @@ import yaml
 
 import harness
 from harness import labels
+from harness.causes import causes_of
 from harness.evidence import RunFolder
 from harness.records import Exchange
 
@@ -65,6 +66,13 @@ class Ran:
     def record(self, name: str) -> Any:
         """Return one JSON file of the run folder."""
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    @property
+    def causes(self) -> list[str]:
+        """What made it fail, as its run folder alone tells it; those of the machine are exit code 3, and no others."""
+        found = causes_of(RunFolder(self.folder).load())
+        assert any(cause.kind.is_infrastructure for cause in found) == (self.code == 3), f"{found}\n{self}"
+        return [f"{cause.subject}: {cause.kind}" for cause in found]
 
     @property
     def exchanges(self) -> dict[str, Exchange]:
@@ -364,6 +372,12 @@ class Cable:
         self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def close_door(self) -> None:
+        """Refuse new connections and let the open ones go on, as an engine does that goes down."""
+        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+
     def cut(self) -> None:
         """End every connection and refuse new ones."""
         self._cut.set()
@@ -382,6 +396,10 @@ class Cable:
             far = socket.socket(socket.AF_UNIX)
             far.connect(SOCKET)
             self._open += [near, far]
+            if self._cut.is_set():  # `cut` may have looked a moment before
+                near.close()
+                far.close()
+                return
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 

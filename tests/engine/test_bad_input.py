@@ -128,6 +128,7 @@ def test_a_build_that_fails(mini: Mini, run_harness: Harness, engine: Engine) ->
     ran = run_harness(project)
     ran.assert_failed("images.built", received="the last words", advice="images/build.log")
     assert ran.finding("images.built")["expected"] == "the image of train builds"
+    assert ran.causes == ["images: build failed"]
     assert ran.statuses["train.exits-cleanly"] == "skip"
     assert "the last words" in (ran.folder / "images/build.log").read_text(encoding="utf-8")
     assert engine.commands(trace) == [], "the builder's container of the failed step is left"
@@ -172,7 +173,9 @@ def test_a_base_that_is_not_pinned(locked: bool, mini: Mini, run_harness: Harnes
 def test_a_base_that_cannot_be_had(mini: Mini, run_harness: Harness) -> None:
     """A base that no registry has: 3, its name, and that `harness setup` may help."""
     project = building(mini, f"FROM {NOWHERE}:1\n")
-    run_harness(project).assert_refused(3, "an image cannot be had", f"{NOWHERE}:1", "harness setup")
+    ran = run_harness(project)
+    ran.assert_refused(3, "an image cannot be had", f"{NOWHERE}:1", "harness setup")
+    assert ran.causes == ["run: image cannot be had"]
 
 
 # --- data
@@ -221,21 +224,24 @@ def test_training_fails(mini: Mini, run_harness: Harness) -> None:
     """Training that exits with 1: 1 by `train.exits-cleanly`, with the last lines of its log."""
     ran = run_harness(mini(train="print('one row too few'); raise SystemExit(1)"))
     ran.assert_failed("train.exits-cleanly", received="exit code 1\none row too few", advice="train/log.txt")
+    assert ran.causes == ["train: exit code"]
     assert ran.statuses["serve.ready"] == "skip"
 
 
 def test_training_runs_out_of_memory(mini: Mini, run_harness: Harness) -> None:
     """Training that allocates past `mem_limit`: 1, memory is named as the cause, and the limit in the advice."""
-    limit = {"mem_limit": "32m", "memswap_limit": "32m"}
+    limit = {"mem_limit": "64m", "memswap_limit": "64m"}
     code = "print('allocating', flush=True)\nhoard = [bytes([1]) * 2**20 for _ in range(4096)]"
     ran = run_harness(mini({"services": {"train": limit}}, train=code))
-    ran.assert_failed("train.exits-cleanly", received="used all its memory", advice="The memory limit is 32 MiB")
+    ran.assert_failed("train.exits-cleanly", received="used all its memory", advice="The memory limit is 64 MiB")
+    assert ran.causes == ["train: out of memory"]
 
 
 def test_training_hangs(mini: Mini, run_harness: Harness) -> None:
     """Training that does not end: stopped at its time limit, 1, the limit named."""
     ran = run_harness(mini({"x-harness": {"train": {"timeout": "2s"}}}, train=SLOW))
-    ran.assert_failed("train.exits-cleanly", received="stopped at its time limit", advice="train.timeout")
+    ran.assert_failed("train.exits-cleanly", received="limit: train.timeout 2 s", advice="train.timeout")
+    assert ran.causes == ["train: timeout"]
     assert ran.seconds < 15
 
 
@@ -256,19 +262,20 @@ def test_the_loss_does_not_fall(mini: Mini, run_harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "received", "advice"),
+    ("fault", "cause", "received", "advice"),
     [
-        ("unready", "GET /health: 503", "look at what the ready path waits for"),
-        ("wrong-port", "the last answer was", "0.0.0.0:9999"),
-        ("loopback", "the last answer was", "bind 0.0.0.0:8080"),
+        ("unready", "never ready", "GET /health: 503", "look at what the ready path waits for"),
+        ("wrong-port", "wrong port", "the last answer was", "0.0.0.0:9999"),
+        ("loopback", "listens on loopback only", "the last answer was", "bind 0.0.0.0:8080"),
     ],
 )
-def test_a_service_that_never_gets_ready(
-    fault: str, received: str, advice: str, mini: Mini, run_harness: Harness
+def test_a_service_that_never_gets_ready(  # noqa: PLR0917 - a row of the table, and two fixtures
+    fault: str, cause: str, received: str, advice: str, mini: Mini, run_harness: Harness
 ) -> None:
     """A service that is not ready in its time: 1 by `serve.ready`, what it said last, and the likely cause."""
     ran = run_harness(mini({"x-harness": {"serve": {"timeout": "2s"}}}, fault=fault))
     ran.assert_failed("serve.ready", received=received, advice=advice)
+    assert ran.causes == [f"serve: {cause}"]
     assert ran.statuses["contract.examples"] == "skip"
 
 
@@ -276,12 +283,14 @@ def test_a_service_that_never_listens(mini: Mini, run_harness: Harness) -> None:
     """A service that opens no port: 1 by `serve.ready`, which says that nothing listens."""
     ran = run_harness(mini({"x-harness": {"serve": {"timeout": "1s"}}}, serve=SLOW))
     ran.assert_failed("serve.ready", received="begun", advice="Nothing listens inside the container")
+    assert ran.causes == ["serve: never ready"]
 
 
 def test_a_service_that_dies(mini: Mini, run_harness: Harness) -> None:
     """A service that dies at its start: 1 at once, not after its time, with its exit code and last lines."""
     ran = run_harness(mini({"x-harness": {"serve": {"timeout": "60s"}}}, fault="dies"))
     ran.assert_failed("serve.ready", received="exit code 3\ncannot load the model", advice="serve/log.txt")
+    assert ran.causes == ["serve: exit code"]
     assert ran.seconds < 20
 
 
@@ -318,6 +327,7 @@ def test_the_volume_of_the_artifact_is_full(mini: Mini, run_harness: Harness) ->
     code = "open('/model/big', 'wb').write(bytes(2**20))"
     ran = run_harness(mini({"volumes": {"model": small}}, train=code))
     ran.assert_refused(3, "the disk is full", "training ran into a full disk", "more space")
+    assert ran.causes == ["run: disk full in the container"]
 
 
 @pytest.mark.parametrize(
@@ -369,7 +379,9 @@ def test_no_run_to_judge(mini: Mini, run_harness: Harness) -> None:
 def test_a_container_that_cannot_start(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """A command that the image does not have: 2 with the engine's own words: the machine is not to blame."""
     project = mini({"services": {"train": {"command": ["no-such-program"]}}})
-    run_harness(project).assert_refused(2, "the container cannot start", '"no-such-program": executable file not found')
+    ran = run_harness(project)
+    ran.assert_refused(2, "the container cannot start", '"no-such-program": executable file not found')
+    assert ran.causes == ["run: command not found"]
     eventually(lambda: engine.containers(project.name, running=False) == [], 1, "the container is gone")
 
 

@@ -125,6 +125,7 @@ def test_the_engine_is_lost(
     ran = launched.finish(timeout=15)
     ran.assert_refused(3, "no container engine answers", "the engine stopped answering", "harness setup")
     assert " FAIL " not in ran.out, str(ran)
+    assert ran.causes == ["run: engine gone"]
     if staged.trace:
         eventually(lambda: not _runs(engine, staged.trace), WITHIN, f"the build ends: {engine.commands(staged.trace)}")
     run_harness(mini()).assert_passed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from harness.reports.text import ESCAPES
+from harness.causes import ESCAPES
 
 # They reorder what follows, so that a line reads as something that it is not (CVE-2021-42574).
 _REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
