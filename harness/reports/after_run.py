@@ -32,7 +32,9 @@ def _leave(watcher: Console | Events, folder: Path) -> None:
     """Write all reports; what cannot be made is said, and changes neither the verdict nor the error of the run."""
     try:
         report = read(RunFolder(folder), os.environ)
-        _, failed = write_all(report)
+        written, failed = write_all(report)
+        if written:
+            watcher.say(f"report:   {written[0]}")
         for name, exc in failed.items():
             watcher.say(f"the {name} report cannot be made: {exc!r}")
         if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -210,7 +210,7 @@ def test_events_stay_json_on_github(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         events.run_begins(builders.spec(root=tmp_path), builders.environment(), runs.ID)
         with reported(events):
             pass
-        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["run-begins"]
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["run-begins", "note"]
     assert _written(folder.path) == EVERY
 
 
