@@ -11,6 +11,7 @@ from .support import HERE, Harness, Mini
 
 pytestmark = pytest.mark.engine
 
+MUST_FAIL = ("no-data", "no-column", "unreadable-data", "full-disk")
 LEARNER = (HERE / "mini/learner.py").read_text(encoding="utf-8")
 CHECKS = {
     "train.deterministic",
@@ -53,7 +54,9 @@ def test_a_good_training_passes(mini: Mini, run_harness: Harness) -> None:
     ran.assert_passed()
     assert {name for name, status in ran.statuses.items() if status == "pass"} == CHECKS, str(ran)
     made = {run["name"] for run in ran.record("trainings.json")["runs"]}
-    assert made == {"again", "seed", "small-batch", "no-data", "no-column", "shuffled", "interrupted"}
+    assert made == {"again", "seed", "small-batch", *MUST_FAIL, "shuffled", "interrupted"}
+    said = ran.finding("train.exit-code-truth")["received"]
+    assert "exit code 1, no complete artifact (error: [Errno 28] No space left on device)" in said, str(ran)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,21 @@ def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mi
     assert ran.code == 1, str(ran)
     assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == checks, str(ran)
     assert any(received in ran.finding(check)["received"] for check in checks), str(ran)
+
+
+@pytest.mark.parametrize(
+    ("fault", "received"),
+    [
+        ("ignores-no-data", "exit code 0, an artifact that looks complete"),
+        ("ignores-noise", "exit code 0, an artifact that looks complete"),
+        ("ignores-full-disk", "exit code 0, no complete artifact"),
+    ],
+)
+def test_each_way_to_fail(fault: str, received: str, mini: Mini, run_harness: Harness) -> None:
+    """A training that swallows one kind of error, and exits with 0, fails the check with --deep."""
+    ran = run_harness(project(mini, fault), "run", "--deep", "--only", "train.exit-code-truth")
+    ran.assert_failed("train.exit-code-truth", received=received, advice="Let errors end the program")
+    assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == {"train.exit-code-truth"}
 
 
 def test_predictions_decide(mini: Mini, run_harness: Harness) -> None:

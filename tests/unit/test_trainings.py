@@ -126,6 +126,9 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.exit-code-truth", FAIL, "exit code 1, an artifact that", given(rerun("no-column", "x", 1, files=WHOLE))),
     ("train.exit-code-truth", FAIL, "stopped at its time limit", given(
         rerun("no-data", "x", 1, exit=ended(code=None, timed_out=True)))),
+    ("train.exit-code-truth", FAIL, "exit code 0, no complete artifact", given(rerun("full-disk", "x", files=()))),
+    ("train.exit-code-truth", FAIL, "exit code 0, an artifact that", given(rerun("unreadable-data", "x"))),
+    ("train.exit-code-truth", PASS, "left to --deep: full-disk", given(left_out={"full-disk": "left to --deep"})),
     ("train.exit-code-truth", SKIP, "left out", evidence(trainings=without("no-data", "no-column"))),
     ("train.interruptible", PASS, "ended by signal 15 (exit code 143) 0.2 s after SIGTERM", given()),
     ("train.interruptible", FAIL, "was killed 0.2 s after", given(rerun(
