@@ -194,17 +194,19 @@ def test_data_changed_since_the_lock(mini: Mini, run_harness: Harness) -> None:
     ("table", "received"),
     [
         ("x,z\n1,2\n2,4\n", "column z"),
-        ("x,y\n1,2\n2,4\n300,6\n", "rows.csv, row 2, column x: less_than(100), received 300"),
-        ("x,y\n1,2\n2,\n3,6\n", "rows.csv, row 1, column y: not_nullable"),
+        ("x,y\n1,2\n2,4\n300,6\n", "rows.csv, line 4, column x: less_than(100), received 300"),
+        ("x,y\n1,2\n2,\n3,6\n", "rows.csv, line 3, column y: not_nullable"),
     ],
     ids=["wrong-column", "out-of-range", "missing-value"],
 )
 def test_data_against_its_schema(table: str, received: str, mini: Mini, run_harness: Harness) -> None:
-    """Data that breaks its schema: 1 by `data.schema`, with file, row, column, rule and value."""
+    """Data that breaks its schema: 1 by `data.schema`, with file, line, column, rule and value."""
     project = mini({"x-harness": {"data": {"schema": "schema.yaml"}}}, train="import sys; sys.exit(1)")
     (project / "schema.yaml").write_text(SCHEMA, encoding="utf-8")
     (project / "data/rows.csv").write_text(table, encoding="utf-8")
-    run_harness(project).assert_failed("data.schema", received=received, advice="data.json of the run")
+    run_harness(project).assert_failed(
+        "data.schema", received=received, advice="violations.ndjson of the run lists all of them"
+    )
 
 
 def test_a_broken_schema(mini: Mini, run_harness: Harness) -> None:

@@ -126,6 +126,8 @@ BAD: dict[str, list[tuple[Status, str, Evidence]]] = {
         (FAIL, "train.csv", evidence(data=data(tables=()))),
         (FAIL, "no file at all", evidence(data=data(tables=(), files=()))),
         (FAIL, "... and 3 more", evidence(data=data(violations=VIOLATIONS, violation_count=8))),
+        (FAIL, "a.csv, line 9, column x: isin, received y", evidence(data=data(
+            violations=(Violation("a.csv", "x", 7, "y", "isin", 9),), violation_count=1, violations_listed=1))),
         (FAIL, "train.csv, row 4, column sex: isin", evidence(data=data(violations=VIOLATIONS, violation_count=8))),
     ],
     "train.exits-cleanly": [
