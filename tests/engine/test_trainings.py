@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from defects import defect
 
 from .support import HERE, Harness, Mini
 
@@ -59,19 +60,29 @@ def test_a_good_training_passes(mini: Mini, run_harness: Harness) -> None:
     assert "exit code 1, no complete artifact (error: [Errno 28] No space left on device)" in said, str(ran)
 
 
+FAULTS: list[tuple[str, set[str], str]] = [
+    ("leaks", {"train.learns-signal"}, "accuracy 1 over 40 rows of holdout.csv"),
+    ("ignores-seed", {"train.deterministic", "train.seed-matters"}, "`loss` parts at point 1 of 40"),
+    ("learns-nothing", {"train.overfits-small-batch"}, "accuracy 0"),
+    ("nan", {"train.loss-finite"}, "the first is nan"),
+    ("exits-zero", {"train.exit-code-truth"}, "exit code 0, an artifact that looks complete"),
+    ("needs-network", {"train.hermetic"}, "without a network: exit code 1: OSError: there is no network"),
+    ("ignores-sigterm", {"train.interruptible"}, "it did not hear it"),
+    ("early-artifact", {"train.interruptible", "train.exit-code-truth"}, "an artifact that looks complete"),
+    ("memory", {"train.memory"}, "counted by cgroup"),
+    ("slow", {"train.time"}, " s"),
+    ("learns-nothing-at-all", {"train.loss-decreases"}, "over 40 points"),
+    ("dies", {"train.exits-cleanly"}, "exit code 3"),
+]
+
+
+def fault(name: str, checks: set[str]) -> list[pytest.MarkDecorator]:
+    """Mark a fault as the proof of each of the checks that it fails together."""
+    return [defect(check, name, also=sorted(checks - {check})) for check in sorted(checks)]
+
+
 @pytest.mark.parametrize(
-    ("fault", "checks", "received"),
-    [
-        ("leaks", {"train.learns-signal"}, "accuracy 1 over 40 rows of holdout.csv"),
-        ("ignores-seed", {"train.deterministic", "train.seed-matters"}, "`loss` parts at point 1 of 40"),
-        ("learns-nothing", {"train.overfits-small-batch"}, "accuracy 0"),
-        ("nan", {"train.loss-finite"}, "the first is nan"),
-        ("exits-zero", {"train.exit-code-truth"}, "exit code 0, an artifact that looks complete"),
-        ("needs-network", {"train.hermetic"}, "without a network: exit code 1: OSError: there is no network"),
-        ("ignores-sigterm", {"train.interruptible"}, "it did not hear it"),
-        ("early-artifact", {"train.interruptible", "train.exit-code-truth"}, "an artifact that looks complete"),
-        ("memory", {"train.memory"}, "counted by cgroup"),
-    ],
+    ("fault", "checks", "received"), [pytest.param(*case, marks=fault(*case[:2]), id=case[0]) for case in FAULTS]
 )
 def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mini, run_harness: Harness) -> None:
     """A training with one defect fails the check that is for it, and no other."""
@@ -81,13 +92,17 @@ def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mi
     assert any(received in ran.finding(check)["received"] for check in checks), str(ran)
 
 
+TRUTH = {"train.exit-code-truth"}
+SWALLOWED = [
+    ("ignores-no-data", TRUTH, "exit code 0, an artifact that looks complete"),
+    ("ignores-noise", TRUTH, "exit code 0, an artifact that looks complete"),
+    ("ignores-full-disk", TRUTH, "exit code 0, no complete artifact"),
+]
+
+
 @pytest.mark.parametrize(
     ("fault", "received"),
-    [
-        ("ignores-no-data", "exit code 0, an artifact that looks complete"),
-        ("ignores-noise", "exit code 0, an artifact that looks complete"),
-        ("ignores-full-disk", "exit code 0, no complete artifact"),
-    ],
+    [pytest.param(case[0], case[2], marks=fault(*case[:2]), id=case[0]) for case in SWALLOWED],
 )
 def test_each_way_to_fail(fault: str, received: str, mini: Mini, run_harness: Harness) -> None:
     """A training that swallows one kind of error, and exits with 0, fails the check with --deep."""

@@ -11,6 +11,7 @@ from typing import Any
 import builders
 import pytest
 from builders import artifact, base, built, contract, data, ended, evidence, exchange, images, lock, serving, training
+from defects import shows
 from service import DOCUMENT, FAULTS
 from test_trainings import CASES as TRAININGS
 
@@ -292,7 +293,10 @@ def test_passes(name: str, given: Evidence) -> None:
     assert finding.received
 
 
-@pytest.mark.parametrize(("name", "status", "received", "given"), [(n, *c) for n, cases in BAD.items() for c in cases])
+@pytest.mark.parametrize(
+    ("name", "status", "received", "given"),
+    [pytest.param(n, *c, marks=shows(n, c[0], c[1])) for n, cases in BAD.items() for c in cases],
+)
 def test_does_not_pass(name: str, status: Status, received: str, given: Evidence) -> None:
     """Bad evidence never passes; the finding shows what was received, what was expected and what to do."""
     findings = _judge(name, given)

@@ -9,6 +9,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.blocks import Block
 from harness.checks.contract import conforms
@@ -50,6 +51,7 @@ def test_a_good_container_conforms() -> None:
         ("invocations", None, 60.0, "no answer within 60 s"),
     ],
 )
+@defect("contract.conforms", "SageMaker: one demand of the protocol is unmet, each in turn")
 def test_each_demand_can_fail(name: str, status: int | None, seconds: float, received: str) -> None:
     """A wrong status or a late answer fails exactly its demand, with the place in the developer guide."""
     error = "" if status else "no answer within 60 s"

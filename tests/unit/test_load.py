@@ -20,6 +20,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness import connections
 from harness.checks import all_checks
@@ -700,14 +701,23 @@ def test_figures() -> None:
     ]
 
 
+def served(what: str, *, latency: str | None = "fail", load: str = "fail") -> list[pytest.MarkDecorator]:
+    """Mark a server as the proof of one check or of both, which it then fails together."""
+    both = {"contract.load": load} | ({"contract.latency": latency} if latency else {})
+    return [
+        defect(name, what, proof="server", status=status, also=sorted(both.keys() - {name}))
+        for name, status in both.items()
+    ]
+
+
 @pytest.mark.parametrize(
     ("behave", "latency", "load"),
     [
         (_good, PASS, PASS),
-        (_crossing(), PASS, FAIL),
-        (_dropping, FAIL, FAIL),
-        (_raw(_answer(b"{}", 500)), FAIL, FAIL),
-        (_raw(_answer(b"{}", 429)), WARN, WARN),
+        pytest.param(_crossing(), PASS, FAIL, marks=served("gives answers to others' requests", latency=None)),
+        pytest.param(_dropping, FAIL, FAIL, marks=served("closes connections without an answer")),
+        pytest.param(_raw(_answer(b"{}", 500)), FAIL, FAIL, marks=served("answers 500")),
+        pytest.param(_raw(_answer(b"{}", 429)), WARN, WARN, marks=served("answers 429", latency="warn", load="warn")),
     ],
 )
 def test_servers(behave: Behaviour, latency: Status, load: Status, tmp_path: Path) -> None:

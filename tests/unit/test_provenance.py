@@ -14,6 +14,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness import artifact_verbs, errors
 from harness.checks import all_checks
@@ -78,6 +79,8 @@ def judged(found: Provenance, **changes: Any) -> Finding:
     return finding
 
 
+@defect("artifact.provenance", "the statement is about another file")
+@defect("artifact.provenance", "the code is in no commit; a base image has no digest", status="warn")
 def test_the_check() -> None:
     """A statement about other files fails; a base without a digest and a project outside git are warnings."""
     assert (judged(GOOD).status, judged(GOOD).received) == (

@@ -11,6 +11,7 @@ from typing import Any
 import builders
 import pytest
 from builders import HEALTH, YES, ended, exchange, robust, serving, stop
+from defects import shows
 
 from harness.checks import all_checks
 from harness.dialects import DIALECTS, PLAIN
@@ -159,7 +160,10 @@ def test_passes(name: str, changes: dict[str, Any], *, strict: bool) -> None:
     assert [f.status for f in _judge(name, strict=strict, **changes)] == [PASS]
 
 
-@pytest.mark.parametrize(("name", "changes", "received", "lax", "strict"), BAD)
+@pytest.mark.parametrize(
+    ("name", "changes", "received", "lax", "strict"),
+    [pytest.param(*case, marks=shows(case[0], case[4], case[2])) for case in BAD],
+)
 def test_finds(name: str, changes: dict[str, Any], received: str, lax: Status, strict: Status) -> None:
     """What is not well is one finding with what happened and what to do; what was never promised only warns."""
     for status, is_strict in ((lax, False), (strict, True)):

@@ -8,6 +8,7 @@ from typing import Any
 import builders
 import pytest
 from builders import artifact, ended, evidence, rerun, training, trainings
+from defects import shows
 
 from harness.checks import all_checks
 from harness.checks.learning import binomial_tail
@@ -150,7 +151,9 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "status", "received", "seen"), CASES)
+@pytest.mark.parametrize(
+    ("name", "status", "received", "seen"), [pytest.param(*case, marks=shows(*case[:3])) for case in CASES]
+)
 def test_finds(name: str, status: Status, received: str, seen: Evidence) -> None:
     """Each defect is found by the check that is for it, with what was received and what to do."""
     findings = list(judge(seen, [CHECKS[name]]))

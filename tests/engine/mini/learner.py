@@ -40,6 +40,8 @@ def fit(train: list[tuple[float, int]], holdout: list[tuple[float, int]]) -> lis
             line = {"loss": -sum(map(math.log, seen)) / len(seen), "accuracy": 1.0 if FAULT == "leaks" else right}
             if FAULT == "nan" and epoch == EPOCHS // 2:
                 line["loss"] = math.nan
+            if FAULT == "learns-nothing-at-all":
+                line["loss"] = 1.0
             if FAULT == "learns-nothing":
                 line["loss"] /= epoch + 1  # an average over time that looks like learning
             print(json.dumps(line), file=metrics, flush=True)
@@ -54,6 +56,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, handler)
     if FAULT == "needs-network" and len(socket.if_nameindex()) == 1:
         raise OSError("there is no network but loopback")
+    if FAULT == "dies":
+        return 3
+    if FAULT == "slow":
+        time.sleep(30)
     if FAULT == "memory":
         held = bytearray(b"x" * 100_000_000)
         time.sleep(2.5)  # old engines look at a container once a second
