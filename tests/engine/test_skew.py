@@ -132,13 +132,15 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
     ("predict", "said"),
     [
         (PREDICT, ""),
-        (
+        pytest.param(
             PREDICT.replace("for row in rows]", "for row in rows[:1]]"),
             "two: /predictions: expected 2 items, received 1",
+            marks=defect("code.api", "the project's code answers one row of a batch"),
         ),
-        (
+        pytest.param(
             PREDICT.replace("    print(json.d", "    rows[1:] and sys.exit('boom')\n    print(json.d"),
             "two: no answer, exit",
+            marks=defect("code.api", "the project's code ends at a batch"),
         ),
     ],
     ids=["good", "one-of-a-batch", "crashes"],

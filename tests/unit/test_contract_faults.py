@@ -96,6 +96,22 @@ def test_over_http(check: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "fault",
+    ["", pytest.param("breaks-the-protocol", marks=defect("contract.conforms", "no `predictions`", proof="server"))],
+)
+def test_a_protocol(fault: str, tmp_path: Path) -> None:
+    """A server that is declared to speak Vertex AI's protocol is held to it, whatever the examples ask."""
+    with listening(Service(fault)) as target:
+        contract = {**STRICT["contract"], "predict": "/predict"}
+        block = {"contract": contract, "serve": {"dialect": "vertex", "ready": "/health"}, "data": None}
+        examples = (builders.example(has_response=False),)
+        spec = replace(builders.spec(block, examples=examples, behaviours=()), root=tmp_path, port=target.port)
+        only = Selection(only=("contract.conforms", "contract.examples"))
+        found = list(remote.judge(spec, target, _Silent(), only).findings)
+    assert list(_failed(found)) == (["contract.conforms"] if fault else []), found
+
+
+@pytest.mark.parametrize(
     ("check", "fault", "status"),
     [
         ("contract.latency", "", Status.PASS),
