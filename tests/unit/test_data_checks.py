@@ -135,6 +135,26 @@ def test_breach_of_the_schema(tmp_path: Path) -> None:
     assert "train.csv, line 9, column colour: isin(" in found["data.schema"][0].received
 
 
+@defect("data.balanced", "the target has one class", proof="file")
+def test_one_class(tmp_path: Path) -> None:
+    """One class is nothing to learn."""
+
+    def change(train: Rows, holdout: Rows) -> None:
+        for row in (*train, *holdout):
+            row[-1] = "a"
+
+    found = judged(tmp_path, files(change), reference=None)
+    assert found["data.balanced"][0].status is FAIL
+    assert found["data.balanced"][0].received == "a"
+
+
+@defect("data.drift", "the reference has other columns", proof="file")
+def test_a_reference_of_something_else(tmp_path: Path) -> None:
+    """What has no column in common cannot be compared."""
+    found = judged(tmp_path, {**files(), "reference.csv": "other\n1\n"})
+    assert verdicts(found) == {"data.drift": FAIL}
+
+
 def test_reference_project_passes() -> None:
     """The penguins neither leak nor lack a class nor hold a secret."""
     found = judged(builders.REPO, {}, path="tests/fixtures/penguins", target="species", reference=None)

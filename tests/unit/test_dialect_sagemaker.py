@@ -18,7 +18,7 @@ from harness.conventions import with_conventions
 from harness.description import load, parse_block
 from harness.dialects import recognise
 from harness.dialects.sagemaker import SAGEMAKER, train_files
-from harness.records import Contract, Exchange, Finding, Interface, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
 from harness.runfile import inline_files, run_file
 from harness.spec import Handover, Spec
 from harness.stages.contract import requests
@@ -31,7 +31,7 @@ CONFIG = "/opt/ml/input/config"
 def _conforms(**answers: Exchange) -> list[Finding]:
     good = {name: builders.exchange(f"conforms:{name}") for name in ("ping", "invocations")}
     contract = Contract(tuple((good | answers).values()), INTERFACE, document=None)
-    return list(conforms.function(builders.spec(), contract))
+    return list(conforms(Evidence(spec=builders.spec(), contract=contract)))
 
 
 def test_a_good_container_conforms() -> None:

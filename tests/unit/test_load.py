@@ -20,7 +20,7 @@ from typing import Any
 
 import builders
 import pytest
-from defects import defect
+from defects import defect, shows
 
 from harness import connections
 from harness.checks import all_checks
@@ -655,7 +655,21 @@ BUDGETS: list[tuple[Step, dict[str, Any], Status]] = [
 ]
 
 
-@pytest.mark.parametrize(("stream", "budget", "status"), BUDGETS)
+def what(block: dict[str, Any], *steps: Step | None) -> str:
+    """Say what a load promises and what became of it."""
+    parts = [
+        f"{count} times {name}" for step in steps if step for name, count in {**step.errors, **step.crossed}.items()
+    ]
+    parts += [
+        f"{step.sent - step.answered} of {step.sent} never heard of" for step in steps if step and not step.errors
+    ]
+    return "; ".join([*parts, *(f"promised: {key} {value}" for key, value in block.items())])
+
+
+@pytest.mark.parametrize(
+    ("stream", "budget", "status"),
+    [pytest.param(*b, marks=shows("contract.latency", b[2], what(b[1], b[0]))) for b in BUDGETS],
+)
 def test_latency_check(stream: Step, budget: dict[str, Any], status: Status) -> None:
     """What is not answered fails, and what is slower than declared."""
     assert _statuses("contract.latency", _judge(_load(stream=stream), budget))[0] == status
@@ -680,7 +694,10 @@ LOADS: list[tuple[Load, dict[str, Any], Status]] = [
 ]
 
 
-@pytest.mark.parametrize(("load", "block", "status"), LOADS)
+@pytest.mark.parametrize(
+    ("load", "block", "status"),
+    [pytest.param(*x, marks=shows("contract.load", x[2], what(x[1], *x[0].steps, x[0].stream))) for x in LOADS],
+)
 def test_load_check(load: Load, block: dict[str, Any], status: Status) -> None:
     """Crossed, other and lost answers fail, and less than what is promised; a service may refuse the rest."""
     assert _statuses("contract.load", _judge(load, **block))[0] == status

@@ -81,6 +81,7 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.overfits-small-batch", FAIL, "accuracy nan", given(
         STUCK, train={**SCORE, "small_batch": {"min_score": 0.95}})),
     ("train.overfits-small-batch", WARN, "exit code 1\nsaved /model", given(REFUSED)),
+    ("train.overfits-small-batch", FAIL, "exit code 1\nsaved /model", given(REFUSED, strict=True)),
     ("train.overfits-small-batch", SKIP, "recorded no `loss`", given(NAN)),
     ("train.overfits-small-batch", SKIP, "needs `train.score`", given(train={"small_batch": {"min_score": 1.0}})),
     ("train.overfits-small-batch", SKIP, "left out for the test", evidence(trainings=without("small-batch"))),
