@@ -80,7 +80,7 @@ def test_the_same_predictions_pass(mini: Mini, run_harness: Harness) -> None:
     assert "loading the model" in (ran.folder / "skew/log.txt").read_text(encoding="utf-8")
 
 
-@defect("contract.skew", "serving scales a feature otherwise")
+@defect("contract.skew", "serving scales a feature otherwise", also=["contract.examples"])
 def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harness: Harness) -> None:
     """Each row that differs is named with both values and by how much."""
     project = skewed(mini, serve=serving(*SCALED))

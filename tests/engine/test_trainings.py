@@ -31,14 +31,14 @@ CHECKS = {
 }
 
 
-def project(mini: Mini, fault: str) -> Path:
+def project(mini: Mini, fault: str, **train: str) -> Path:
     """A classifier of one number, with one defect or none."""
     folder = mini(
         {
             "services": {"train": {"environment": {"FAULT": fault, "SEED": "7"}}},
             "x-harness": {
                 "data": {"target": "y"},
-                "train": {"score": "accuracy", "seed_env": "SEED", "max_memory": "64m", "max_time": "30s"},
+                "train": {"score": "accuracy", "seed_env": "SEED", "max_memory": "64m", "max_time": "30s", **train},
             },
         },
         train=LEARNER,
@@ -70,7 +70,6 @@ FAULTS: list[tuple[str, set[str], str]] = [
     ("ignores-sigterm", {"train.interruptible"}, "it did not hear it"),
     ("early-artifact", {"train.interruptible", "train.exit-code-truth"}, "an artifact that looks complete"),
     ("memory", {"train.memory"}, "counted by cgroup"),
-    ("slow", {"train.time"}, " s"),
     ("learns-nothing-at-all", {"train.loss-decreases"}, "over 40 points"),
     ("dies", {"train.exits-cleanly"}, "exit code 3"),
 ]
@@ -90,6 +89,13 @@ def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mi
     assert ran.code == 1, str(ran)
     assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == checks, str(ran)
     assert any(received in ran.finding(check)["received"] for check in checks), str(ran)
+
+
+@defect("train.time", "takes longer than its budget")
+def test_a_training_that_is_too_slow(mini: Mini, run_harness: Harness) -> None:
+    """The time of the one training is held against the budget, and no other check fails."""
+    ran = run_harness(project(mini, "", max_time="500ms"), "run", "--fast", "--only", "train.*")
+    ran.assert_failed("train.time", received=" s")
 
 
 TRUTH = {"train.exit-code-truth"}

@@ -26,7 +26,7 @@ from harness.records import (
     Start,
     Status,
 )
-from harness.stages import health
+from harness.stages import health, volumes
 from harness.stages import robustness as stage
 from harness.stages.stop import clients_for, number_of
 
@@ -246,11 +246,9 @@ def test_a_shared_network(mode: str | None, *, free: bool) -> None:
 
 def test_halves(tmp_path: Path) -> None:
     """Every file is cut to its first half, in its place below the volume."""
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/model.bin").write_bytes(b"12345")
-    (tmp_path / "one").write_bytes(b"x")
+    builders.write_files(tmp_path, {"deep/model.bin": "12345", "one": "x"})
     tar = BytesIO()
-    stage._halves(tmp_path, sorted(p for p in tmp_path.rglob("*") if p.is_file()), "sub", tar)
+    volumes._pack({"sub/deep/model.bin": tmp_path / "deep/model.bin", "sub/one": tmp_path / "one"}, (), tar, 2)
     with tarfile.open(fileobj=tar) as archive:
         found = {member.name: (archive.extractfile(member) or BytesIO()).read() for member in archive}
     assert found == {"sub/deep/model.bin": b"12", "sub/one": b""}

@@ -58,8 +58,6 @@ def main() -> int:
         raise OSError("there is no network but loopback")
     if FAULT == "dies":
         return 3
-    if FAULT == "slow":
-        time.sleep(30)
     if FAULT == "memory":
         held = bytearray(b"x" * 100_000_000)
         time.sleep(2.5)  # old engines look at a container once a second
