@@ -1,4 +1,4 @@
-"""Makes datasets out of the project's own: a small batch, shuffled labels, a lost column. Nothing is interpreted.
+"""Makes datasets of the project's own: a small batch, shuffled labels, a lost column, noise. Nothing is interpreted.
 
 Cells of CSV files stay the texts that they are. All tables of a dataset are changed alike, so that a score over the
 hold-out speaks of the same change.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOLDOUT = ("holdout", "hold-out", "hold_out", "test", "val", "eval")
+NOISE = 64  # bytes of a file that cannot be read
 MANY = 20  # different numbers in a target: more of them are a regression
 
 Tables = Mapping[str, "pd.DataFrame"]
@@ -42,6 +43,15 @@ def write_dataset(source: Path, files: Sequence[str], tables: Tables, folder: Pa
                 _write(tables[name], target)
             else:
                 shutil.copyfile(source / name if source.is_dir() else source, target)
+
+
+def write_noise(files: Sequence[str], folder: Path) -> None:
+    """Write files of these names that no reader takes for what they should be: noise, not even text."""
+    noise = b"\xff" + random.Random(0).randbytes(NOISE - 1)  # noqa: S311 - repeatable; 0xff begins no UTF-8
+    with disk_errors(folder):
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(noise)
 
 
 def training_table(tables: Tables, target: str | None) -> str | None:

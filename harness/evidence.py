@@ -22,6 +22,7 @@ STORE = ".harness"
 LATEST = "latest"
 FINDINGS = "findings.json"
 EXCHANGES = "exchanges.ndjson"
+VIOLATIONS = "violations.ndjson"  # breaches of the data schema, all of them
 # `provenance.json` itself is the statement. Everything else is `<field of Evidence>.json`.
 FOLDERS = {"train": "train/record.json", "serve": "serve/record.json", "provenance": "provenance/record.json"}
 
@@ -106,6 +107,23 @@ class RunFolder:
         path = self.path / name
         write_atomic(path, text + "\n")
         return path
+
+    def write_lines(self, name: str, lines: Iterable[str]) -> int:
+        """Write a file line by line, atomically, without holding it in memory; return how many lines it has."""
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        count = 0
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("w", encoding="utf-8", errors="replace") as stream:
+                    for line in lines:
+                        stream.write(line + "\n")
+                        count += 1
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return count
 
     def append(self, name: str, line: str) -> None:
         """Append one line to a log."""

@@ -60,7 +60,7 @@ class Service:
 def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
     """Go down the line to a served model. The dataset is validated while the engine builds the images."""
     baking = run.spec.handover is not Handover.MOUNTED
-    validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
+    validation = pool.submit(data_stage.collect, run.spec, run.folder) if run.spec.block.data else None
     if validation is None:
         line.lacks("data")
 

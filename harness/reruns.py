@@ -12,13 +12,15 @@ from harness import derived
 from harness.blocks import SmallBatchBlock
 from harness.description import mount_over
 from harness.errors import DescriptionError
-from harness.records import Data, Labels
+from harness.records import Artifact, Data, Labels
 from harness.runfile import ARTIFACT_VOLUME, DATA_VOLUME, Model, Variant, mount
 from harness.spec import Handover, Spec
 from harness.values import parse_duration
 
 AGAIN, REPEAT, SEED, BATCH, SHUFFLED, INTERRUPTED = "again", "repeat", "seed", "small-batch", "shuffled", "interrupted"
-NO_DATA, NO_COLUMN = "no-data", "no-column"
+NO_DATA, NO_COLUMN, NOISE, FULL_DISK = "no-data", "no-column", "unreadable-data", "full-disk"
+MUST_FAIL = (NO_COLUMN, NO_DATA, NOISE, FULL_DISK)  # one of them tells nearly as much as all: the first is made
+PAGE = 4096  # bytes that tmpfs counts in
 PREFIX = "harness-train-"  # of the services
 MAX_DATA = 256 * 1024**2  # bytes of a dataset that is copied and changed
 DEEP = "left to --deep"
@@ -38,6 +40,7 @@ class Plan:
     adapt: Change = lambda _service: None
     dataset: Path | None = None  # a folder in place of the dataset
     open_artifact: bool = False  # its folder may be written by every user
+    disk: str = ""  # mount options of a tmpfs in place of the artifact's folder
 
     def variant(self, spec: Spec, artifact: str, data: str | None) -> Variant:
         """Return the service with volumes of its own: one for the artifact, one for another dataset."""
@@ -53,7 +56,7 @@ class Plan:
             if has_volume(spec):
                 source = f"{ARTIFACT_VOLUME}-{self.name}"
                 mount(service, spec.block.train.artifact, source, read_only=False)
-                if self.open_artifact:  # else the engine copies the image's own owner and mode again
+                if self.open_artifact or self.disk:  # else the engine copies what the image has there again
                     next(entry for entry in service["volumes"] if entry["source"] == source)["volume"] = {
                         "nocopy": True
                     }
@@ -79,10 +82,10 @@ class Plans:
     numeric: bool = False
 
 
-def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
+def plan(spec: Spec, data: Data | None, artifact: Artifact, folder: Path, *, deep: bool) -> Plans:
     """Return the runs; their datasets are written below `folder`. Raises DescriptionError for a broken table.
 
-    What other runs tell nearly as well is left to `deep`: another seed, and an empty dataset beside a lost column.
+    What other runs tell nearly as well is left to `deep`: another seed, and all but one of those that must fail.
     """
     train = spec.block.train
     plans = Plans()
@@ -97,11 +100,36 @@ def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
         adapt = with_environment(train.seed_env, new)
         plans.runs.append(Plan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
     _with_data(spec, data, folder, plans)
+    if not has_volume(spec):
+        plans.left_out[FULL_DISK] = "the artifact lies in the container's own files: no small disk can be put there"
+    else:
+        options, change = small_disk(artifact)
+        plans.runs.append(Plan(FULL_DISK, change, disk=options))
     plans.runs.append(Plan(INTERRUPTED, "SIGTERM while it runs"))
-    if not deep and NO_COLUMN not in plans.left_out:
-        plans.runs = [run for run in plans.runs if run.name != NO_DATA]
-        plans.left_out[NO_DATA] = DEEP
+    if not deep:
+        _leave_to_deep(plans)
     return plans
+
+
+def _leave_to_deep(plans: Plans) -> None:
+    """Keep the first run that must fail: whether errors end the program is told by one."""
+    made = [name for name in MUST_FAIL if any(run.name == name for run in plans.runs)]
+    plans.runs = [run for run in plans.runs if run.name not in made[1:]]
+    plans.left_out |= dict.fromkeys(made[1:], DEEP)
+
+
+def small_disk(artifact: Artifact) -> tuple[str, str]:
+    """Return the mount options of a tmpfs on which the artifact has no room, and what that is in words.
+
+    It has half of the pages that the files need, apart from the metrics, so that it fills in the middle of writing.
+    Where they fit in one page no file can be made at all: the folder itself takes the only inode.
+    """
+    needed = [file.size for file in artifact.files if file.path != artifact.metrics_name]
+    pages = sum(-(-size // PAGE) for size in needed)
+    if pages <= 1:
+        return f"size={PAGE},nr_inodes=1,mode=1777", "the disk for the artifact is full"
+    size = pages // 2 * PAGE
+    return f"size={size},mode=1777", f"the disk for the artifact is full after {size} of {sum(needed)} bytes"
 
 
 def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> None:
@@ -113,7 +141,7 @@ def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> Non
     else:
         _with_tables(spec, data, folder, plans)
         return
-    plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_DATA, NO_COLUMN), reason)
+    plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_DATA, NO_COLUMN, NOISE), reason)
 
 
 def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
@@ -124,6 +152,8 @@ def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
     # The engine fills an empty volume with what the image has at its place.
     (nothing / "harness.txt").write_text("The harness left the dataset out on purpose.\n", encoding="utf-8")
     plans.runs.append(Plan(NO_DATA, "the files of the dataset are missing", dataset=nothing))
+    derived.write_noise(names, folder / NOISE)
+    plans.runs.append(Plan(NOISE, "the files of the dataset cannot be read: they hold noise", dataset=folder / NOISE))
     try:
         tables = derived.read_tables(source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")])
     except DescriptionError as exc:  # the project may read it in a way of its own

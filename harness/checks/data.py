@@ -77,12 +77,20 @@ def schema(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
         yield failed(
             expected=f"{data.rows} rows that satisfy {spec.block.data.schema_}",
             received=f"{data.violation_count} violations\n{shown}" + (f"\n... and {more} more" if more > 0 else ""),
-            advice="Correct the data, or the schema where the data is right; data.json of the run lists them.",
+            advice=f"Correct the data, or the schema where the data is right; {_listed(data)}.",
         )
     else:
         yield passed(f"{data.rows} rows in {', '.join(data.tables)}")
 
 
+def _listed(data: Data) -> str:
+    if not data.violations_listed:
+        return f"data.json of the run lists {len(data.violations)} of them"
+    part = "all of them" if data.violations_listed == data.violation_count else f"the first {data.violations_listed}"
+    return f"violations.ndjson of the run lists {part} with line, column, value and rule"
+
+
 def _line(violation: Violation) -> str:
     row = "" if violation.row is None else f", row {violation.row}"
-    return f"{violation.file}{row}, column {violation.column}: {violation.check}, received {violation.value}"
+    place = row if violation.line is None else f", line {violation.line}"
+    return f"{violation.file}{place}, column {violation.column}: {violation.check}, received {violation.value}"

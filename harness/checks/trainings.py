@@ -14,6 +14,8 @@ SHOWN = 5
 MOMENT = 0.3  # seconds: a program at its end needs no signal
 CLOSE = 1e-9  # relative: a parallel sum ends in other last digits
 SAME = "the same content in other bytes"  # of `harness.differences`
+MUST_FAIL = ("no-column", "no-data", "unreadable-data", "full-disk")  # of `harness.reruns`
+DEEP = "left to --deep"
 CAUSES = (
     "Seed every generator that training uses, sort what comes out of a folder or a set, and use one thread where sums "
     "must repeat (OMP_NUM_THREADS=1)."
@@ -62,7 +64,7 @@ def _tier(spec: Spec, artifact: Artifact, trainings: Trainings, run: Rerun) -> t
     """Return the strongest tier that holds, and by what evidence; None where none does."""
     if not trainings.content:
         return "bytes", f"{len(artifact.files)} files are the same"
-    own = _metrics_file(artifact)
+    own = artifact.metrics_name
     if all(how == SAME for name, how in trainings.content.items() if name != own):
         return "parameters", "only the form of the files differs"
     again = trainings.repeated
@@ -130,9 +132,9 @@ def _same_learning(spec: Spec, artifact: Artifact, run: Rerun) -> bool:
 @check("train.exit-code-truth")
 def exit_code_truth(artifact: Artifact, trainings: Trainings) -> Iterator[Finding]:
     """Training that must fail says so, and leaves nothing that looks complete."""
-    runs = [run for run in map(trainings.of, ("no-data", "no-column")) if run is not None]
+    runs = [run for run in map(trainings.of, MUST_FAIL) if run is not None]
     if not runs:
-        yield skipped(trainings.left_out.get("no-data", "it was not made"))
+        yield skipped(next((trainings.left_out[n] for n in MUST_FAIL if n in trainings.left_out), "it was not made"))
         return
     bad = False
     for run in runs:
@@ -148,7 +150,9 @@ def exit_code_truth(artifact: Artifact, trainings: Trainings) -> Iterator[Findin
             "a temporary name until it is whole.",
         )
     if not bad:
-        yield passed("; ".join(f"{run.change}: {run.exit.describe()}, no complete artifact" for run in runs))
+        deep = [name for name in MUST_FAIL if trainings.left_out.get(name) == DEEP]
+        lines = [f"{run.change}: {run.exit.describe()}, no complete artifact ({_last_line(run)})" for run in runs]
+        yield passed("\n".join([*lines, *([f"{DEEP}: {', '.join(deep)}"] if deep else [])]))
 
 
 @check("train.interruptible")
@@ -230,15 +234,9 @@ def second(trainings: Trainings) -> Rerun | None:
 
 def looks_complete(artifact: Artifact, run: Rerun) -> bool:
     """Whether a run left all that a whole artifact has, apart from the metrics: its files, none of them empty."""
-    own = _metrics_file(artifact)
+    own = artifact.metrics_name
     needed = {file.path for file in artifact.files if file.path != own and file.size}
     return bool(needed) and needed <= {file.path for file in run.files if file.size}
-
-
-def _metrics_file(artifact: Artifact) -> str | None:
-    """Return the name of the metrics in the artifact, where they lie there."""
-    folder = f"{artifact.path.rstrip('/')}/"
-    return artifact.metrics_path.removeprefix(folder) if artifact.metrics_path.startswith(folder) else None
 
 
 def _last_line(run: Rerun) -> str:

@@ -249,10 +249,10 @@ class Engine:
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
             return int(code), self._api.logs(container).decode(errors="replace")
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create a volume; one that exists is kept as it is."""
+    def create_volume(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
+        """Create a volume, with options of the local driver; one that exists is kept as it is."""
         with mapped_errors():
-            self._api.create_volume(name, labels=dict(labels))
+            self._api.create_volume(name, driver_opts=dict(options or {}), labels=dict(labels))
 
     def has_volume(self, name: str) -> bool:
         """Whether a volume exists."""

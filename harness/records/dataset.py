@@ -9,13 +9,17 @@ from harness.records.finding import FileHash
 
 @dataclass(frozen=True)
 class Violation:
-    """One breach of the data schema; `row` is the 0-based data row, None for a whole column."""
+    """One breach of the data schema; `row` is the 0-based data row, None for a whole column.
+
+    `line` is where that row begins in its file, counted from 1; None for Parquet.
+    """
 
     file: str
     column: str
     row: int | None
     value: str
     check: str
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,9 @@ class Data:
     sha256: str  # over the sorted lines `<sha256>  <path>` of all files
     tables: tuple[str, ...] = ()
     rows: int = 0
-    violations: tuple[Violation, ...] = ()
+    violations: tuple[Violation, ...] = ()  # the first ones
     violation_count: int = 0
+    violations_listed: int = 0  # in violations.ndjson of the run
     schema_error: str | None = None
     split: Split | None = None
     drift: tuple[Drift, ...] | None = None

@@ -73,3 +73,9 @@ class Artifact:
     def blocker(self) -> str | None:
         """Why the line cannot go on after this stage."""
         return None if self.files else f"training left no artifact at {self.path}"
+
+    @property
+    def metrics_name(self) -> str | None:
+        """The name of the metrics among the files, where they lie there."""
+        folder = f"{self.path.rstrip('/')}/"
+        return self.metrics_path.removeprefix(folder) if self.metrics_path.startswith(folder) else None

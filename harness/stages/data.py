@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,9 +17,10 @@ from harness import dvc, labels
 from harness.blocks import DataBlock
 from harness.datasets import drift, pointers, secrets, splits
 from harness.datasets.tables import TABLES, read
+from harness.datasets.violations import violations
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError, InfrastructureError
-from harness.evidence import disk_errors
+from harness.evidence import VIOLATIONS, RunFolder, disk_errors
 from harness.records import Data, Drift, DvcPointer, FileHash, Violation, digest_of
 from harness.spec import Spec
 from harness.stages import Run, relative
@@ -24,14 +29,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_VIOLATIONS = 50  # that a record keeps; their number is always whole
+MAX_LISTED = 1_000_000  # that the file beside it keeps: about 150 MB
 MAX_UNASKED = 64 * 2**20  # bytes of tables that are read although the description asks nothing of them
 FILL_TIMEOUT = 600.0
 MOUNT = "/harness-data"
 READY = "-ready"  # suffix of the marker volume
 
 
-def collect(spec: Spec) -> Data:
-    """Hash the dataset and validate its tables. Raises DescriptionError for a schema that cannot be read."""
+def collect(spec: Spec, folder: RunFolder | None = None) -> Data:
+    """Hash the dataset and validate its tables; all breaches of the schema are written into the folder of the run.
+
+    Raises DescriptionError for a schema that cannot be read.
+    """
     block = spec.block.data
     if block is None:
         raise ValueError("collect is only called where there is a dataset")
@@ -39,18 +48,22 @@ def collect(spec: Spec) -> Data:
     files = hash_files(path)
     tables = tuple(f.path for f in files if Path(f.path).suffix in TABLES)
     frames, problem = _frames(path, tables, block)
-    violations: list[Violation] = []
+    few: tuple[Violation, ...] = ()
+    count = listed = 0
     if block.schema_ is not None:
         schema = _schema(spec.root / block.schema_)
-        violations = [found for name, frame in frames.items() for found in _violations(schema, frame, name)]
+        files_of = {name: path / name if path.is_dir() else path for name in frames}
+        found = (violations(schema, frame, name, files_of[name]) for name, frame in frames.items())
+        few, count, listed = _kept(chain.from_iterable(found), folder)
     return Data(
         path=relative(path, spec.root),
         files=files,
         sha256=digest_of(files),
         tables=tables,
         rows=sum(len(frame) for frame in frames.values()),
-        violations=tuple(violations[:MAX_VIOLATIONS]),
-        violation_count=len(violations),
+        violations=few,
+        violation_count=count,
+        violations_listed=listed,
         split=splits.compare(frames, block, problem),
         drift=_drift(spec.root, frames, block),
         secrets=secrets.scan(path, tuple(f.path for f in files), frames),
@@ -206,20 +219,25 @@ def _drift(root: Path, frames: dict[str, pd.DataFrame], block: DataBlock) -> tup
     return drift.drift(read(root / block.reference), splits.joined({name: frames[name] for name in train}))
 
 
-def _violations(schema: Any, frame: pd.DataFrame, name: str) -> list[Violation]:
-    from pandera.errors import SchemaErrors
+def _kept(found: Iterator[Violation], folder: RunFolder | None) -> tuple[tuple[Violation, ...], int, int]:
+    """Write the breaches of the schema, one a line, as they are found.
 
-    try:
-        schema.validate(frame, lazy=True)
-    except SchemaErrors as exc:
-        cases = exc.failure_cases.to_dict("records")
-        return [_violation(case, name) for case in cases]
-    return []
+    Returns the first ones, for the record, how many there are, and how many of them stand in the file.
+    """
+    first = next(found, None)
+    if first is None:
+        return (), 0, 0
+    few: list[Violation] = []
+    count = 0
 
+    def lines() -> Iterator[str]:
+        nonlocal count
+        for violation in chain((first,), found):
+            count += 1
+            if len(few) < MAX_VIOLATIONS:
+                few.append(violation)
+            if count <= MAX_LISTED:
+                yield json.dumps(asdict(violation), ensure_ascii=False)
 
-def _violation(case: dict[str, Any], name: str) -> Violation:
-    index, column, value = case.get("index"), case.get("column"), case.get("failure_case")
-    if case.get("schema_context") == "DataFrameSchema":  # a missing or surplus column: its name is the case
-        column = value
-    row = int(index) if index is not None and index == index else None  # noqa: PLR0124 - NaN is pandera's "no row"
-    return Violation(name, str(column), row, str(value), str(case.get("check")))
+    listed = folder.write_lines(VIOLATIONS, lines()) if folder is not None else sum(0 for _ in lines())
+    return tuple(few), count, listed

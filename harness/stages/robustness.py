@@ -6,26 +6,23 @@ may run on another thread while the run may be interrupted.
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
-from harness import http, labels
+from harness import http
 from harness.archive import is_file
 from harness.description import mount_over
-from harness.engine import Leftover
 from harness.errors import DescriptionError
-from harness.evidence import disk_errors
 from harness.records import Health, Images, Robustness, Serving, Start
 from harness.runfile import Model, Variant, run_file
 from harness.stages import Run, health, not_for_want_of_disk
 from harness.stages.readiness import PROBE_TIMEOUT, Ready, candidates, wait
+from harness.stages.volumes import fill
 
 MISSING, TRUNCATED, HERMETIC, DEAD = "artifact-missing", "artifact-truncated", "hermetic", "health-dead"
 NO_NETWORK, READ_ONLY, ANY_UID, NO_CAPABILITIES = "no-network", "read-only", "arbitrary-uid", "no-capabilities"
@@ -93,7 +90,9 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
     ]
     made = run.create_variants(key, {key: images.of(key).id}, data_volume, variants, {INTERNAL: {"internal": True}})
     if TRUNCATED in changes and not isinstance(place, str):
-        _fill(run, serving.image, f"{run.project}_{PREFIX}{TRUNCATED}", place.inside, files)
+        root, volume = run.folder.path / "artifact", f"{run.project}_{PREFIX}{TRUNCATED}"
+        named = {str(PurePosixPath(place.inside, file.relative_to(root).as_posix())): file for file in files}
+        fill(run, serving.image, volume, FILL, named, stage=PREFIX + TRUNCATED, halves=True)
     return Prepared(
         containers={name: made[PREFIX + name] for name in changes},
         impossible=impossible,
@@ -215,30 +214,6 @@ def _over(service: Model, target: str, volume: str) -> list[Model]:
 
 def _artifact(run: Run) -> list[Path]:
     return sorted(path for path in (run.folder.path / "artifact").rglob("*") if path.is_file())
-
-
-def _fill(run: Run, image: str, volume: str, inside: str, files: list[Path]) -> None:
-    """Write the first half of each of the artifact's files into a volume, through a container that is never started."""
-    name = f"{run.project}-truncate"
-    marks = {**run.labels, labels.STAGE: PREFIX + TRUNCATED}
-    helper = run.engine.helper(image, name, volume, FILL, marks)
-    if helper is None:
-        raise ValueError(f"the name {name} is taken, though it holds this run's ID")
-    with tempfile.TemporaryFile() as tar:
-        with disk_errors(Path(tempfile.gettempdir())):
-            _halves(run.folder.path / "artifact", files, inside, tar)
-        run.engine.write(helper, FILL, tar)
-    run.engine.remove(Leftover("container", helper, name, {}))
-
-
-def _halves(root: Path, files: list[Path], inside: str, tar: IO[bytes]) -> None:
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for file in files:
-            info = tarfile.TarInfo(str(PurePosixPath(inside, file.relative_to(root).as_posix())))
-            info.size, info.mode = file.stat().st_size // 2, 0o444
-            with file.open("rb") as source:
-                archive.addfile(info, source)
-    tar.seek(0)
 
 
 def _shared_network(service: Model) -> str:

@@ -6,7 +6,7 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,10 +15,10 @@ from harness import reruns
 from harness.causes import MEANT_TO_FAIL
 from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
-from harness.errors import DescriptionError
+from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
-from harness.reruns import Plan
+from harness.reruns import Plan, Plans
 from harness.stages import Run, not_for_want_of_disk
 
 AT_ONCE = 2  # more would make each of them slower, and the main line too
@@ -49,11 +49,11 @@ def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Rep
     Raises RunOverError when the run ends meanwhile.
     """
     spec = run.spec
-    plans = reruns.plan(spec, basis.data, run.folder.path / "trainings/data", deep=deep)
-    runs = _train(run, basis, plans.runs, deliver, take)
+    plans = reruns.plan(spec, basis.data, basis.artifact, run.folder.path / "trainings/data", deep=deep)
+    runs = _train(run, basis, plans, deliver, take)
     again = runs[0]
     if again.exit.code != 0:  # one of the restrictions is too much: which?
-        runs += _train(run, basis, reruns.singly(spec), deliver, take)
+        runs += _train(run, basis, Plans(reruns.singly(spec)), deliver, take)
         again = next(made for made in runs if made.name == reruns.REPEAT)
     first, second = (run.folder.path / name for name in ("artifact", f"trainings/{again.name}/artifact"))
     content = differences(basis.artifact.files, again.files, first, second) if again.exit.code == 0 else {}
@@ -72,24 +72,37 @@ def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Rep
     )
 
 
-def _train(run: Run, basis: Basis, plans: Sequence[Plan], deliver: Deliver, take: Take) -> list[Rerun]:
-    """Create the containers with one call of Compose, then train in two of them at a time."""
+def _train(run: Run, basis: Basis, plans: Plans, deliver: Deliver, take: Take) -> list[Rerun]:
+    """Create the containers with one call of Compose, then train in two of them at a time.
+
+    A run for which the engine has no small disk is noted among those left out.
+    """
     key = run.spec.train_key
     image = basis.images.of(key).id
     variants = []
-    for plan in plans:
+    for plan in plans.runs:
         volume = _volume(run, plan.name)
-        run.engine.create_volume(volume, run.labels)
+        tmpfs = {"type": "tmpfs", "device": "tmpfs", "o": plan.disk}
+        run.engine.create_volume(volume, run.labels, tmpfs if plan.disk else None)
         if plan.open_artifact and reruns.has_volume(run.spec):
             _open(run, image, volume)
         variants.append(plan.variant(run.spec, volume, deliver(plan.dataset) if plan.dataset else None))
     made = run.create_variants(key, {key: image}, basis.data_volume, variants)
 
-    def one(plan: Plan) -> Rerun:
-        return _once(run, basis.training, plan, made[f"{reruns.PREFIX}{plan.name}"], take)
+    def one(plan: Plan) -> Rerun | None:
+        container = made[f"{reruns.PREFIX}{plan.name}"]
+        try:
+            return _once(run, basis.training, plan, container, take)
+        except EngineUnavailableError:
+            raise
+        except (DescriptionError, InfrastructureError) as exc:
+            if not plan.disk:
+                raise
+            plans.left_out[plan.name] = f"no container starts here with a disk that small: {exc}"
+            return None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, plans))
+        return [again for again in pool.map(one, plans.runs) if again is not None]
 
 
 def _volume(run: Run, name: str) -> str:
@@ -103,6 +116,8 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
     try:
         ended, signalled = _ended(run, training, plan, container, log)
     except DescriptionError as exc:
+        if plan.disk:  # it says nothing of training
+            raise
         said = (str(exc),)
         ended, signalled = Exit(code=CANNOT_RUN, oom_killed=False, timed_out=False, seconds=0.0, log_tail=said), None
     if plan.name not in MEANT_TO_FAIL:

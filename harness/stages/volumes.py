@@ -32,19 +32,35 @@ def filled(
     """
     volume = f"{run.project}-{name}"
     run.engine.create_volume(volume, run.labels)
-    helper = run.engine.helper(image, f"{volume}-fill", volume, path, {**run.labels, STAGE: name})
-    if helper is None:
-        raise LookupError(f"the name {volume}-fill belongs to this run alone, and is taken")
-    with tempfile.TemporaryFile() as tar:
-        with disk_errors(Path(tempfile.gettempdir())):
-            _pack(files, open_to_all, tar)
-        run.engine.write(helper, path, tar)
-    run.engine.remove(Leftover("container", helper, f"{volume}-fill", {}))
+    fill(run, image, volume, path, files, stage=name, open_to_all=open_to_all)
     return volume
 
 
-def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes]) -> None:
-    """Write files and folders as a tar."""
+def fill(
+    run: Run,
+    image: str,
+    volume: str,
+    path: str,
+    files: Mapping[str, Path],
+    *,
+    stage: str,
+    open_to_all: Sequence[str] = (),
+    halves: bool = False,
+) -> None:
+    """Write files into a volume of this run, as `filled` does; with `halves` the first half of each of them alone."""
+    name = f"{volume}-fill"
+    helper = run.engine.helper(image, name, volume, path, {**run.labels, STAGE: stage})
+    if helper is None:
+        raise LookupError(f"the name {name} belongs to this run alone, and is taken")
+    with tempfile.TemporaryFile() as tar:
+        with disk_errors(Path(tempfile.gettempdir())):
+            _pack(files, open_to_all, tar, 2 if halves else 1)
+        run.engine.write(helper, path, tar)
+    run.engine.remove(Leftover("container", helper, name, {}))
+
+
+def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes], part: int) -> None:
+    """Write files, or the first of so many parts of each, and folders as a tar."""
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in folders:
             folder = tarfile.TarInfo(name)
@@ -52,7 +68,7 @@ def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes]) -> 
             archive.addfile(folder)
         for name, path in sorted(files.items()):
             info = tarfile.TarInfo(name)
-            info.size, info.mode = path.stat().st_size, 0o444
+            info.size, info.mode = path.stat().st_size // part, 0o444
             with path.open("rb") as source:
                 archive.addfile(info, source)
     tar.seek(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker.errors
 import pytest
+from defects import Seen
 
 from harness import labels
 
@@ -91,9 +92,9 @@ def mini(tmp_path: Path, names: list[str]) -> Mini:
 
 
 @pytest.fixture
-def run_harness(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Harness]:
+def run_harness(tmp_path_factory: pytest.TempPathFactory, base: str, seen: Seen) -> Iterator[Harness]:
     """Call the real command as a process; one that a test leaves running is ended."""
-    harness = Harness(tmp_path_factory.mktemp("logs"), base)
+    harness = Harness(tmp_path_factory.mktemp("logs"), base, seen=seen)
     yield harness
     for launched in harness.launched:
         if launched.process.poll() is None:

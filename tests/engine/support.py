@@ -21,6 +21,7 @@ from typing import Any
 
 import docker
 import yaml
+from defects import Seen
 
 import harness
 from harness import labels
@@ -180,6 +181,7 @@ class Harness:
     logs: Path
     base: str
     launched: list[Launched] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)  # hears what the checks of each run found
 
     def start(self, project: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Launched:
         """Start `harness VERB --project PROJECT ...`; `clean` is for the whole engine.
@@ -211,7 +213,10 @@ class Harness:
         self, project: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120
     ) -> Ran:
         """Run the command to its end."""
-        return self.start(project, *arguments, env=env).finish(timeout)
+        ran = self.start(project, *arguments, env=env).finish(timeout)
+        if any(line.startswith("evidence: ") for line in ran.out.splitlines()):
+            self.seen.read(ran.folder / "findings.json")
+        return ran
 
     @property
     def pids(self) -> set[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from defects import defect
 
 from .support import REPO, Engine, Harness, Launched, Mini, eventually, tmpfs
 
@@ -121,6 +122,7 @@ def building(mini: Mini, dockerfile: str, **change: Any) -> Path:
     return project
 
 
+@defect("images.built", "a step of the build fails")
 def test_a_build_that_fails(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """A step that fails: 1 by `images.built`, with the last lines of the build; the rest is skipped."""
     trace = secrets.token_hex(6)
@@ -157,7 +159,14 @@ def plain(engine: Engine, base: str) -> Iterator[str]:
     api.remove_image(reference)
 
 
-@pytest.mark.parametrize("locked", [False, True], ids=["without-lock", "with-lock"])
+@pytest.mark.parametrize(
+    "locked",
+    [
+        pytest.param(False, marks=defect("images.pinned", "a base without a digest, and no lock", status="warn")),
+        pytest.param(True, marks=defect("images.pinned", "a base without a digest, and a lock", also=["data.pinned"])),
+    ],
+    ids=["without-lock", "with-lock"],
+)
 def test_a_base_that_is_not_pinned(locked: bool, mini: Mini, run_harness: Harness, plain: str) -> None:  # noqa: FBT001
     """A base without a digest is a warning; with a committed lock it fails, and says how to pin it."""
     project = mini({"services": {name: {"image": plain} for name in ("train", "serve")}})
@@ -181,6 +190,7 @@ def test_a_base_that_cannot_be_had(mini: Mini, run_harness: Harness) -> None:
 # --- data
 
 
+@defect("data.pinned", "a row was added since the lock", also=["contract.examples"])
 def test_data_changed_since_the_lock(mini: Mini, run_harness: Harness) -> None:
     """Data that is not the locked one: 1 by `data.pinned`, with both hashes and how to move the pin."""
     project = mini.copy(REPO / "tests/projects/baked")
@@ -197,17 +207,20 @@ def test_data_changed_since_the_lock(mini: Mini, run_harness: Harness) -> None:
     ("table", "received"),
     [
         ("x,z\n1,2\n2,4\n", "column z"),
-        ("x,y\n1,2\n2,4\n300,6\n", "rows.csv, row 2, column x: less_than(100), received 300"),
-        ("x,y\n1,2\n2,\n3,6\n", "rows.csv, row 1, column y: not_nullable"),
+        ("x,y\n1,2\n2,4\n300,6\n", "rows.csv, line 4, column x: less_than(100), received 300"),
+        ("x,y\n1,2\n2,\n3,6\n", "rows.csv, line 3, column y: not_nullable"),
     ],
     ids=["wrong-column", "out-of-range", "missing-value"],
 )
+@defect("data.schema", "a column, a value, a missing value against the schema", also=["train.exits-cleanly"])
 def test_data_against_its_schema(table: str, received: str, mini: Mini, run_harness: Harness) -> None:
-    """Data that breaks its schema: 1 by `data.schema`, with file, row, column, rule and value."""
+    """Data that breaks its schema: 1 by `data.schema`, with file, line, column, rule and value."""
     project = mini({"x-harness": {"data": {"schema": "schema.yaml"}}}, train="import sys; sys.exit(1)")
     (project / "schema.yaml").write_text(SCHEMA, encoding="utf-8")
     (project / "data/rows.csv").write_text(table, encoding="utf-8")
-    run_harness(project).assert_failed("data.schema", received=received, advice="data.json of the run")
+    run_harness(project).assert_failed(
+        "data.schema", received=received, advice="violations.ndjson of the run lists all of them"
+    )
 
 
 def test_a_broken_schema(mini: Mini, run_harness: Harness) -> None:
@@ -220,6 +233,7 @@ def test_a_broken_schema(mini: Mini, run_harness: Harness) -> None:
 # --- training
 
 
+@defect("train.exits-cleanly", "exits with 1")
 def test_training_fails(mini: Mini, run_harness: Harness) -> None:
     """Training that exits with 1: 1 by `train.exits-cleanly`, with the last lines of its log."""
     ran = run_harness(mini(train="print('one row too few'); raise SystemExit(1)"))
@@ -228,6 +242,7 @@ def test_training_fails(mini: Mini, run_harness: Harness) -> None:
     assert ran.statuses["serve.ready"] == "skip"
 
 
+@defect("train.exits-cleanly", "needs more memory than its limit")
 def test_training_runs_out_of_memory(mini: Mini, run_harness: Harness) -> None:
     """Training that allocates past `mem_limit`: 1, memory is named as the cause, and the limit in the advice."""
     limit = {"mem_limit": "64m", "memswap_limit": "64m"}
@@ -237,6 +252,7 @@ def test_training_runs_out_of_memory(mini: Mini, run_harness: Harness) -> None:
     assert ran.causes == ["train: out of memory"]
 
 
+@defect("train.exits-cleanly", "does not end")
 def test_training_hangs(mini: Mini, run_harness: Harness) -> None:
     """Training that does not end: stopped at its time limit, 1, the limit named."""
     ran = run_harness(mini({"x-harness": {"train": {"timeout": "2s"}}}, train=SLOW))
@@ -245,12 +261,14 @@ def test_training_hangs(mini: Mini, run_harness: Harness) -> None:
     assert ran.seconds < 15
 
 
+@defect("artifact.present", "leaves nothing")
 def test_training_leaves_no_artifact(mini: Mini, run_harness: Harness) -> None:
     """Training that ends well without an artifact: 1 by `artifact.present`."""
     ran = run_harness(mini(train="print('all done')"))
     ran.assert_failed("artifact.present", received="exit code 0, but", advice="train.artifact")
 
 
+@defect("train.loss-decreases", "the loss grows")
 def test_the_loss_does_not_fall(mini: Mini, run_harness: Harness) -> None:
     """A loss that grows or is not finite: 1 by `train.loss-decreases`."""
     code = TRAIN.replace('"loss": loss', '"loss": epoch')
@@ -269,6 +287,7 @@ def test_the_loss_does_not_fall(mini: Mini, run_harness: Harness) -> None:
         ("loopback", "listens on loopback only", "the last answer was", "bind 0.0.0.0:8080"),
     ],
 )
+@defect("serve.ready", "never ready, another port, loopback only")
 def test_a_service_that_never_gets_ready(  # noqa: PLR0917 - a row of the table, and two fixtures
     fault: str, cause: str, received: str, advice: str, mini: Mini, run_harness: Harness
 ) -> None:
@@ -279,6 +298,7 @@ def test_a_service_that_never_gets_ready(  # noqa: PLR0917 - a row of the table,
     assert ran.statuses["contract.examples"] == "skip"
 
 
+@defect("serve.ready", "opens no port")
 def test_a_service_that_never_listens(mini: Mini, run_harness: Harness) -> None:
     """A service that opens no port: 1 by `serve.ready`, which says that nothing listens."""
     ran = run_harness(mini({"x-harness": {"serve": {"timeout": "1s"}}}, serve=SLOW))
@@ -286,6 +306,7 @@ def test_a_service_that_never_listens(mini: Mini, run_harness: Harness) -> None:
     assert ran.causes == ["serve: never ready"]
 
 
+@defect("serve.ready", "dies at its start")
 def test_a_service_that_dies(mini: Mini, run_harness: Harness) -> None:
     """A service that dies at its start: 1 at once, not after its time, with its exit code and last lines."""
     ran = run_harness(mini({"x-harness": {"serve": {"timeout": "60s"}}}, fault="dies"))
@@ -296,13 +317,15 @@ def test_a_service_that_dies(mini: Mini, run_harness: Harness) -> None:
 
 # --- the contract
 
+ANOTHER_NUMBER = defect("contract.examples", "another number")
+
 
 @pytest.mark.parametrize(
     ("fault", "received"),
     [
         ("http-500", 'status 500: {"error": "boom"}'),
         ("not-json", "the answer is not JSON: <html>2.0</html>"),
-        ("wrong-answer", "/predictions/0: expected 2.0, received 2.99"),
+        pytest.param("wrong-answer", "/predictions/0: expected 2.0, received 2.99", marks=ANOTHER_NUMBER),
     ],
 )
 def test_an_example_is_answered_wrongly(fault: str, received: str, mini: Mini, run_harness: Harness) -> None:
@@ -311,6 +334,7 @@ def test_an_example_is_answered_wrongly(fault: str, received: str, mini: Mini, r
     ran.assert_failed("contract.examples", received=received, advice="contract/two.json")
 
 
+@defect("contract.rejects-malformed", "answers 200 to broken JSON")
 def test_malformed_requests_are_accepted(mini: Mini, run_harness: Harness) -> None:
     """A service that answers 200 to broken JSON: 1 by `contract.rejects-malformed`."""
     ran = run_harness(mini({"x-harness": {"contract": {"strict": False}}}, fault="accepts-anything"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from defects import defect
 
 from harness import labels
 from harness.checks import all_checks
@@ -91,6 +92,9 @@ def base_image(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TABLE = "x,expect:y\n1,2\n2.5,5\n"
+OTHER = TABLE.replace("2.5,5", "2.5,6")
+A_BAD_TEST = defect("code.unit-tests", "a test of the project fails")
+A_BAD_VALUE = defect("code.features", "the transform gives another value than the table")
 UNITTEST = ["python3", "-m", "unittest", "discover", "tests"]
 BLOCK = {
     "data": None,
@@ -103,9 +107,9 @@ BLOCK = {
     ("tests", "table", "failing", "said"),
     [
         (TESTS, TABLE, "", ""),
-        (TESTS.replace('"y": 4', '"y": 5'), TABLE, "code.unit-tests", "test_doubles"),
-        (TESTS, TABLE.replace("2.5,5", "2.5,6"), "code.features", "row 2, y: expected 6, received 5.0"),
-        ("", TABLE, "code.unit-tests", "0 tests"),
+        pytest.param(TESTS.replace('"y": 4', '"y": 5'), TABLE, "code.unit-tests", "test_doubles", marks=A_BAD_TEST),
+        pytest.param(TESTS, OTHER, "code.features", "row 2, y: expected 6, received 5.0", marks=A_BAD_VALUE),
+        pytest.param("", TABLE, "code.unit-tests", "0 tests", marks=defect("code.unit-tests", "there are no tests")),
     ],
     ids=["good", "bad-test", "bad-value", "no-tests"],
 )
@@ -150,6 +154,7 @@ def test_pytest_in_the_training_image(tests: str, status: Status, said: str, min
 
 
 @pytest.mark.parametrize("command", [["python3", "-m", "pytest", "tests"], ["pytest", "tests"]])
+@defect("code.unit-tests", "the training image has no pytest")
 def test_an_image_without_pytest(command: list[str], mini: Mini) -> None:
     """What is missing is said, and where to add it; the run goes on."""
     _, found = tried(project(mini, {"train": {"unit_tests": command}}, {"tests/test_a.py": PYTEST}))

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from defects import defect
 
 from harness import labels
 
@@ -80,7 +81,13 @@ def test_a_good_project_passes_and_leaves_its_evidence(mini: Mini, run_harness: 
     assert ran.err == ""
 
 
-@pytest.mark.parametrize("name", ["baked", "trained-in-build", "no-dockerfile"])
+IN_BUILD = defect("train.outside-build", "a step of the image build trains", status="warn")
+NO_COMMIT = defect("artifact.provenance", "the code is in no commit", status="warn")
+
+
+@pytest.mark.parametrize(
+    "name", ["baked", pytest.param("trained-in-build", marks=[IN_BUILD, NO_COMMIT]), "no-dockerfile"]
+)
 def test_the_example_projects_pass(name: str, mini: Mini, run_harness: Harness) -> None:
     """Each way to hand the artifact over passes, and the files served are those that training left."""
     ran = run_harness(mini.copy(PROJECTS / name))
@@ -89,6 +96,14 @@ def test_the_example_projects_pass(name: str, mini: Mini, run_harness: Harness) 
         assert ran.statuses[check] == "pass", str(ran)
     assert ran.statuses["train.outside-build"] == ("warn" if name == "trained-in-build" else "pass")
     assert same_artifact(ran)
+
+
+@defect("artifact.handed-over", "the serving image changes a byte of what training left")
+def test_an_artifact_that_is_not_the_one_trained(mini: Mini, run_harness: Harness) -> None:
+    """A model that still answers well, but is another file: 1 by `artifact.handed-over` alone, the file named."""
+    ran = run_harness(mini.baking(after="RUN echo ' ' >> /model/model.json"))
+    ran.assert_failed("artifact.handed-over", received="model.json: ")
+    assert [name for name, status in ran.statuses.items() if status in ("fail", "error")] == ["artifact.handed-over"]
 
 
 @pytest.mark.parametrize("name", ["baked", "trained-in-build"])

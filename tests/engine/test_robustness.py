@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from defects import defect
 
 from harness import labels
 from harness.checks import all_checks
@@ -132,29 +133,32 @@ def test_a_good_service_passes_all(mini: Mini, serve_it: Serve) -> None:
     assert [s.name for s in evidence.robustness.starts] == ["hermetic", "artifact-missing", "artifact-truncated"]
 
 
+FAULTS: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+    ("lies-about-ready", {}, ("serve.ready-is-honest", "GET /health: 200, and then POST /predict: 503")),
+    ("serves-without-model", {}, ("serve.ready-is-honest", "ready and even predicts")),
+    ("ready-without-model", {}, ("serve.ready-is-honest", "GET /health: 200; POST /predict: 500")),
+    ("ignores-sigterm", {"stop_grace_period": "1s"}, ("serve.stops-gracefully", "did not end and was killed")),
+    ("drops-on-sigterm", {}, ("serve.stops-gracefully", "lost, such as ")),
+    ("", {"healthcheck": {"test": ["CMD", "true"]}}, ("serve.healthcheck-works", "finds every service healthy")),
+    (
+        "",
+        {"healthcheck": {"test": "curl --fail http://127.0.0.1:8080/health || exit 1"}},
+        ("serve.healthcheck-works", "exit code 1: "),
+    ),
+    (
+        "",
+        {"healthcheck": {"test": ["CMD", "curl", "127.0.0.1:8080"]}},
+        ("serve.healthcheck-works", "cannot be run"),
+    ),
+    ("", {"user": "0:0"}, ("serve.unprivileged", "user ID 0")),
+    ("needs-writable-root", {}, ("serve.hermetic", "read-only: exit code 1")),
+    ("needs-network", {}, ("serve.hermetic", "no-network: exit code 1")),
+]
+
+
 @pytest.mark.parametrize(
     ("fault", "change", "expected"),
-    [
-        ("lies-about-ready", {}, ("serve.ready-is-honest", "GET /health: 200, and then POST /predict: 503")),
-        ("serves-without-model", {}, ("serve.ready-is-honest", "ready and even predicts")),
-        ("ready-without-model", {}, ("serve.ready-is-honest", "GET /health: 200; POST /predict: 500")),
-        ("ignores-sigterm", {"stop_grace_period": "1s"}, ("serve.stops-gracefully", "did not end and was killed")),
-        ("drops-on-sigterm", {}, ("serve.stops-gracefully", "lost, such as ")),
-        ("", {"healthcheck": {"test": ["CMD", "true"]}}, ("serve.healthcheck-works", "finds every service healthy")),
-        (
-            "",
-            {"healthcheck": {"test": "curl --fail http://127.0.0.1:8080/health || exit 1"}},
-            ("serve.healthcheck-works", "exit code 1: "),
-        ),
-        (
-            "",
-            {"healthcheck": {"test": ["CMD", "curl", "127.0.0.1:8080"]}},
-            ("serve.healthcheck-works", "cannot be run"),
-        ),
-        ("", {"user": "0:0"}, ("serve.unprivileged", "user ID 0")),
-        ("needs-writable-root", {}, ("serve.hermetic", "read-only: exit code 1")),
-        ("needs-network", {}, ("serve.hermetic", "no-network: exit code 1")),
-    ],
+    [pytest.param(*f, marks=defect(f[2][0], f[0] or "; ".join(f"{k}: {v}" for k, v in f[1].items()))) for f in FAULTS],
 )
 def test_each_fault_fails_its_own_check(
     fault: str, change: Mapping[str, Any], expected: tuple[str, str], mini: Mini, serve_it: Serve

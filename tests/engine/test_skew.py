@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from defects import defect
 
 from .support import HERE, REPO, Harness, Mini, Ran
 
@@ -79,6 +80,7 @@ def test_the_same_predictions_pass(mini: Mini, run_harness: Harness) -> None:
     assert "loading the model" in (ran.folder / "skew/log.txt").read_text(encoding="utf-8")
 
 
+@defect("contract.skew", "serving scales a feature otherwise", also=["contract.examples"])
 def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harness: Harness) -> None:
     """Each row that differs is named with both values and by how much."""
     project = skewed(mini, serve=serving(*SCALED))
@@ -99,6 +101,7 @@ def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harne
     ],
     ids=["exit-code", "too-few", "read-only"],
 )
+@defect("contract.skew", "the training image does not answer, or not all")
 def test_a_command_that_does_not_answer(predict: str, received: str, mini: Mini, run_harness: Harness) -> None:
     """An exit code, a missing answer and an attempt to change the artifact fail, with the end of its log."""
     ran = run_harness(skewed(mini, predict=predict), *SKEW)
@@ -129,13 +132,15 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
     ("predict", "said"),
     [
         (PREDICT, ""),
-        (
+        pytest.param(
             PREDICT.replace("for row in rows]", "for row in rows[:1]]"),
             "two: /predictions: expected 2 items, received 1",
+            marks=defect("code.api", "the project's code answers one row of a batch"),
         ),
-        (
+        pytest.param(
             PREDICT.replace("    print(json.d", "    rows[1:] and sys.exit('boom')\n    print(json.d"),
             "two: no answer, exit",
+            marks=defect("code.api", "the project's code ends at a batch"),
         ),
     ],
     ids=["good", "one-of-a-batch", "crashes"],

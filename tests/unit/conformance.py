@@ -12,7 +12,7 @@ import builders
 from harness.checks.contract import conforms
 from harness.dialects import interface
 from harness.dialects.protocol import Dialect
-from harness.records import Contract, Exchange, Finding, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Status
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def judged(dialect: Dialect, answers: Mapping[str, Answer], *, strict: bool = Fa
     assert set(answers) == {probe.name for probe in dialect.probes}
     spec = builders.spec(block={"contract": {"strict": strict}})
     exchanges = tuple(answer.exchange(f"conforms:{name}") for name, answer in answers.items())
-    return list(conforms.function(spec, Contract(exchanges, interface(spec, dialect), None)))
+    return list(conforms(Evidence(spec=spec, contract=Contract(exchanges, interface(spec, dialect), None))))
 
 
 def assert_passed(findings: list[Finding]) -> None:

@@ -247,7 +247,7 @@ class Service:
             self._last = predictions
             time.sleep(0.005)
             predictions = self._last
-        answer: dict[str, Any] = {"predictions": predictions}
+        answer: dict[str, Any] = {"result" if self.fault == "breaks-the-protocol" else "predictions": predictions}
         if self.fault == "surprise-null":
             answer["note"] = None
         return answer

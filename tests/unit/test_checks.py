@@ -11,6 +11,7 @@ from typing import Any
 import builders
 import pytest
 from builders import artifact, base, built, contract, data, ended, evidence, exchange, images, lock, serving, training
+from defects import shows
 from service import DOCUMENT, FAULTS
 from test_trainings import CASES as TRAININGS
 
@@ -126,6 +127,8 @@ BAD: dict[str, list[tuple[Status, str, Evidence]]] = {
         (FAIL, "train.csv", evidence(data=data(tables=()))),
         (FAIL, "no file at all", evidence(data=data(tables=(), files=()))),
         (FAIL, "... and 3 more", evidence(data=data(violations=VIOLATIONS, violation_count=8))),
+        (FAIL, "a.csv, line 9, column x: isin, received y", evidence(data=data(
+            violations=(Violation("a.csv", "x", 7, "y", "isin", 9),), violation_count=1, violations_listed=1))),
         (FAIL, "train.csv, row 4, column sex: isin", evidence(data=data(violations=VIOLATIONS, violation_count=8))),
     ],
     "train.exits-cleanly": [
@@ -290,7 +293,10 @@ def test_passes(name: str, given: Evidence) -> None:
     assert finding.received
 
 
-@pytest.mark.parametrize(("name", "status", "received", "given"), [(n, *c) for n, cases in BAD.items() for c in cases])
+@pytest.mark.parametrize(
+    ("name", "status", "received", "given"),
+    [pytest.param(n, *c, marks=shows(n, c[0], c[1])) for n, cases in BAD.items() for c in cases],
+)
 def test_does_not_pass(name: str, status: Status, received: str, given: Evidence) -> None:
     """Bad evidence never passes; the finding shows what was received, what was expected and what to do."""
     findings = _judge(name, given)

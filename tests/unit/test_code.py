@@ -13,6 +13,7 @@ from typing import Any
 import builders
 import pytest
 from builders import ended
+from defects import shows
 
 from harness import test_report
 from harness.checks import all_checks
@@ -232,7 +233,9 @@ DEFECTS = [
 ]
 
 
-@pytest.mark.parametrize(("code", "check", "said"), DEFECTS, ids=[said for _, _, said in DEFECTS])
+@pytest.mark.parametrize(
+    ("code", "check", "said"), [pytest.param(*d, marks=shows(d[1], Status.FAIL, d[2]), id=d[2]) for d in DEFECTS]
+)
 def test_each_defect_fails_its_check_alone(code: Code, check: str, said: str) -> None:
     """The finding says what was received, and the other check still passes."""
     found = judged(code)

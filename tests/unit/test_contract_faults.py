@@ -7,6 +7,7 @@ from pathlib import Path
 
 import builders
 import pytest
+from defects import defect
 from service import FAULTS, Service, listening
 
 from harness import remote
@@ -20,6 +21,8 @@ STRICT = {"contract": {"strict": True, "skew": None, "latency": {"p50": "45ms", 
 WITH_TRAFFIC = ("contract.latency", "contract.load", "contract.fuzz")
 OF_CONTRACT = tuple(check for check in all_checks() if {*check.reads, *check.may_read} <= {"spec", "contract"})
 FAILED = (Status.FAIL, Status.ERROR)
+CROSSES = defect("contract.load", "crosses-answers", proof="server")
+BREAKS = defect("contract.fuzz", "breaks-on-whole-lengths", proof="server")
 
 
 def _spec(fault: str = "") -> Spec:
@@ -75,7 +78,17 @@ def over_http(fault: str, folder: Path, selection: Selection) -> list[Finding]:
         return list(remote.judge(spec, target, _Silent(), selection).findings)
 
 
-@pytest.mark.parametrize("check", ["", *(check.name for check in OF_CONTRACT if check.name in FAULTS)])
+@pytest.mark.parametrize(
+    "check",
+    [
+        "",
+        *(
+            pytest.param(check.name, marks=defect(check.name, FAULTS[check.name], proof="server"))
+            for check in OF_CONTRACT
+            if check.name in FAULTS
+        ),
+    ],
+)
 def test_over_http(check: str, tmp_path: Path) -> None:
     """The same over a real connection: the good service fails nothing, a faulty one its check alone."""
     found = over_http(FAULTS.get(check, ""), tmp_path, Selection(fast=True))
@@ -83,13 +96,29 @@ def test_over_http(check: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "fault",
+    ["", pytest.param("breaks-the-protocol", marks=defect("contract.conforms", "no `predictions`", proof="server"))],
+)
+def test_a_protocol(fault: str, tmp_path: Path) -> None:
+    """A server that is declared to speak Vertex AI's protocol is held to it, whatever the examples ask."""
+    with listening(Service(fault)) as target:
+        contract = {**STRICT["contract"], "predict": "/predict"}
+        block = {"contract": contract, "serve": {"dialect": "vertex", "ready": "/health"}, "data": None}
+        examples = (builders.example(has_response=False),)
+        spec = replace(builders.spec(block, examples=examples, behaviours=()), root=tmp_path, port=target.port)
+        only = Selection(only=("contract.conforms", "contract.examples"))
+        found = list(remote.judge(spec, target, _Silent(), only).findings)
+    assert list(_failed(found)) == (["contract.conforms"] if fault else []), found
+
+
+@pytest.mark.parametrize(
     ("check", "fault", "status"),
     [
         ("contract.latency", "", Status.PASS),
-        ("contract.latency", "slow", Status.FAIL),
+        pytest.param("contract.latency", "slow", Status.FAIL, marks=defect("contract.latency", "slow", proof="server")),
         ("contract.load", "", Status.PASS),
-        ("contract.load", "crosses-answers", Status.FAIL),
-        ("contract.fuzz", "breaks-on-whole-lengths", Status.FAIL),  # test_fuzz.py has the good ones
+        pytest.param("contract.load", "crosses-answers", Status.FAIL, marks=CROSSES),
+        pytest.param("contract.fuzz", "breaks-on-whole-lengths", Status.FAIL, marks=BREAKS),  # good ones: test_fuzz.py
     ],
 )
 def test_under_traffic(check: str, fault: str, status: Status, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import builders
 import pytest
 
+from harness.datasets.tables import read
+from harness.datasets.violations import lines_of
 from harness.errors import DescriptionError
+from harness.evidence import RunFolder
 from harness.records import Data, FileHash, Violation, digest_of
 from harness.stages.data import MAX_VIOLATIONS, collect, hash_files
 
@@ -33,10 +37,16 @@ strict: true
 GOOD = "sex,mass\nfemale,20\nmale,\n"
 
 
-def _collect(root: Path, files: dict[str, str], path: str = "data", schema: str | None = SCHEMA) -> Data:
+def _collect(
+    root: Path,
+    files: dict[str, str],
+    path: str = "data",
+    schema: str | None = SCHEMA,
+    folder: RunFolder | None = None,
+) -> Data:
     builders.write_files(root, {**files, **({"schema.yaml": schema} if schema is not None else {})})
     block: dict[str, Any] = {"data": {"path": path, "schema": "schema.yaml"}}
-    return collect(builders.spec(block, root=root))
+    return collect(builders.spec(block, root=root), folder)
 
 
 def test_hash_of_a_folder_is_that_of_sha256sum(tmp_path: Path) -> None:
@@ -120,9 +130,45 @@ def test_wrong_type(tmp_path: Path) -> None:
 
 
 def test_many_violations_are_counted(tmp_path: Path) -> None:
-    """The record keeps some violations and the number of all."""
-    data = _collect(tmp_path, {"data/a.csv": "sex,mass\n" + "male,5\n" * 200})
-    assert (len(data.violations), data.violation_count) == (MAX_VIOLATIONS, 200)
+    """The record keeps some violations and the number of all; the run folder has all of them, with their lines."""
+    folder = RunFolder(tmp_path / "run")
+    data = _collect(tmp_path, {"data/a.csv": "sex,mass\n" + "male,5\n" * 200}, folder=folder)
+    assert (len(data.violations), data.violation_count, data.violations_listed) == (MAX_VIOLATIONS, 200, 200)
+    found = [json.loads(line) for line in (folder.path / "violations.ndjson").read_text().splitlines()]
+    assert [(v["file"], v["line"], v["column"], v["value"]) for v in found] == [
+        ("a.csv", number, "mass", "5.0") for number in range(2, 202)
+    ]
+    assert found[0]["check"] == data.violations[0].check
+
+
+def test_far_too_many_violations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a stated limit the file ends; the number stays whole."""
+    monkeypatch.setattr("harness.stages.data.MAX_LISTED", 3)
+    data = _collect(tmp_path, {"data/a.csv": "sex,mass\n" + "male,5\n" * 9}, folder=RunFolder(tmp_path / "run"))
+    assert (data.violation_count, data.violations_listed) == (9, 3)
+
+
+def test_good_data_leaves_no_list(tmp_path: Path) -> None:
+    """Without a violation there is no file of them."""
+    _collect(tmp_path, {"data/a.csv": GOOD}, folder=RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows", "lines"),
+    [
+        ("a.csv", 'x,y\n1,2\n"two\nlines",3\n\n5,6\n', 3, [2, 3, 6]),
+        ("a.csv", "\ufeffx\r\n1\r\n\r\n2\r\n", 2, [2, 4]),
+        ("a.csv", "x,y\n1,2\n", 2, []),
+        ("a.jsonl", '{"x": 1}\n\n{"x": 2}\n', 2, [1, 3]),
+    ],
+)
+def test_the_lines_of_rows(name: str, text: str, rows: int, lines: list[int], tmp_path: Path) -> None:
+    """A row is named by the line on which it begins; where rows cannot be told apart there is no line."""
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert list(lines_of(tmp_path / name, rows)) == lines
+    if lines:
+        assert len(read(tmp_path / name)) == rows, "pandas counts other rows"
 
 
 def test_json_lines(tmp_path: Path) -> None:

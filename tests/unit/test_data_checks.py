@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Rows, files, judged, verdicts
+from defects import defect, shows
 
 from harness.datasets import drift, leakage, secret_patterns, secrets, splits, telling
 from harness.datasets.classes import is_number
@@ -69,18 +70,33 @@ def test_good_dataset(tmp_path: Path) -> None:
     assert {name for name, fs in found.items() if fs[0].status is SKIP} == {"data.schema", "data.dvc"}
 
 
+DEFECTS: list[tuple[Callable[[Rows, Rows], None], str, str, str, str]] = [
+    (
+        _copy_rows,
+        HEADER,
+        "data.no-leakage",
+        "holdout.csv row 0 is train.csv row 0",
+        "hold-out rows are in training too",
+    ),
+    (
+        _copy_nearly,
+        HEADER,
+        "data.no-leakage",
+        "holdout.csv row 0 is nearly train.csv row 0",
+        "hold-out rows are in training too, written otherwise",
+    ),
+    (_copy_target, f"code,{HEADER}", "data.no-leakage", "code is a copy of it", "a column is a code for the target"),
+    (_lose_class, HEADER, "data.balanced", "only in hold-out: c", "a class is in hold-out only"),
+    (_lengthen, HEADER, "data.drift", "", "a number is larger than in the reference"),
+    (_repaint, HEADER, "data.drift", "", "a category is more frequent than in the reference"),
+    (_forget, HEADER, "data.drift", "missing", "values are missing that the reference has"),
+    (_leave_key, HEADER, "data.no-secrets", "train.csv line 9: AWS access key AKIA...", "a cell holds an access key"),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "header", "check", "said"),
-    [
-        (_copy_rows, HEADER, "data.no-leakage", "holdout.csv row 0 is train.csv row 0"),
-        (_copy_nearly, HEADER, "data.no-leakage", "holdout.csv row 0 is nearly train.csv row 0"),
-        (_copy_target, f"code,{HEADER}", "data.no-leakage", "code is a copy of it"),
-        (_lose_class, HEADER, "data.balanced", "only in hold-out: c"),
-        (_lengthen, HEADER, "data.drift", ""),
-        (_repaint, HEADER, "data.drift", ""),
-        (_forget, HEADER, "data.drift", "missing"),
-        (_leave_key, HEADER, "data.no-secrets", "train.csv line 9: AWS access key AKIA..."),
-    ],
+    [pytest.param(*d[:4], marks=defect(d[2], d[4], proof="file")) for d in DEFECTS],
 )
 def test_fails_exactly_one(
     tmp_path: Path, change: Callable[[Rows, Rows], None], header: str, check: str, said: str
@@ -89,6 +105,54 @@ def test_fails_exactly_one(
     found = judged(tmp_path, files(change, header))
     assert [name for name, status in verdicts(found).items() if status is FAIL] == [check]
     assert said in "\n".join(finding.received for finding in found[check])
+
+
+SCHEMA = """\
+schema_type: dataframe
+version: 0.35.0
+columns:
+  colour:
+    dtype: str
+    checks: {isin: [red, blue, green]}
+index: null
+coerce: true
+strict: false
+"""
+
+
+@defect("data.schema", "a cell holds what its schema rules out", proof="file")
+def test_breach_of_the_schema(tmp_path: Path) -> None:
+    """A value that the schema rules out fails it alone, and is named with its line."""
+
+    def change(train: Rows, holdout: Rows) -> None:
+        del holdout
+        train[7][1] = "pink"
+
+    block = {"schema": "schema.yaml", "reference": None}
+    assert verdicts(judged(tmp_path, {**files(), "schema.yaml": SCHEMA}, **block)) == {}
+    found = judged(tmp_path, {**files(change), "schema.yaml": SCHEMA}, **block)
+    assert verdicts(found) == {"data.schema": FAIL}
+    assert "train.csv, line 9, column colour: isin(" in found["data.schema"][0].received
+
+
+@defect("data.balanced", "the target has one class", proof="file")
+def test_one_class(tmp_path: Path) -> None:
+    """One class is nothing to learn."""
+
+    def change(train: Rows, holdout: Rows) -> None:
+        for row in (*train, *holdout):
+            row[-1] = "a"
+
+    found = judged(tmp_path, files(change), reference=None)
+    assert found["data.balanced"][0].status is FAIL
+    assert found["data.balanced"][0].received == "a"
+
+
+@defect("data.drift", "the reference has other columns", proof="file")
+def test_a_reference_of_something_else(tmp_path: Path) -> None:
+    """What has no column in common cannot be compared."""
+    found = judged(tmp_path, {**files(), "reference.csv": "other\n1\n"})
+    assert verdicts(found) == {"data.drift": FAIL}
 
 
 def test_reference_project_passes() -> None:
@@ -102,8 +166,8 @@ def test_reference_project_passes() -> None:
     ("block", "check", "status"),
     [
         ({"target": None}, "data.balanced", SKIP),
-        ({"target": "nothing"}, "data.balanced", FAIL),
-        ({"target": "nothing"}, "data.no-leakage", FAIL),
+        pytest.param({"target": "nothing"}, "data.balanced", FAIL, marks=shows("data.balanced", FAIL, "nothing")),
+        pytest.param({"target": "nothing"}, "data.no-leakage", FAIL, marks=shows("data.no-leakage", FAIL, "nothing")),
         ({"target": "length"}, "data.balanced", SKIP),
         ({"reference": None}, "data.drift", SKIP),
         ({"train": "nothing.csv"}, "data.no-leakage", FAIL),
@@ -123,6 +187,7 @@ def test_limits_are_the_projects(tmp_path: Path) -> None:
     assert verdicts(judged(tmp_path / "b", files(_lengthen), limits=limits)) == {}
 
 
+@defect("data.balanced", "a class is in training only", proof="file", status="warn")
 def test_untested_class_is_a_warning(tmp_path: Path) -> None:
     """A class that only training has is never tested: nobody promised that it is."""
 
@@ -133,6 +198,7 @@ def test_untested_class_is_a_warning(tmp_path: Path) -> None:
     assert verdicts(judged(tmp_path, files(change), reference=None)) == {"data.balanced": WARN}
 
 
+@defect("data.drift", "a category that the reference lacks", proof="file", status="warn")
 def test_new_category_is_a_warning(tmp_path: Path) -> None:
     """A category that the reference does not have is named; a rare one that the fixture lacks is not."""
 

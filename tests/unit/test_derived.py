@@ -111,7 +111,7 @@ def test_a_broken_table(tmp_path: Path) -> None:
 
 def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> reruns.Plans:
     files = hash_files(dataset)
-    return reruns.plan(spec, Data(path=str(dataset), files=files, sha256="0"), folder, deep=deep)
+    return reruns.plan(spec, Data(path=str(dataset), files=files, sha256="0"), builders.artifact(), folder, deep=deep)
 
 
 def _spec(**changes: Any) -> Spec:
@@ -126,13 +126,39 @@ def _service(spec: Spec, plan: reruns.Plan, data: str | None = None) -> Any:
 
 
 def test_all_plans(dataset: Path, tmp_path: Path) -> None:
-    """A run as it is has five; --deep has another seed and an empty dataset too."""
+    """A run as it is has five; --deep has another seed and all the ways in which training must fail."""
     some = _plans(dataset, tmp_path / "1", _spec(), deep=False)
     assert [run.name for run in some.runs] == ["again", "small-batch", "no-column", "shuffled", "interrupted"]
-    assert some.left_out == {"seed": "left to --deep", "no-data": "left to --deep"}
+    assert some.left_out == dict.fromkeys(["seed", *reruns.MUST_FAIL[1:]], "left to --deep")
     every = _plans(dataset, tmp_path / "2", _spec(), deep=True)
     assert every.left_out == {}
-    assert {run.name for run in every.runs} == {run.name for run in some.runs} | {"seed", "no-data"}
+    assert {run.name for run in every.runs} == {run.name for run in some.runs} | {"seed", *reruns.MUST_FAIL}
+
+
+def test_a_small_disk(dataset: Path, tmp_path: Path) -> None:
+    """The tmpfs for a full disk has half of the pages of the artifact without its metrics, or no inode to spare."""
+    plans = _plans(dataset, tmp_path / "made", _spec(), deep=True)
+    plan = next(run for run in plans.runs if run.name == reruns.FULL_DISK)
+    assert (plan.disk, plan.change) == ("size=4096,nr_inodes=1,mode=1777", "the disk for the artifact is full")
+    service, volumes = _service(_spec(), plan)
+    mounted = next(entry for entry in service["volumes"] if entry["target"] == "/model")
+    assert mounted["volume"] == {"nocopy": True}, "the engine would copy what the image has there, and fill it"
+    assert volumes[mounted["source"]] == {"name": "vol-a", "external": True}
+    files = (FileHash("metrics.jsonl", 10**6, "0"), FileHash("a", 5000, "0"), FileHash("b", 5000, "0"))
+    options, words = reruns.small_disk(builders.artifact(files=files))
+    assert (options, words) == ("size=8192,mode=1777", "the disk for the artifact is full after 8192 of 10000 bytes")
+
+
+def test_no_disk_of_its_own(dataset: Path, tmp_path: Path) -> None:
+    """An artifact that lies in the container's own files cannot be given a small disk, and the run says so."""
+    plans = _plans(dataset, tmp_path / "made", _spec(handover=Handover.TRAINED_IN_BUILD), deep=True)
+    assert "no small disk" in plans.left_out[reruns.FULL_DISK]
+
+
+def test_without_a_dataset_the_disk_is_what_fails(dataset: Path, tmp_path: Path) -> None:
+    """A project without a dataset gets the full disk without --deep: it is the one way in which training must fail."""
+    plans = _plans(dataset, tmp_path / "made", builders.spec({"data": None}), deep=False)
+    assert [run.name for run in plans.runs] == ["again", "full-disk", "interrupted"]
 
 
 @pytest.mark.parametrize(

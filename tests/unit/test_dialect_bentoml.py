@@ -6,12 +6,13 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 from jsonschema import Draft202012Validator
 
 from harness.checks import contract as checks
 from harness.dialects import DIALECTS, recognise
 from harness.dialects.bentoml import BENTOML
-from harness.records import Contract, Exchange, Finding, Interface, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
 
 INTERFACE = Interface("bentoml", "/readyz", "/predict")
 OPERATION = {"post": {"x-bentoml-name": "predict", "responses": {}}}
@@ -36,7 +37,7 @@ def _conforms(answers: dict[str, tuple[int, Any]] | None = None, *, strict: bool
     said = {name: good for name, (good, _) in ANSWERS.items()} | (answers or {})
     exchanges = [_said(f"conforms:{name}", status, body) for name, (status, body) in said.items()]
     spec = builders.spec({"contract": {"strict": strict}})
-    return list(checks.conforms.function(spec, Contract(tuple(exchanges), INTERFACE, document=None)))
+    return list(checks.conforms(Evidence(spec=spec, contract=Contract(tuple(exchanges), INTERFACE, document=None))))
 
 
 def test_the_shipped_server_conforms() -> None:
@@ -60,6 +61,7 @@ def test_a_strict_contract_holds_it_to_its_document() -> None:
     [(name, answer) for name, (_, wrong) in ANSWERS.items() for answer in wrong],
     ids=lambda value: value if isinstance(value, str) else str(value)[:40],
 )
+@defect("contract.conforms", "BentoML: one demand of the protocol is unmet, each in turn")
 def test_each_demand_can_be_unmet(name: str, answer: tuple[int, Any]) -> None:
     """A wrong answer to one request fails, and the finding names the demand."""
     found = _conforms({name: answer})

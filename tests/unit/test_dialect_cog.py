@@ -11,13 +11,14 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.checks import contract as checks
 from harness.checks import invariance
 from harness.dialects import DIALECTS, recognise
 from harness.dialects.cog import COG
 from harness.http import Target
-from harness.records import Contract, Exchange, Finding, Interface, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
 from harness.spec import Example, Spec, Tolerance
 from harness.stages import contract as stage
 
@@ -63,7 +64,7 @@ def _contract(*exchanges: Exchange) -> Contract:
 def _conforms(**answers: tuple[int, Any]) -> list[Finding]:
     said = {name: good for name, (good, _) in ANSWERS.items()} | answers
     exchanges = [_said(f"conforms:{name}", status, body) for name, (status, body) in said.items()]
-    return list(checks.conforms.function(_spec(), _contract(*exchanges)))
+    return list(checks.conforms(Evidence(spec=_spec(), contract=_contract(*exchanges))))
 
 
 def test_the_shipped_server_conforms() -> None:
@@ -78,6 +79,7 @@ def test_the_shipped_server_conforms() -> None:
     [(name, answer) for name, (_, wrong) in ANSWERS.items() for answer in wrong],
     ids=lambda value: value if isinstance(value, str) else str(value)[:40],
 )
+@defect("contract.conforms", "Cog: one demand of the protocol is unmet, each in turn")
 def test_each_demand_can_be_unmet(name: str, answer: tuple[int, Any]) -> None:
     """A wrong answer to one request fails, and the finding names the demand."""
     found = _conforms(**{name: answer})

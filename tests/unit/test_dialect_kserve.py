@@ -7,6 +7,7 @@ from typing import Any
 import builders
 import pytest
 from conformance import Answer, assert_failed, assert_passed, judged
+from defects import defect
 
 from harness.dialects import interface, recognise
 from harness.dialects.kserve import KSERVE, answers, batch
@@ -57,6 +58,7 @@ def test_the_servers_as_shipped() -> None:
         ("predict-no-list", Answer(400, {"message": "no"})),
     ],
 )
+@defect("contract.conforms", "KServe V1: one demand of the protocol is unmet, each in turn")
 def test_each_probe_can_fail(probe: str, faulty: Answer) -> None:
     """One faulty answer fails its own probe and no other."""
     assert_failed(judged(KSERVE, {**GOOD, probe: faulty}), probe)

@@ -7,12 +7,13 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.checks.contract import conforms
 from harness.checks.rejects import judge
 from harness.dialects import recognise
 from harness.dialects.mlflow import FORMS, MLFLOW, answers, batch
-from harness.records import Contract, Exchange, Finding, Interface, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
 
 INTERFACE = Interface("mlflow", "/ping", "/invocations")
 ERROR = b'{"error_code": "BAD_REQUEST", "message": "no"}'
@@ -45,7 +46,7 @@ def _contract(kind: str, answered: dict[str, tuple[int, bytes]]) -> Contract:
 def _conforms(answered: dict[str, tuple[int, bytes]], *, strict: bool = False, examples: bool = True) -> list[Finding]:
     changes: dict[str, Any] = {} if examples else {"examples": ()}
     spec = builders.spec({"contract": {"strict": strict}}, **changes)
-    return list(conforms.function(spec, _contract("conforms", answered)))
+    return list(conforms(Evidence(spec=spec, contract=_contract("conforms", answered))))
 
 
 def _rejects(kind: str, status: int, body: bytes, *, strict: bool = False) -> Status:
@@ -80,6 +81,7 @@ BROKEN: dict[str, list[tuple[int, bytes]]] = {
 @pytest.mark.parametrize(
     ("name", "answer"), [(name, answer) for name, found in BROKEN.items() for answer in found], ids=str
 )
+@defect("contract.conforms", "MLflow: one demand of the protocol is unmet, each in turn")
 def test_each_demand_can_fail(name: str, answer: tuple[int, bytes]) -> None:
     """One wrong answer fails exactly its demand, and the finding names the probe and the specification."""
     assert set(BROKEN) == set(GOOD)

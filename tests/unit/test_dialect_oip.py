@@ -8,6 +8,7 @@ from typing import Any
 import builders
 import pytest
 from conformance import Answer, assert_failed, assert_passed, judged
+from defects import defect
 
 from harness import http
 from harness.cases.invariance import pool
@@ -127,6 +128,7 @@ def test_the_servers_as_shipped(server: dict[str, Answer], deviations: list[str]
         ("infer-wrong-shape", Answer(500, {"error": "ValueError : cannot reshape"})),  # KServe's as_numpy()
     ],
 )
+@defect("contract.conforms", "Open Inference Protocol V2: one demand of the protocol is unmet, each in turn")
 def test_each_probe_can_fail(probe: str, faulty: Answer) -> None:
     """One faulty answer fails its own probe and no other, also beside the deviations of a shipped server."""
     for server in (GOOD, MLSERVER):

@@ -9,6 +9,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.blocks import Block
 from harness.checks.contract import conforms
@@ -17,7 +18,7 @@ from harness.conventions import with_conventions
 from harness.description import load, parse_block
 from harness.dialects import recognise
 from harness.dialects.sagemaker import SAGEMAKER, train_files
-from harness.records import Contract, Exchange, Finding, Interface, Status
+from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
 from harness.runfile import inline_files, run_file
 from harness.spec import Handover, Spec
 from harness.stages.contract import requests
@@ -30,7 +31,7 @@ CONFIG = "/opt/ml/input/config"
 def _conforms(**answers: Exchange) -> list[Finding]:
     good = {name: builders.exchange(f"conforms:{name}") for name in ("ping", "invocations")}
     contract = Contract(tuple((good | answers).values()), INTERFACE, document=None)
-    return list(conforms.function(builders.spec(), contract))
+    return list(conforms(Evidence(spec=builders.spec(), contract=contract)))
 
 
 def test_a_good_container_conforms() -> None:
@@ -50,6 +51,7 @@ def test_a_good_container_conforms() -> None:
         ("invocations", None, 60.0, "no answer within 60 s"),
     ],
 )
+@defect("contract.conforms", "SageMaker: one demand of the protocol is unmet, each in turn")
 def test_each_demand_can_fail(name: str, status: int | None, seconds: float, received: str) -> None:
     """A wrong status or a late answer fails exactly its demand, with the place in the developer guide."""
     error = "" if status else "no answer within 60 s"

@@ -8,6 +8,7 @@ from typing import Any
 import builders
 import pytest
 from builders import exchange
+from defects import defect, shows
 
 from harness.checks import all_checks
 from harness.judge import judge_one
@@ -69,14 +70,16 @@ def test_a_valid_document_passes() -> None:
     assert (found.status, found.received) == (PASS, "OpenAPI 3.1, 1 paths")
 
 
+INVALID: list[tuple[Any, str]] = [
+    (changed("info", value={}), "$.info: 'title' is a required property"),
+    (changed("components", "schemas", "Answer", "type", value="strnig"), "$.components.schemas.Answer.type: "),
+    (changed("openapi", value="three"), "$.openapi: no version"),
+    ({"swagger": "2.0"}, "$.openapi: no version"),
+]
+
+
 @pytest.mark.parametrize(
-    ("document", "said"),
-    [
-        (changed("info", value={}), "$.info: 'title' is a required property"),
-        (changed("components", "schemas", "Answer", "type", value="strnig"), "$.components.schemas.Answer.type: "),
-        (changed("openapi", value="three"), "$.openapi: no version"),
-        ({"swagger": "2.0"}, "$.openapi: no version"),
-    ],
+    ("document", "said"), [pytest.param(*i, marks=shows("contract.openapi-valid", FAIL, i[1])) for i in INVALID]
 )
 def test_an_invalid_document_fails(document: Any, said: str) -> None:
     """Its faults are named with their places."""
@@ -104,7 +107,11 @@ def test_references_to_elsewhere_are_counted() -> None:
 @pytest.mark.parametrize(
     ("contract_", "status"),
     [
-        (contract(document=None, error="GET /openapi.json: 404"), FAIL),
+        pytest.param(
+            contract(document=None, error="GET /openapi.json: 404"),
+            FAIL,
+            marks=defect("contract.openapi-valid", "the promised document is not there"),
+        ),
         (contract(document=None, error="GET /openapi.json: not JSON: x"), FAIL),
         (contract(document=None, error="the dialect `plain` has no document", dialect="plain"), SKIP),
         (contract(document=changed("openapi", value="4.0.0")), SKIP),
@@ -146,7 +153,9 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize(("lie", "said"), LIES, ids=[said for _, said in LIES])
+@pytest.mark.parametrize(
+    ("lie", "said"), [pytest.param(*lie, marks=shows("contract.schema", FAIL, lie[1]), id=lie[1]) for lie in LIES]
+)
 def test_a_document_that_lies(lie: Exchange, said: str) -> None:
     """One answer that breaks its documented form fails, whichever request it belongs to."""
     [found] = judged("contract.schema", contract(*GOOD, lie))
@@ -177,7 +186,16 @@ def test_a_template_is_the_documented_path() -> None:
     assert found.status is FAIL
 
 
-@pytest.mark.parametrize(("strict", "status"), [(False, WARN), (True, FAIL)])
+PATHLESS = "the document lacks the predict path"
+
+
+@pytest.mark.parametrize(
+    ("strict", "status"),
+    [
+        pytest.param(False, WARN, marks=defect("contract.schema", PATHLESS, status="warn")),
+        pytest.param(True, FAIL, marks=defect("contract.schema", f"strict: {PATHLESS}")),
+    ],
+)
 def test_a_document_without_the_predict_path(*, strict: bool, status: Status) -> None:
     """Nothing was promised, so it is a warning, and a failure where strict."""
     document = changed("paths", value={"/other": {}})
@@ -227,6 +245,7 @@ def test_additions_pass_and_are_counted() -> None:
     assert (found.status, found.received) == (PASS, "no breaking change against openapi.json, 1 additions")
 
 
+@defect("contract.compatible", "a prediction may now be a text")
 def test_breaking_changes_fail() -> None:
     """What breaks a client is named with its place."""
     new = changed("components", "schemas", "Answer", "properties", "predictions", value={"type": "string"})

@@ -7,6 +7,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.checks import all_checks
 from harness.datasets import pointers
@@ -75,6 +76,7 @@ def test_pointer_of_an_older_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cache", [".dvc/cache/files/md5", ".dvc/cache"])
+@defect("data.dvc", "a file of the tracked folder was changed, one removed, one added", proof="file")
 def test_folder_that_differs(tmp_path: Path, cache: str) -> None:
     """A folder that is not the tracked one fails, and the manifest in DVC's cache says which files differ."""
     manifest = {f"{cache}/0c/ac5ee3de3dab567c33d070db1f7438.dir": MANIFEST}
@@ -120,6 +122,7 @@ def test_what_is_missing_is_pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert pointers.is_tracked(project, project / "data/one.csv")
 
 
+@defect("data.dvc", "the tracked file was changed", proof="file")
 def test_what_differs_is_not_pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was changed may be somebody's work: it is not overwritten."""
     _write(tmp_path, {"one.csv": "mine", "one.csv.dvc": FILE})

@@ -12,6 +12,7 @@ from typing import Any
 import builders
 import fuzz_servers
 import pytest
+from defects import defect
 
 from harness import fuzzer, http
 from harness.cases.operations import operations, references_elsewhere, restricted
@@ -108,6 +109,7 @@ def test_a_seed_repeats_the_cases(fuzzed: Fuzzed, folder: Path) -> None:
     assert requests() == first
 
 
+@defect("contract.fuzz", "answers 500 to an empty text", proof="server")
 def test_the_coverage_phase_finds_a_500(fuzzed: Fuzzed, folder: Path) -> None:
     """A 500 to an empty string fails; the recorded request, shrunk, reproduces it byte for byte."""
     record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.fails_on_empty))
@@ -141,6 +143,7 @@ def replayed(target: Target, failure: FuzzFailure) -> Any:
     )
 
 
+@defect("contract.fuzz", "answers 500 where two things meet", proof="server")
 def test_fuzzing_finds_what_needs_two_things_at_once(fuzzed: Fuzzed) -> None:
     """What the coverage phase cannot meet is found by fuzzing within seconds, and made small."""
     record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.fails_rarely), deep=True, budget=8.0)
@@ -156,6 +159,7 @@ def test_fuzzing_finds_what_needs_two_things_at_once(fuzzed: Fuzzed) -> None:
         assert replayed(target, failure).status == 500
 
 
+@defect("contract.fuzz", "gives an answer that its document rules out", proof="server")
 def test_an_answer_that_breaks_its_document_fails(fuzzed: Fuzzed) -> None:
     """A good answer of another shape than the document's breaks a promise."""
     record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.breaks_document))
@@ -173,6 +177,7 @@ def test_a_lax_service_is_warned(fuzzed: Fuzzed) -> None:
     assert Status.FAIL in {finding.status for finding in judged(record, STRICT)}
 
 
+@defect("contract.fuzz", "redirects to elsewhere", proof="server", status="warn")
 def test_redirects_are_not_followed(fuzzed: Fuzzed) -> None:
     """A redirect to elsewhere is an answer, and one that the document does not list."""
     record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.redirects))
@@ -180,6 +185,7 @@ def test_redirects_are_not_followed(fuzzed: Fuzzed) -> None:
     assert record.failures[0].status == 307
 
 
+@defect("contract.fuzz", "never answers", proof="server")
 def test_no_answer_fails(fuzzed: Fuzzed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hang fails, on a thread beside the main one too."""
     monkeypatch.setattr(stage, "TIMEOUT", (1.0, 1.0))

@@ -20,6 +20,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect, shows
 
 from harness import connections
 from harness.checks import all_checks
@@ -654,7 +655,21 @@ BUDGETS: list[tuple[Step, dict[str, Any], Status]] = [
 ]
 
 
-@pytest.mark.parametrize(("stream", "budget", "status"), BUDGETS)
+def what(block: dict[str, Any], *steps: Step | None) -> str:
+    """Say what a load promises and what became of it."""
+    parts = [
+        f"{count} times {name}" for step in steps if step for name, count in {**step.errors, **step.crossed}.items()
+    ]
+    parts += [
+        f"{step.sent - step.answered} of {step.sent} never heard of" for step in steps if step and not step.errors
+    ]
+    return "; ".join([*parts, *(f"promised: {key} {value}" for key, value in block.items())])
+
+
+@pytest.mark.parametrize(
+    ("stream", "budget", "status"),
+    [pytest.param(*b, marks=shows("contract.latency", b[2], what(b[1], b[0]))) for b in BUDGETS],
+)
 def test_latency_check(stream: Step, budget: dict[str, Any], status: Status) -> None:
     """What is not answered fails, and what is slower than declared."""
     assert _statuses("contract.latency", _judge(_load(stream=stream), budget))[0] == status
@@ -679,7 +694,10 @@ LOADS: list[tuple[Load, dict[str, Any], Status]] = [
 ]
 
 
-@pytest.mark.parametrize(("load", "block", "status"), LOADS)
+@pytest.mark.parametrize(
+    ("load", "block", "status"),
+    [pytest.param(*x, marks=shows("contract.load", x[2], what(x[1], *x[0].steps, x[0].stream))) for x in LOADS],
+)
 def test_load_check(load: Load, block: dict[str, Any], status: Status) -> None:
     """Crossed, other and lost answers fail, and less than what is promised; a service may refuse the rest."""
     assert _statuses("contract.load", _judge(load, **block))[0] == status
@@ -700,14 +718,23 @@ def test_figures() -> None:
     ]
 
 
+def served(what: str, *, latency: str | None = "fail", load: str = "fail") -> list[pytest.MarkDecorator]:
+    """Mark a server as the proof of one check or of both, which it then fails together."""
+    both = {"contract.load": load} | ({"contract.latency": latency} if latency else {})
+    return [
+        defect(name, what, proof="server", status=status, also=sorted(both.keys() - {name}))
+        for name, status in both.items()
+    ]
+
+
 @pytest.mark.parametrize(
     ("behave", "latency", "load"),
     [
         (_good, PASS, PASS),
-        (_crossing(), PASS, FAIL),
-        (_dropping, FAIL, FAIL),
-        (_raw(_answer(b"{}", 500)), FAIL, FAIL),
-        (_raw(_answer(b"{}", 429)), WARN, WARN),
+        pytest.param(_crossing(), PASS, FAIL, marks=served("gives answers to others' requests", latency=None)),
+        pytest.param(_dropping, FAIL, FAIL, marks=served("closes connections without an answer")),
+        pytest.param(_raw(_answer(b"{}", 500)), FAIL, FAIL, marks=served("answers 500")),
+        pytest.param(_raw(_answer(b"{}", 429)), WARN, WARN, marks=served("answers 429", latency="warn", load="warn")),
     ],
 )
 def test_servers(behave: Behaviour, latency: Status, load: Status, tmp_path: Path) -> None:

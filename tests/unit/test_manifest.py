@@ -9,6 +9,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.checks import all_checks
 from harness.judge import judge_one
@@ -134,7 +135,10 @@ DEFECTS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("files", "options", "check", "said"), DEFECTS, ids=[defect[3] for defect in DEFECTS])
+@pytest.mark.parametrize(
+    ("files", "options", "check", "said"),
+    [pytest.param(*d, marks=defect(d[2], d[3], proof="file"), id=d[3]) for d in DEFECTS],
+)
 def test_each_defect_fails_its_check_alone(
     files: dict[str, Any], options: dict[str, Any], check: str, said: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 from publishing import FILES, Call, caller, evidence, hashed, passed_run, said
 
 from harness import errors
@@ -63,6 +64,8 @@ def judged(found: Provenance, **changes: Any) -> Finding:
     return finding
 
 
+@defect("artifact.provenance", "the statement is about another file")
+@defect("artifact.provenance", "the code is in no commit; a base image has no digest", status="warn")
 def test_the_check() -> None:
     """A statement about other files fails; a base without a digest and a project outside git are warnings."""
     assert (judged(GOOD).status, judged(GOOD).received) == (

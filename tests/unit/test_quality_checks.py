@@ -8,6 +8,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 
 from harness.checks import all_checks
 from harness.judge import judge_one
@@ -92,6 +93,7 @@ def test_gate_passes() -> None:
     assert "(Tango)" in second
 
 
+@defect("quality.gate", "accuracy below the condition")
 def test_gate_fails_its_condition_alone() -> None:
     """A condition that does not hold fails with what was expected and received."""
     findings = _judged("quality.gate", _quality(*_half(80, 20)), "accuracy >= 0.9", "accuracy >= 0.7")
@@ -111,6 +113,7 @@ def test_unknown_falls_where_the_project_says(unknown: str, status: Status) -> N
     assert f"`quality.unknown: {unknown}`" in finding.received or f"`{unknown}`" in finding.advice
 
 
+@defect("quality.gate", "bounds that resampling cannot give", status="warn")
 def test_bounds_that_resampling_cannot_give() -> None:
     """A perfect f1 has no bounds; the finding names the metrics that have exact ones."""
     [finding] = _judged("quality.gate", _quality(), "f1 >= 0.9 @ 0.95")
@@ -127,6 +130,7 @@ def test_too_few_rows_are_said_in_a_pass() -> None:
     assert "10 rows are too few to be sure of this side of 0.9" in finding.received
 
 
+@defect("quality.gate", "rows without a prediction")
 def test_rows_without_a_prediction_fail() -> None:
     """A row that the service does not answer is no row that can be left out."""
     silent = tuple(Row(number, "a", problem="status 422: no such island") for number in range(11, 16))
@@ -137,6 +141,7 @@ def test_rows_without_a_prediction_fail() -> None:
     assert first.received.endswith("and 2 more rows")
 
 
+@defect("quality.gate", "no row has a prediction")
 def test_no_row_has_a_prediction() -> None:
     """Then no condition can be judged."""
     rows = (Row(1, "a", problem="no answer: refused"),)
@@ -145,6 +150,7 @@ def test_no_row_has_a_prediction() -> None:
     assert findings[1].received == "no labelled row of it has a prediction"
 
 
+@defect("quality.gate", "rows without a label", status="warn")
 def test_rows_without_a_label_warn() -> None:
     """They are left out, and that is said."""
     rows = (*(_row(number) for number in range(1, 31)), _row(31, None))
@@ -156,12 +162,14 @@ def test_rows_without_a_label_warn() -> None:
 @pytest.mark.parametrize(
     ("changes", "status"), [({"problem": "holdout.csv has no column species"}, FAIL), ({"rows": ()}, FAIL)]
 )
+@defect("quality.gate", "the hold-out file cannot be used")
 def test_unusable_file(changes: Mapping[str, Any], status: Status) -> None:
     """A hold-out file that cannot be used fails the gate."""
     [finding] = _judged("quality.gate", replace(_quality(), **changes))
     assert finding.status is status
 
 
+@defect("quality.gate", "there is no baseline", status="warn")
 def test_missing_baseline() -> None:
     """A comparison without a baseline is an open question, and the finding says how to make one."""
     rows = tuple(_row(number) for number in range(1, 31))
@@ -179,6 +187,7 @@ def test_baseline_of_other_rows() -> None:
     assert f"compared on the rows that both have: {problem}" in finding.received
 
 
+@defect("quality.gate", "worse than the baseline")
 def test_worse_than_the_baseline() -> None:
     """A model that lost what the old one had fails."""
     rows = _half(60, 40, baseline="truth")
@@ -187,12 +196,14 @@ def test_worse_than_the_baseline() -> None:
     assert "accuracy: new - baseline is -0.4 on 100 rows" in finding.received
 
 
+@defect("quality.gate", "a metric that the answers cannot give")
 def test_a_metric_that_cannot_be_measured() -> None:
     """A condition on what the answers do not hold fails with that reason."""
     [finding] = _judged("quality.gate", _quality(), "log_loss <= 0.5")
     assert (finding.status, finding.received) == (FAIL, "the answers hold no probabilities of the classes")
 
 
+@defect("quality.slices", "one part of the rows is predicted wrongly")
 def test_slices_pass_and_fail() -> None:
     """Each part of the data is judged by itself."""
     rows = tuple(_row(n, "a" if n <= 40 else "b", "Dream" if n <= 40 else "Biscoe") for n in range(1, 51))
@@ -211,12 +222,14 @@ def test_slices_pass_and_fail() -> None:
         ("accuracy[island=Dreem] >= 0.9", "no row has island=Dreem: there are Dream"),
     ],
 )
+@defect("quality.slices", "the part has no column or no row")
 def test_slices_that_are_not_there(condition: str, received: str) -> None:
     """A slice without rows is a mistake, never a pass."""
     [finding] = _judged("quality.slices", _quality(), condition)
     assert (finding.status, finding.received) == (FAIL, received)
 
 
+@defect("quality.slices", "no row has all values of the part")
 def test_slices_that_exclude_each_other() -> None:
     """No row has both values."""
     rows = (_row(1, island="Dream"), replace(_row(2), columns={"island": "Biscoe", "sex": "male"}))

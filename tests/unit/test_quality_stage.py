@@ -11,6 +11,7 @@ from typing import Any
 
 import builders
 import pytest
+from defects import defect
 from service import RefusedError, Service, listening
 
 from harness.blocks import Block
@@ -56,6 +57,9 @@ class Classifier(Service):
         kind = "long" if (length >= 50) != bool(self.turn and length >= self.turn) else "short"
         other = {"long": "short", "short": "long"}[kind]
         return {"kind": kind, "probabilities": {kind: 0.9, other: 0.1}}
+
+
+BOTH = ("quality.gate", "quality.slices")
 
 
 def _csv(lengths: Sequence[int], label: str = "kind") -> str:
@@ -109,6 +113,9 @@ def test_a_good_model(tmp_path: Path) -> None:
     assert {"precision[long]", "recall[short]", "brier"} <= set(quality.metrics)
 
 
+@defect("quality.gate", "wrong from a length on", proof="server", also=["quality.slices"])
+@defect("quality.slices", "wrong from a length on, on one island too", proof="server", also=["quality.gate"])
+@defect("quality.beats-baselines", "a linear model does better", proof="server", status="warn", also=BOTH)
 def test_a_bad_model(tmp_path: Path) -> None:
     """A model that is wrong from a length on fails the gate, and a linear one does better."""
     _, findings = _collected(tmp_path, Classifier(turn=70), "accuracy >= 0.9", "accuracy[island=Dream] >= 0.9")
@@ -160,6 +167,7 @@ def test_a_service_that_bears_few_rows(tmp_path: Path) -> None:
     assert service.asked == 92
 
 
+@defect("quality.gate", "refuses a row of the hold-out", proof="server")
 def test_a_row_that_is_refused(tmp_path: Path) -> None:
     """One bad row spoils no other, and is named."""
     builders.write_files(tmp_path, {"data/holdout.csv": _csv(range(5, 95)) + "60,Nowhere,long\n"})

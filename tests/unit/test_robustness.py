@@ -11,6 +11,7 @@ from typing import Any
 import builders
 import pytest
 from builders import HEALTH, YES, ended, exchange, robust, serving, stop
+from defects import shows
 
 from harness.checks import all_checks
 from harness.dialects import DIALECTS, PLAIN
@@ -25,7 +26,7 @@ from harness.records import (
     Start,
     Status,
 )
-from harness.stages import health
+from harness.stages import health, volumes
 from harness.stages import robustness as stage
 from harness.stages.stop import clients_for, number_of
 
@@ -159,7 +160,10 @@ def test_passes(name: str, changes: dict[str, Any], *, strict: bool) -> None:
     assert [f.status for f in _judge(name, strict=strict, **changes)] == [PASS]
 
 
-@pytest.mark.parametrize(("name", "changes", "received", "lax", "strict"), BAD)
+@pytest.mark.parametrize(
+    ("name", "changes", "received", "lax", "strict"),
+    [pytest.param(*case, marks=shows(case[0], case[4], case[2])) for case in BAD],
+)
 def test_finds(name: str, changes: dict[str, Any], received: str, lax: Status, strict: Status) -> None:
     """What is not well is one finding with what happened and what to do; what was never promised only warns."""
     for status, is_strict in ((lax, False), (strict, True)):
@@ -242,11 +246,9 @@ def test_a_shared_network(mode: str | None, *, free: bool) -> None:
 
 def test_halves(tmp_path: Path) -> None:
     """Every file is cut to its first half, in its place below the volume."""
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/model.bin").write_bytes(b"12345")
-    (tmp_path / "one").write_bytes(b"x")
+    builders.write_files(tmp_path, {"deep/model.bin": "12345", "one": "x"})
     tar = BytesIO()
-    stage._halves(tmp_path, sorted(p for p in tmp_path.rglob("*") if p.is_file()), "sub", tar)
+    volumes._pack({"sub/deep/model.bin": tmp_path / "deep/model.bin", "sub/one": tmp_path / "one"}, (), tar, 2)
     with tarfile.open(fileobj=tar) as archive:
         found = {member.name: (archive.extractfile(member) or BytesIO()).read() for member in archive}
     assert found == {"sub/deep/model.bin": b"12", "sub/one": b""}

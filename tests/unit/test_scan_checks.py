@@ -7,6 +7,7 @@ from typing import Any
 import builders
 import pytest
 from builders import artifact, evidence, scan, scanned, tracked
+from defects import defect, shows
 
 from harness.checks import all_checks
 from harness.judge import judge_one
@@ -26,6 +27,7 @@ from harness.scan.known import Category, categorise, danger
 
 CHECKS = {check.name: check for check in all_checks()}
 SYSTEM = Import("posix", "system", 120, Use.CALLED, "zlib > array at 80")
+BIG = "1.1 KB, most of it model.bin (1.0 KB)"
 UNKNOWN = Import("somebody.model", "Thing", 7, Use.BUILT)
 STRICT: dict[str, Any] = {"contract": {"strict": True}}
 
@@ -47,6 +49,7 @@ def test_safe() -> None:
     assert finding.received == "1 files (1 zlib), 1 imports, all known"
 
 
+@defect("artifact.safe", "calls os.system")
 def test_dangerous() -> None:
     """A dangerous import fails, named with its place, its use and what it could do."""
     finding = one("artifact.safe", scan=scan(scanned(SYSTEM)))
@@ -55,6 +58,7 @@ def test_dangerous() -> None:
     assert "Do not load this file" in finding.advice
 
 
+@defect("artifact.safe", "changes a known class")
 def test_altered() -> None:
     """A known class that is changed by the file fails too."""
     finding = one("artifact.safe", scan=scan(scanned(Import("numpy", "ndarray", 3, Use.ALTERED))))
@@ -108,18 +112,20 @@ def test_unreadable_is_an_error() -> None:
     assert "breaks off at byte 9" in findings[0].received
 
 
+NOTES = [
+    (Kind.OUTSIDE, Status.FAIL),
+    (Kind.EMBEDDED_CODE, Status.FAIL),
+    (Kind.EXTERNAL_DATA, Status.PASS),
+    (Kind.UNKNOWN, Status.WARN),
+    (Kind.NATIVE_CODE, Status.WARN),
+    (Kind.CUSTOM_OPERATOR, Status.WARN),
+    (Kind.COMPUTED_CALL, Status.WARN),
+    (Kind.TRAILING, Status.WARN),
+]
+
+
 @pytest.mark.parametrize(
-    ("kind", "status"),
-    [
-        (Kind.OUTSIDE, Status.FAIL),
-        (Kind.EMBEDDED_CODE, Status.FAIL),
-        (Kind.EXTERNAL_DATA, Status.PASS),
-        (Kind.UNKNOWN, Status.WARN),
-        (Kind.NATIVE_CODE, Status.WARN),
-        (Kind.CUSTOM_OPERATOR, Status.WARN),
-        (Kind.COMPUTED_CALL, Status.WARN),
-        (Kind.TRAILING, Status.WARN),
-    ],
+    ("kind", "status"), [pytest.param(*note, marks=shows("artifact.safe", note[1], note[0].value)) for note in NOTES]
 )
 def test_notes(kind: Kind, status: Status) -> None:
     """Code and files from outside fail; what nobody can look into warns."""
@@ -141,8 +147,8 @@ def test_long_lists_are_cut() -> None:
         (None, Status.PASS, "1.1 KB, most of it model.bin (1.0 KB); no budget is set (`artifact.max_size`)"),
         ("2KB", Status.PASS, "1.1 KB of 2.0 KB, most of it model.bin (1.0 KB)"),
         (1060, Status.PASS, "1.1 KB of 1.1 KB, most of it model.bin (1.0 KB)"),
-        ("1KB", Status.FAIL, "1.1 KB, most of it model.bin (1.0 KB)"),
-        ("1 KiB", Status.FAIL, "1.1 KB, most of it model.bin (1.0 KB)"),
+        pytest.param("1KB", Status.FAIL, BIG, marks=shows("artifact.size", Status.FAIL, BIG)),
+        ("1 KiB", Status.FAIL, BIG),
     ],
 )
 def test_size(budget: Any, status: Status, received: str) -> None:

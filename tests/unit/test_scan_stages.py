@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,23 @@ import builders
 import joblib
 import numpy as np
 import pytest
+from defects import defect
 from gadgets import assemble
 
 from harness import git
+from harness.checks import all_checks
 from harness.evidence import RunFolder
-from harness.records import FileHash, Scan, Tracked
+from harness.judge import judge_one
+from harness.records import FileHash, Finding, Scan, Status, Tracked
 from harness.stages import Recording
 from harness.stages import scan as scan_stage
 from harness.stages import tracked as tracked_stage
+from harness.stages.data import hash_files
+
+
+def unsafe(what: str) -> pytest.MarkDecorator:
+    return defect("artifact.safe", what, proof="file")
+
 
 LFS = "version https://git-lfs.example/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
 
@@ -73,6 +83,46 @@ def test_scan_of_a_folder(tmp_path: Path) -> None:
     folder.write("spec", builders.spec(root=tmp_path))
     assert folder.load().scan == found
     assert not (tmp_path / "x").exists()
+
+
+def judged(name: str, **changes: Any) -> Finding:
+    """Judge what a stage saw with one check, strictly."""
+    spec = builders.spec({"contract": {"strict": True}, "artifact": {"max_size": "1KB"}})
+    check = next(check for check in all_checks() if check.name == name)
+    return next(iter(judge_one(builders.evidence(spec=spec, **changes), check)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(assemble("os", "system", "touch x", 0), marks=unsafe("a pickle of protocol 0 calls os.system")),
+        pytest.param(assemble("os", "system", "touch x", 5), marks=unsafe("a pickle of protocol 5 calls os.system")),
+        pytest.param(zlib.compress(assemble("builtins", "eval", "1", 4)), marks=unsafe("calls eval, under zlib")),
+        pytest.param(assemble("somebody.model", "Thing", "", 2), marks=unsafe("imports what is on no list; strict")),
+    ],
+)
+def test_an_unsafe_file_is_caught(content: bytes, tmp_path: Path) -> None:
+    """From the file to the verdict; every gadget in every form: test_scan_gadgets.py."""
+    assert judged("artifact.safe", scan=collect(tmp_path, a=content)).status is Status.FAIL
+    assert not (tmp_path / "x").exists()
+
+
+@defect("artifact.size", "larger than `artifact.max_size`", proof="file")
+def test_a_large_file_is_caught(tmp_path: Path) -> None:
+    """From the folder to the verdict."""
+    (tmp_path / "model.bin").write_bytes(bytes(2000))
+    (tmp_path / "small.bin").write_bytes(bytes(10))
+    found = judged("artifact.size", artifact=builders.artifact(files=hash_files(tmp_path)))
+    assert (found.status, "most of it model.bin" in found.received) == (Status.FAIL, True)
+
+
+@defect("artifact.not-in-git", "a joblib file is tracked, whatever its name", proof="file")
+def test_a_tracked_model_is_caught(repository: Path) -> None:
+    """From the repository to the verdict; without it nothing is found."""
+    assert judged("artifact.not-in-git", tracked=look(repository)).status is Status.PASS
+    joblib.dump({"a": np.arange(500.0)}, repository / "notes.txt")
+    run_git(repository, "add", "notes.txt")
+    assert judged("artifact.not-in-git", tracked=look(repository)).status is Status.FAIL
 
 
 def test_scan_of_a_lost_file(tmp_path: Path) -> None:

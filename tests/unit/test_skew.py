@@ -11,6 +11,7 @@ from typing import Any
 import builders
 import pytest
 from builders import example, exchange
+from defects import shows
 
 from harness.cases.skew import answers_in, row_requests, skew_requests
 from harness.checks import all_checks
@@ -189,7 +190,10 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("served", "said"), FAULTS, ids=[said for _, said in FAULTS])
+@pytest.mark.parametrize(
+    ("served", "said"),
+    [pytest.param(*f, marks=shows("contract.skew", Status.FAIL, f[1]), id=f[1]) for f in FAULTS],
+)
 def test_skew_fails(served: Exchange, said: str) -> None:
     """Another label, another number, another status: the row and by how much."""
     found = judged(GOOD, served)
@@ -199,15 +203,17 @@ def test_skew_fails(served: Exchange, said: str) -> None:
     assert found.advice
 
 
+SILENT = [
+    (Skew(ROWS, (), Exit(1, False, False, 1.0, ("boom",))), "exit code 1\nboom"),
+    (Skew(ROWS, (), Exit(None, False, True, 9.0, ())), "stopped at its time limit after 9.0 s"),
+    (Skew(ROWS, ANSWERS[:1], ENDED, "expected 2 answers, one JSON line each, received 1"), "received 1\nloading"),
+    (Skew(ROWS, ANSWERS[:1], ENDED), "1 answers to 2 requests"),
+    (Skew((), (), Exit(None, False, False, 0.0, ()), "holdout.csv: the file holds no rows"), "holds no rows"),
+]
+
+
 @pytest.mark.parametrize(
-    ("skew", "said"),
-    [
-        (Skew(ROWS, (), Exit(1, False, False, 1.0, ("boom",))), "exit code 1\nboom"),
-        (Skew(ROWS, (), Exit(None, False, True, 9.0, ())), "stopped at its time limit after 9.0 s"),
-        (Skew(ROWS, ANSWERS[:1], ENDED, "expected 2 answers, one JSON line each, received 1"), "received 1\nloading"),
-        (Skew(ROWS, ANSWERS[:1], ENDED), "1 answers to 2 requests"),
-        (Skew((), (), Exit(None, False, False, 0.0, ()), "holdout.csv: the file holds no rows"), "holds no rows"),
-    ],
+    ("skew", "said"), [pytest.param(*s, marks=shows("contract.skew", Status.FAIL, s[1])) for s in SILENT]
 )
 def test_a_training_image_that_cannot_answer(skew: Skew, said: str) -> None:
     """An exit code, too few answers and rows that do not fit are failures with the reason."""
@@ -256,17 +262,19 @@ ASKED = Skew(ROWS, ANSWERS, ENDED, examples=("one", "two"), example_answers=(bui
 CRASHED = Exit(code=1, oom_killed=False, timed_out=False, seconds=1.0, log_tail=("boom",))
 
 
+OF_CODE: list[tuple[Skew | None, Status, str]] = [
+    (ASKED, Status.PASS, "2 examples answered in the training image"),
+    (replace(ASKED, example_answers=(builders.ANSWER, builders.ANSWER)), Status.FAIL, "two: /predictions/0"),
+    (replace(ASKED, example_answers=(builders.ANSWER,), exit=CRASHED), Status.FAIL, "two: no answer, exit code 1"),
+    (GOOD, Status.SKIP, "no example"),
+    (replace(ASKED, answers=ANSWERS[:1], example_answers=(), exit=CRASHED), Status.SKIP, "`contract.skew` says"),
+    (replace(ASKED, exit=CRASHED), Status.SKIP, "`contract.skew` says why"),
+    (None, Status.ERROR, "no record"),
+]
+
+
 @pytest.mark.parametrize(
-    ("skew", "status", "said"),
-    [
-        (ASKED, Status.PASS, "2 examples answered in the training image"),
-        (replace(ASKED, example_answers=(builders.ANSWER, builders.ANSWER)), Status.FAIL, "two: /predictions/0"),
-        (replace(ASKED, example_answers=(builders.ANSWER,), exit=CRASHED), Status.FAIL, "two: no answer, exit code 1"),
-        (GOOD, Status.SKIP, "no example"),
-        (replace(ASKED, answers=ANSWERS[:1], example_answers=(), exit=CRASHED), Status.SKIP, "`contract.skew` says"),
-        (replace(ASKED, exit=CRASHED), Status.SKIP, "`contract.skew` says why"),
-        (None, Status.ERROR, "no record"),
-    ],
+    ("skew", "status", "said"), [pytest.param(*c, marks=shows("code.api", *c[1:])) for c in OF_CODE]
 )
 def test_the_examples_in_the_training_image(skew: Skew | None, status: Status, said: str) -> None:
     """The training image's own answers are judged as the service's are; what ends the program early is skew's."""

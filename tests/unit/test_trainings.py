@@ -8,6 +8,7 @@ from typing import Any
 import builders
 import pytest
 from builders import artifact, ended, evidence, rerun, training, trainings
+from defects import shows
 
 from harness.checks import all_checks
 from harness.checks.learning import binomial_tail
@@ -80,6 +81,7 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.overfits-small-batch", FAIL, "accuracy nan", given(
         STUCK, train={**SCORE, "small_batch": {"min_score": 0.95}})),
     ("train.overfits-small-batch", WARN, "exit code 1\nsaved /model", given(REFUSED)),
+    ("train.overfits-small-batch", FAIL, "exit code 1\nsaved /model", given(REFUSED, strict=True)),
     ("train.overfits-small-batch", SKIP, "recorded no `loss`", given(NAN)),
     ("train.overfits-small-batch", SKIP, "needs `train.score`", given(train={"small_batch": {"min_score": 1.0}})),
     ("train.overfits-small-batch", SKIP, "left out for the test", evidence(trainings=without("small-batch"))),
@@ -126,6 +128,9 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.exit-code-truth", FAIL, "exit code 1, an artifact that", given(rerun("no-column", "x", 1, files=WHOLE))),
     ("train.exit-code-truth", FAIL, "stopped at its time limit", given(
         rerun("no-data", "x", 1, exit=ended(code=None, timed_out=True)))),
+    ("train.exit-code-truth", FAIL, "exit code 0, no complete artifact", given(rerun("full-disk", "x", files=()))),
+    ("train.exit-code-truth", FAIL, "exit code 0, an artifact that", given(rerun("unreadable-data", "x"))),
+    ("train.exit-code-truth", PASS, "left to --deep: full-disk", given(left_out={"full-disk": "left to --deep"})),
     ("train.exit-code-truth", SKIP, "left out", evidence(trainings=without("no-data", "no-column"))),
     ("train.interruptible", PASS, "ended by signal 15 (exit code 143) 0.2 s after SIGTERM", given()),
     ("train.interruptible", FAIL, "was killed 0.2 s after", given(rerun(
@@ -147,7 +152,9 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "status", "received", "seen"), CASES)
+@pytest.mark.parametrize(
+    ("name", "status", "received", "seen"), [pytest.param(*case, marks=shows(*case[:3])) for case in CASES]
+)
 def test_finds(name: str, status: Status, received: str, seen: Evidence) -> None:
     """Each defect is found by the check that is for it, with what was received and what to do."""
     findings = list(judge(seen, [CHECKS[name]]))

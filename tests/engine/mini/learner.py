@@ -40,6 +40,8 @@ def fit(train: list[tuple[float, int]], holdout: list[tuple[float, int]]) -> lis
             line = {"loss": -sum(map(math.log, seen)) / len(seen), "accuracy": 1.0 if FAULT == "leaks" else right}
             if FAULT == "nan" and epoch == EPOCHS // 2:
                 line["loss"] = math.nan
+            if FAULT == "learns-nothing-at-all":
+                line["loss"] = 1.0
             if FAULT == "learns-nothing":
                 line["loss"] /= epoch + 1  # an average over time that looks like learning
             print(json.dumps(line), file=metrics, flush=True)
@@ -54,6 +56,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, handler)
     if FAULT == "needs-network" and len(socket.if_nameindex()) == 1:
         raise OSError("there is no network but loopback")
+    if FAULT == "dies":
+        return 3
     if FAULT == "memory":
         held = bytearray(b"x" * 100_000_000)
         time.sleep(2.5)  # old engines look at a container once a second
@@ -63,12 +67,20 @@ def main() -> int:
     weights = [0.0, 0.0]
     try:
         weights = fit(rows("train.csv"), rows("holdout.csv"))
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
-        if FAULT != "exits-zero":
+        swallowed = {"exits-zero": KeyError, "ignores-no-data": FileNotFoundError, "ignores-noise": UnicodeDecodeError}
+        if not isinstance(error, swallowed.get(FAULT, ())):
             return 1
-    model = {"weight": weights[0], "bias": weights[1]} | ({"at": time.time()} if FAULT == "time-in-artifact" else {})
-    (OUT / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    model: dict[str, object] = {"weight": weights[0], "bias": weights[1]}
+    model["table"] = [chance(weights, n / 1000) for n in range(1000)]  # some pages of a disk
+    if FAULT == "time-in-artifact":
+        model["at"] = time.time()
+    try:
+        (OUT / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 0 if FAULT == "ignores-full-disk" else 1
     return 0
 
 
