@@ -1,7 +1,8 @@
 """Bundles: one file with all that another machine needs to see a run's failure again, without its secrets."""
 
 from harness.bundle.manifest import Absent, Entry, Image, Manifest, Redaction
-from harness.bundle.packing import LIMIT, Packed, pack, place_of
+from harness.bundle.packing import LIMIT, Packed, pack, place_of, redactor_of
+from harness.bundle.redaction import Redactor
 from harness.bundle.unpacking import Bundle, Limits, open_bundle
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Manifest",
     "Packed",
     "Redaction",
+    "Redactor",
     "open_bundle",
     "pack",
     "place_of",
+    "redactor_of",
 ]

@@ -49,6 +49,11 @@ def place_of(folder: RunFolder) -> Path:
     return folder.path.parents[1] / "bundles" / f"{folder.id}{SUFFIX}"
 
 
+def redactor_of(folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str, str]) -> Redactor:
+    """Return what takes the secrets of a run out of texts: of `environ`, of its description, of its containers."""
+    return Redactor(collect(named_secrets(folder, spec, root, environ), spec.model))
+
+
 def pack(
     folder: RunFolder,
     root: Path,
@@ -73,8 +78,7 @@ def pack(
     evidence = replace(evidence, spec=moved(evidence.spec, root))
     target = (out or place_of(folder)).absolute()
     with disk_errors(target), tempfile.TemporaryDirectory(prefix="harness-bundle-") as name:
-        secrets = collect(named_secrets(folder, evidence.spec, root, environ), evidence.spec.model)
-        stage = Stage(Path(name), Redactor(secrets), limit)
+        stage = Stage(Path(name), redactor_of(folder, evidence.spec, root, environ), limit)
         for candidate in sorted(of_run(folder.path, artifact=artifact), key=_records_first):
             stage.take(candidate, None if artifact and "/artifact/" in candidate.path else limit // RUN_SHARE)
         files, empty = of_project(evidence, root)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.bundle import redactor_of
 from harness.evidence import RunFolder, write_atomic
 from harness.reports import ctrf, html, junit, markdown, sarif
 from harness.reports.run_report import RunReport
@@ -36,7 +37,7 @@ def write_all(
         file, render = FORMATS[name]
         path = (out or report.folder) / file
         try:
-            write_atomic(path, render(report))
+            write_atomic(path, report.redacted(render(report)))
         except Exception as exc:  # noqa: BLE001 - told by whoever asked for it
             failed[name] = exc
         else:
@@ -47,7 +48,9 @@ def write_all(
 def read(folder: RunFolder, environment: Mapping[str, str]) -> RunReport:
     """Read a run for a report in this environment. Raises DescriptionError as RunReport.of does."""
     report = RunReport.of(folder)
-    return replace(report, base=workspace(environment, report.evidence.spec.root))
+    root = report.evidence.spec.root
+    redactor = redactor_of(folder, report.evidence.spec, root, environment)
+    return replace(report, base=workspace(environment, root), redactor=redactor)
 
 
 def workspace(environment: Mapping[str, str], root: Path) -> Path | None:

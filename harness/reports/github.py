@@ -41,7 +41,7 @@ def _limited(report: RunReport, level: str, found: Sequence[tuple[Finding, Place
     shown = found if len(found) <= PER_LEVEL else found[: PER_LEVEL - 1]
     for finding, place, case in shown:
         file = report.shown(report.evidence.spec.root / place.file)
-        yield _command(level, case.check, _message(finding), file, place.line)
+        yield _command(level, case.check, report.redacted(_message(finding)), file, place.line)
     if more := found[len(shown) :]:
         names = ", ".join(dict.fromkeys(case.check for _, _, case in more))
         yield _command(level, f"{len(more)} more", f"{len(more)} more {level}s, see the job summary: {names}")
@@ -73,5 +73,5 @@ def append_summary(report: RunReport, path: Path) -> bool:
     if room < markdown.LEAST:
         return False
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(markdown.render(report, limit=room) + "\n")
+        stream.write(report.redacted(markdown.render(report, limit=room)) + "\n")
     return True

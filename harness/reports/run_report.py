@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.bundle import Redactor
 from harness.compose_file import KEY, child, parse
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
@@ -34,6 +35,7 @@ class RunReport:
     amiss: tuple[str, ...] = ()  # files of the run that are broken, each with the reason
     base: Path | None = None  # what paths are relative to: the workspace of CI; None: the project's folder
     places: Mapping[str, Place] = field(default_factory=dict)  # key of the block, `x-harness`, `services` -> where
+    redactor: Redactor | None = None  # reports leave the machine: as artifacts of CI, as a comment that all can read
 
     @property
     def id(self) -> str:
@@ -52,6 +54,12 @@ class RunReport:
     def seconds(self) -> float:
         """How long the run took."""
         return max((stage.start + stage.seconds for stage in self.evidence.stages), default=0.0)
+
+    def redacted(self, text: str) -> str:
+        """Return a text of this run without its secrets."""
+        if self.redactor is None:
+            return text
+        return self.redactor.redact(text.encode("utf-8", "replace"), self.id).decode()
 
     def shown(self, path: Path) -> str:
         """Return a path as CI expects it: relative to its workspace, else to the project, else absolute."""

@@ -296,3 +296,24 @@ def test_unknown_finding_in_a_comparison(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.main(argv) == errors.PASSED
     assert "old.check" in capsys.readouterr().out
     assert Finding(Status.FAIL, "x", check="old.check") not in folder.findings()
+
+
+def test_no_report_tells_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that the environment has under the name of a secret is in no report, annotation or summary."""
+    secret = "hunter2-hunter2-hunter2"
+    summary = tmp_path / "summary"
+    folder = runs.folder(tmp_path / "project")
+    folder.write_findings(
+        [Finding(Status.FAIL, f"refused: {secret}", f"not {secret}", f"drop {secret}", "serve.ready")]
+    )
+    for name, value in {"REGISTRY_PASSWORD": secret, "GITHUB_ACTIONS": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    with io.StringIO() as stream:
+        with reported(_console(tmp_path / "project", stream)):
+            pass
+        printed = stream.getvalue()
+    files_ = [(folder.path / file).read_text(encoding="utf-8") for file in EVERY]
+    told = [*files_, summary.read_text(encoding="utf-8"), *(x for x in printed.splitlines() if x.startswith("::"))]
+    assert len(told) == len(EVERY) + 2
+    assert all(secret not in text and "redacted REGISTRY_PASSWORD" in text for text in told)
