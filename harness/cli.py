@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from harness import __version__, artifact_verbs, data_cli, errors
+from harness import __version__, artifact_verbs, data_cli, errors, replay_verbs
 from harness.signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ EPILOG = """\
 exit codes:
   0  passed            1  a check failed            2  the description is wrong
   3  the infrastructure failed (engine, registry, disk)
-  4  a check crashed   70  the harness crashed      130  interrupted
+  4  a check crashed   5  replayed, and not reproduced
+  70  the harness crashed      130  interrupted
 
 examples:
   harness setup              find or install an engine, base image and wheels
   harness run                build, train, serve, judge the project in this folder
+  harness replay latest      run what failed again: reproduced, or what differs
+  harness shell train        a shell in the state of the last run's container
   harness judge latest       judge the last run again, without any container
 """
 
@@ -101,12 +104,13 @@ def _lock(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from harness.cleanup import Keep
     from harness.pipeline import run
     from harness.reports.console import Console
 
     with Console(verbose=arguments.verbose) as console:
-        selection = _selection(arguments)
-        verdict = run(arguments.project, arguments.file, console, selection, rebuild=arguments.rebuild)
+        selection, keep = _selection(arguments), Keep(arguments.keep)
+        verdict = run(arguments.project, arguments.file, console, selection, rebuild=arguments.rebuild, keep=keep)
         console.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code
 
@@ -229,19 +233,6 @@ def _checks(arguments: argparse.Namespace) -> int:
     return errors.PASSED
 
 
-def _clean(arguments: argparse.Namespace) -> int:
-    from harness.pipeline import clean
-    from harness.reports.console import Console
-
-    del arguments
-    console = Console()
-    removed = clean()
-    for thing in removed:
-        console.say(f"removed {thing.kind} {thing.name}")
-    console.say(f"{len(removed)} removed")
-    return errors.PASSED
-
-
 def _select(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose checks."""
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="these checks, as `contract.*`")
@@ -311,5 +302,5 @@ def _parser() -> argparse.ArgumentParser:
     data_cli.register(verbs)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
     verb("checks", _checks, "List the checks, what they read and what they cover.")
-    verb("clean", _clean, "Remove what dead runs left on this engine and the dataset volumes that nobody uses.")
+    replay_verbs.register(verb, project, run)
     return parser

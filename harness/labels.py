@@ -23,7 +23,11 @@ EXPIRES = "harness.expires"
 DATA = "harness.data"
 LOCAL_BASE = "harness.local-base"
 
+KEEP = "harness.keep"  # its owner's end does not abandon it, its expiry does
+
 LIFETIME = 6 * 3600.0  # after this, what another machine's run left on a shared engine may be swept
+
+KEPT = 24 * 3600.0  # after this, what a run kept for a look at it is swept
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,26 @@ class Owner:
             return False
 
 
-def labels_of_run(run_id: str, project: str) -> dict[str, str]:
-    """Return the labels for all that a run creates; made once, for Compose recreates what changes its labels."""
+def labels_of_run(run_id: str, project: str, *, keep: bool = False) -> dict[str, str]:
+    """Return the labels for all that a run creates; made once, for Compose recreates what changes its labels.
+
+    With `keep` it may outlive the run, until its expiry: labels cannot be added later, when the run has failed.
+    """
     return {
         RUN_ID: run_id,
         PROJECT: project,
         OWNER: str(Owner.current()),
-        EXPIRES: f"{time.time() + LIFETIME:.0f}",
+        EXPIRES: f"{time.time() + (KEPT if keep else LIFETIME):.0f}",
+        **({KEEP: "until expiry"} if keep else {}),
     }
+
+
+def is_kept(labels: Mapping[str, str], now: float) -> bool:
+    """Whether a thing is kept for a look at it, and its time is not over."""
+    try:
+        return KEEP in labels and now <= float(labels.get(EXPIRES, "0"))
+    except ValueError:
+        return False
 
 
 def is_abandoned(labels: Mapping[str, str], now: float) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from harness.engine import Running
+from harness.errors import HarnessError
 from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Data, Images, Interface, Serving, Skew
+from harness.records import Artifact, Data, Images, Interface, Serving, Skew, Surroundings
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -31,9 +32,12 @@ from harness.stages import scan as scan_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
 from harness.stages import stop as stop_stage
+from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
 from harness.stages.trainings import Basis
+
+PATIENCE = 10.0  # seconds for what is looked at beside the line, when the line is over
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,19 @@ class Service:
     trainings: Callable[[], object]  # waits for the further training runs
 
 
-def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
-    """Go down the line to a served model. The dataset is validated while the engine builds the images."""
+def go(
+    line: Line,
+    run: Run,
+    pool: ThreadPoolExecutor,
+    then: Callable[[Service], None],
+    *,
+    rebuild: bool,
+    given: Mapping[str, str] | None = None,
+) -> None:
+    """Go down the line to a served model. The dataset is validated while the engine builds the images.
+
+    `given` are images that are taken as they are: service -> ID.
+    """
     baking = run.spec.handover is not Handover.MOUNTED
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
     if validation is None:
@@ -64,7 +79,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
 
     tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
     with line.timed("images"):
-        images = images_stage.collect(run, rebuild=rebuild)
+        images = images_stage.collect(run, rebuild=rebuild, given=given or {})
     line.settle("images", images, final=not baking)
 
     data, volume = None, None
@@ -75,7 +90,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
         line.settle("data", data, final=not baking)
 
     tracked()
-    with _code_beside(run, line, pool, images, volume):
+    with _surroundings_beside(run, line, pool, images), _code_beside(run, line, pool, images, volume):
         _train_and_serve(line, run, pool, then, images=images, data=data, volume=volume)
 
 
@@ -114,6 +129,8 @@ def _train_and_serve(
         line.settle("provenance", provenance_stage.collect(run, line.evidence))
     scan()
     with ExitStack() as stack:
+        if baking:
+            stack.enter_context(_surroundings_beside(run, line, pool, images))
         with line.timed("serve"):
             served = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", served.record)
@@ -156,6 +173,27 @@ def _judge_quality(service: Service) -> None:
         line.lacks("quality")
     elif line.needs("quality"):
         line.record("quality", lambda: quality_stage.collect(run, service.target, service.interface, block))
+
+
+@contextmanager
+def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
+    """Look into the images on a thread, and record on every path what the containers had: failures are compared by it.
+
+    It is no stage that a check waits for. An image that is baked later is looked into then.
+    """
+    known = line.evidence.surroundings or Surroundings()
+    listed = {each.service: each.packages for each in known.containers}
+    new = [image for image in images.images if image.service not in listed]
+    packages = pool.submit(surroundings_stage.packages, run, new)
+    sources = None if known.sources else pool.submit(surroundings_stage.sources, run)
+    try:
+        yield
+    finally:
+        with suppress(HarnessError, OSError, TimeoutError, CancelledError):
+            found = {**listed, **packages.result(PATIENCE)}
+            hashed = known.sources if sources is None else sources.result(PATIENCE)
+            now = line.evidence.images or images
+            line.keep("surroundings", surroundings_stage.collect(run, now, found, hashed))
 
 
 @contextmanager

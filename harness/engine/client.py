@@ -19,7 +19,7 @@ import docker.types
 import docker.utils
 import requests.exceptions
 
-from harness.engine import stats
+from harness.engine import images, stats
 from harness.engine.execution import Executed, execute
 from harness.engine.running import Running
 from harness.engine.sdk import (
@@ -28,10 +28,9 @@ from harness.engine.sdk import (
     configured_url,
     mapped_errors,
     open_client,
-    raise_if_disk_full,
     sockets,
 )
-from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
+from harness.errors import EngineUnavailableError, InfrastructureError
 
 NOT_A_FOLDER = "not a directory"  # said with status 500 of a path below a file: nothing is there
 
@@ -118,20 +117,11 @@ class Engine:
 
     def pull(self, reference: str, on_line: Callable[[str], None]) -> None:
         """Pull an image. Raises ImageUnavailableError with the engine's message."""
-        try:
-            for event in self._api.pull(reference, stream=True, decode=True):
-                if "error" in event:
-                    raise docker.errors.APIError("pull", explanation=event["error"])
-                if "progress" not in event and event.get("status"):
-                    on_line(f"{event['status']} {event.get('id', '')}".rstrip())
-        except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as exc:
-            raise_if_disk_full(exc)
-            said = getattr(exc, "explanation", None) or exc
-            raise ImageUnavailableError(
-                f"the image {reference} is not on this machine and cannot be pulled: {said}",
-                hint="Check the reference and the registry. Where no registry answers, `harness setup` builds a "
-                "local base image for Dockerfiles that take it as `ARG BASE_IMAGE`.",
-            ) from exc
+        images.pull(self._api, reference, on_line)
+
+    def load(self, tar: Path) -> list[str]:
+        """Load saved images (`docker save`); return their references or IDs."""
+        return images.load(self._api, tar)
 
     def import_image(self, tar: Path, repository: str, tag: str, changes: list[str]) -> str:
         """Import a root file system as an image and return its ID."""

@@ -13,7 +13,7 @@ from harness.compose import Compose
 from harness.engine import Engine
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
-from harness.runfile import Model, Variant, inline_files, run_file, varied
+from harness.runfile import Model, Variant, inline_files, project_name, run_file, varied
 from harness.spec import Spec
 
 
@@ -55,7 +55,7 @@ class Run(Recording):
     @property
     def project(self) -> str:
         """The Compose project of this run: its containers, networks and volumes are nobody else's."""
-        return f"harness-{self.folder.id.lower()}"
+        return project_name(self.folder.id)
 
     def create(
         self, service: str, images: Mapping[str, str], data_volume: str | None, variant: Variant | None = None

@@ -1,0 +1,41 @@
+"""Brings images onto an engine: pulled from a registry, or loaded from a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from harness.engine.sdk import mapped_errors, raise_if_disk_full
+from harness.errors import ImageUnavailableError
+
+LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
+
+
+def pull(api: docker.APIClient, reference: str, on_line: Callable[[str], None]) -> None:
+    """Pull an image. Raises ImageUnavailableError with the engine's message."""
+    try:
+        for event in api.pull(reference, stream=True, decode=True):
+            if "error" in event:
+                raise docker.errors.APIError("pull", explanation=event["error"])
+            if "progress" not in event and event.get("status"):
+                on_line(f"{event['status']} {event.get('id', '')}".rstrip())
+    except (docker.errors.APIError, requests.exceptions.RequestException, ValueError) as exc:
+        raise_if_disk_full(exc)
+        said = getattr(exc, "explanation", None) or exc
+        raise ImageUnavailableError(
+            f"the image {reference} is not on this machine and cannot be pulled: {said}",
+            hint="Check the reference and the registry. Where no registry answers, `harness setup` builds a "
+            "local base image for Dockerfiles that take it as `ARG BASE_IMAGE`.",
+        ) from exc
+
+
+def load(api: docker.APIClient, tar: Path) -> list[str]:
+    """Load saved images, as `docker load` does; return their references or IDs."""
+    with mapped_errors(), tar.open("rb") as stream:
+        said = [str(event.get("stream", "")) for event in api.load_image(stream)]
+    return [name for line in said for name in LOADED.findall(line)]

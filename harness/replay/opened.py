@@ -1,0 +1,80 @@
+"""What there is to replay: a run folder with the project that it was of, from here or from a bundle."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import DescriptionError
+from harness.evidence import RunFolder, disk_errors, ignored
+from harness.provenance import hash_file
+
+UNPACKED = "unpacked"
+
+
+class Absent(Protocol):
+    """A file that a bundle left out, and how to get it."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the project."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its content."""
+
+    @property
+    def why(self) -> str:
+        """Why it was left out."""
+
+    @property
+    def how(self) -> str:
+        """How to get it."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A recorded run, the project to replay it in, and what a bundle brought or left out."""
+
+    recorded: RunFolder
+    root: Path
+    images: Mapping[str, Path] = field(default_factory=dict)  # saved images
+    absent: Sequence[Absent] = ()
+
+
+def opened(name: str, project: Path) -> Opened:
+    """Open a bundle, which is a file, or find a run of the project by ID, start of an ID, folder or `latest`.
+
+    A bundle is unpacked below the `.harness` of the project; files that it left out are taken from the project, where
+    that has the very same ones. Raises DescriptionError and InfrastructureError.
+    """
+    if not Path(name).is_file():
+        return Opened(RunFolder.find(project.resolve(), name), project.resolve())
+    into = ignored(project.resolve()) / UNPACKED / f"{Path(name).name.partition('.')[0]}-{secrets.token_hex(3)}"
+    bundle = _open_bundle()(Path(name), into)
+    _complete(bundle.project, bundle.manifest.absent, project.resolve())
+    return Opened(bundle.run, bundle.project, bundle.images, tuple(bundle.manifest.absent))
+
+
+def _open_bundle() -> Callable[[Path, Path], Any]:
+    try:
+        function: Callable[[Path, Path], Any] = import_module("harness.bundle").open_bundle
+    except ImportError as exc:
+        raise DescriptionError("this version of the harness opens no bundles", hint="Give the ID of a run.") from exc
+    return function
+
+
+def _complete(root: Path, absent: Sequence[Absent], project: Path) -> None:
+    """Copy files that a bundle left out from the project, where it has them unchanged."""
+    for file in absent:
+        source, target = project / file.path, root / file.path
+        inside = target.resolve().is_relative_to(root.resolve()) and source.resolve().is_relative_to(project)
+        if inside and source.is_file() and not target.exists() and hash_file(source) == file.sha256:
+            with disk_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
