@@ -31,8 +31,8 @@ class Keep(StrEnum):
 def sweep(engine: Engine) -> list[Leftover]:
     """Remove what carries the label of an owner that is gone, and what was kept for too long; nothing else."""
     now = time.time()
-    marked = [thing for thing in engine.labelled(labels.OWNER) if not labels.is_kept(thing.labels, now)]
-    removed = [thing for thing in marked if labels.is_abandoned(thing.labels, now) and engine.remove(thing)]
+    abandoned = [thing for thing in engine.labelled(labels.OWNER) if labels.is_abandoned(thing.labels, now)]
+    removed = [thing for thing in abandoned if engine.remove(thing)]
     for run in {thing.labels[labels.RUN_ID] for thing in removed if labels.KEEP in thing.labels}:
         engine.remove_image(baked_name(run))
     return removed
@@ -52,8 +52,7 @@ def clean_run(engine: Engine, run: str) -> list[Leftover]:
     found = engine.labelled(f"{labels.RUN_ID}={run}")
     if not found:
         raise DescriptionError(f"nothing on this engine is of the run {run}", hint="Give the whole ID of a run.")
-    owner = labels.Owner.parse(found[0].labels.get(labels.OWNER, ""))
-    if owner is not None and owner.is_alive():
+    if any(labels.is_in_use(thing.labels) for thing in found):
         raise DescriptionError(f"the run {run} still goes on", hint="End it first: then it cleans up itself.")
     removed = remove_run(engine, run)
     engine.remove_image(baked_name(run))

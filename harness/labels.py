@@ -23,10 +23,11 @@ EXPIRES = "harness.expires"
 DATA = "harness.data"
 LOCAL_BASE = "harness.local-base"
 
-KEEP = "harness.keep"  # its owner's end does not abandon it, its expiry does
+KEEP = "harness.keep"  # in place of the owner, for what may outlive it: its expiry decides then
 
 LIFETIME = 6 * 3600.0  # after this, what another machine's run left on a shared engine may be swept
 
+KEPT_OWNER = "kept"  # no process: so a harness that does not know KEEP leaves it alone too
 KEPT = 24 * 3600.0  # after this, what a run kept for a look at it is swept
 
 
@@ -71,25 +72,26 @@ def labels_of_run(run_id: str, project: str, *, keep: bool = False) -> dict[str,
 
     With `keep` it may outlive the run, until its expiry: labels cannot be added later, when the run has failed.
     """
+    owner = str(Owner.current())
     return {
         RUN_ID: run_id,
         PROJECT: project,
-        OWNER: str(Owner.current()),
+        OWNER: KEPT_OWNER if keep else owner,
         EXPIRES: f"{time.time() + (KEPT if keep else LIFETIME):.0f}",
-        **({KEEP: "until expiry"} if keep else {}),
+        **({KEEP: owner} if keep else {}),
     }
 
 
-def is_kept(labels: Mapping[str, str], now: float) -> bool:
-    """Whether a thing is kept for a look at it, and its time is not over."""
-    try:
-        return KEEP in labels and now <= float(labels.get(EXPIRES, "0"))
-    except ValueError:
-        return False
+def is_in_use(labels: Mapping[str, str]) -> bool:
+    """Whether the process that made a thing is known to run."""
+    owners = [Owner.parse(labels.get(name, "")) for name in (OWNER, KEEP)]
+    return any(owner is not None and owner.is_alive() for owner in owners)
 
 
 def is_abandoned(labels: Mapping[str, str], now: float) -> bool:
     """Whether the owner that made a thing is gone: known dead, or past its expiry where that cannot be known."""
+    if is_in_use(labels):
+        return False
     owner = Owner.parse(labels.get(OWNER, ""))
     alive = owner.is_alive() if owner else None
     if alive is not None:

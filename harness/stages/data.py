@@ -111,7 +111,8 @@ def deliver(run: Run, data: Data, image: str) -> str:
     deadline = time.monotonic() + FILL_TIMEOUT
     while not (run.engine.has_volume(ready) and run.engine.has_volume(volume)):
         run.engine.create_volume(volume, kept)
-        container = run.engine.helper(image, helper, volume, MOUNT, {**run.labels, labels.STAGE: "data"})
+        lock = {**run.labels, labels.OWNER: str(labels.Owner.current()), labels.STAGE: "data"}  # is never kept
+        container = run.engine.helper(image, helper, volume, MOUNT, lock)
         if container is None:
             _wait_for_other(run, ready, helper, deadline)
             continue

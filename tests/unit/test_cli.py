@@ -18,7 +18,7 @@ from harness.checks import all_checks
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
 
-VERBS = ("setup", "doctor", "lock", "run", "judge", "schema", "checks", "clean")
+VERBS = ("setup", "doctor", "lock", "run", "judge", "replay", "shell", "schema", "checks", "clean")
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ def test_help_lists_verbs_and_exit_codes() -> None:
     epilog = done.stdout.partition("exit codes:")[2].partition("examples:")[0]
     documented = {int(code) for code in re.findall(r"(?<!\S)(\d+)  ", epilog)}
     used = {errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.INTERRUPTED, errors.CRASHED}
+    used.add(errors.NOT_REPRODUCED)
     assert documented == used | {kind.exit_code for kind in _kinds()}
 
 
@@ -66,7 +67,8 @@ def test_exit_codes_have_one_meaning_each() -> None:
     """Each error has the code of its branch: 2 for a wrong description, 3 for all that is the machine's fault."""
     codes = {kind: kind.exit_code for kind in _kinds()}
     direct = [kind.exit_code for kind in HarnessError.__subclasses__()]
-    others = [errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.INTERRUPTED, errors.CRASHED]
+    others = [errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.NOT_REPRODUCED]
+    others += [errors.INTERRUPTED, errors.CRASHED]
     assert len(set(direct + others)) == len(direct + others)
     for kind, code in codes.items():
         assert code == (2 if issubclass(kind, errors.DescriptionError) else 3)
