@@ -14,7 +14,7 @@ from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Data, Images, Interface, Serving, Skew, Surroundings
+from harness.records import Artifact, Data, Images, Interface, Serving, Skew
 from harness.spec import Handover
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -128,9 +128,9 @@ def _train_and_serve(
     if line.needs("provenance"):
         line.settle("provenance", provenance_stage.collect(run, line.evidence))
     scan()
+    if baking:
+        pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
     with ExitStack() as stack:
-        if baking:
-            stack.enter_context(_surroundings_beside(run, line, pool, images))
         with line.timed("serve"):
             served = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", served.record)
@@ -179,21 +179,19 @@ def _judge_quality(service: Service) -> None:
 def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
     """Look into the images on a thread, and record on every path what the containers had: failures are compared by it.
 
-    It is no stage that a check waits for. An image that is baked later is looked into then.
+    It is no stage that a check waits for. An image that is baked meanwhile is looked into as soon as it is there.
     """
-    known = line.evidence.surroundings or Surroundings()
-    listed = {each.service: each.packages for each in known.containers}
-    new = [image for image in images.images if image.service not in listed]
-    packages = pool.submit(surroundings_stage.packages, run, new)
-    sources = None if known.sources else pool.submit(surroundings_stage.sources, run)
+    look = surroundings_stage
+    packages, sources = pool.submit(look.packages, run, images.images), pool.submit(look.sources, run)
+    processor = pool.submit(look.with_processor, run, line.evidence.environment, images.images)
     try:
         yield
     finally:
         with suppress(HarnessError, OSError, TimeoutError, CancelledError):
-            found = {**listed, **packages.result(PATIENCE)}
-            hashed = known.sources if sources is None else sources.result(PATIENCE)
-            now = line.evidence.images or images
-            line.keep("surroundings", surroundings_stage.collect(run, now, found, hashed))
+            now, found = line.evidence.images or images, packages.result(PATIENCE)
+            found |= look.packages(run, [image for image in now.images if image.service not in found])
+            line.keep("surroundings", look.collect(run, now, found, sources.result(PATIENCE)))
+            line.keep("environment", processor.result(PATIENCE))
 
 
 @contextmanager

@@ -80,12 +80,12 @@ def collect(
     return Surroundings(tuple(made), dict(hashed))
 
 
-def with_processor(run: Run, environment: Environment, image: str) -> Environment:
+def with_processor(run: Run, machine: Environment | None, images: Sequence[BuiltImage]) -> Environment | None:
     """Add what /proc/cpuinfo says inside a container, where the engine is on another machine."""
-    if environment.cpu_flags:
-        return environment
-    model, flags = parse_cpuinfo(_printed(run, image, ("cat", "/proc/cpuinfo")) or "")
-    return replace(environment, cpu_model=model, cpu_flags=flags)
+    if machine is None or machine.cpu_flags or not images:
+        return machine
+    model, flags = parse_cpuinfo(_printed(run, images[0].id, ("cat", "/proc/cpuinfo")) or "")
+    return replace(machine, cpu_model=model, cpu_flags=flags)
 
 
 def parse_packages(listing: str) -> dict[str, str]:

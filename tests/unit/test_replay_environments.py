@@ -172,7 +172,7 @@ def test_threads_are_the_cause() -> None:
 def test_memory_is_the_cause() -> None:
     """Training that used all its memory on a small machine: memory comes first, the limit or the machine's own."""
     small = _on(_inside(packages={"six": "2"}), **{**OTHER, "memory": 2 * 2**30})
-    killed = _fail("train.exit", "killed because it used all its memory (exit code 137)")
+    killed = _fail("train.exits-cleanly", "killed because it used all its memory (exit code 137)")
     found = _first(small, builders.evidence(), killed)
     assert (found.name, found.recorded, found.here) == ("memory of the machine", "2.0 GiB", "8.0 GiB")
     limited = _first(_inside(memory=2**28, packages={"six": "2"}), builders.evidence(), killed)
@@ -190,7 +190,7 @@ def test_memory_is_the_cause() -> None:
 def test_the_locale_is_the_cause(variable: str, received: str) -> None:
     """A date or a text that could not be read: the locale comes before engine, kernel and processor."""
     recorded = _on(_inside(variables={variable: "de_DE"}, packages={"six": "2"}), **OTHER)
-    found = _first(recorded, builders.evidence(), _fail("train.exit", f"exit code 1\n{received}"))
+    found = _first(recorded, builders.evidence(), _fail("train.exits-cleanly", f"exit code 1\n{received}"))
     assert (found.subject, found.name) == ("locale", f"train: {variable}")
 
 
@@ -198,21 +198,21 @@ def test_a_package_is_the_cause() -> None:
     """A package that the failure names comes before one that it does not, and before another dataset."""
     recorded = _inside(packages={"scikit-learn": "1.2.0", "a-first": "1"})
     here = replace(_on(builders.evidence(), **OTHER), data=builders.data(sha256="9" * 64))
-    found = _first(recorded, here, _fail("train.exit", "AttributeError in scikit-learn: has no attribute 'x'"))
+    found = _first(recorded, here, _fail("train.exits-cleanly", "AttributeError in scikit-learn: has no attribute 'x'"))
     assert (found.name, found.recorded, found.here) == ("train: scikit-learn", "1.2.0", "1.7.0")
 
 
 def test_a_cpu_flag_is_the_cause() -> None:
     """An illegal instruction: the flags that one processor lacks come first."""
     recorded = _on(_inside(packages={"six": "2"}), **OTHER)
-    found = _first(recorded, builders.evidence(), _fail("train.exit", "ended by signal 4 (exit code 132)"))
+    found = _first(recorded, builders.evidence(), _fail("train.exits-cleanly", "ended by signal 4 (exit code 132)"))
     assert (found.name, found.recorded, found.here) == ("CPU flags", "-", "avx2, fma")
 
 
 def test_a_variable_that_the_failure_names() -> None:
     """Whatever the failure names comes first."""
     recorded = _on(_inside(variables={"MODE": "strict"}, packages={"six": "2"}), **OTHER)
-    assert _first(recorded, builders.evidence(), _fail("train.exit", "KeyError: MODE")).name == "train: MODE"
+    assert _first(recorded, builders.evidence(), _fail("train.exits-cleanly", "KeyError: MODE")).name == "train: MODE"
 
 
 def test_a_container_that_never_was() -> None:
