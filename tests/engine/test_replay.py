@@ -187,6 +187,8 @@ def test_containers_of_a_failing_run_are_kept(mini: Mini, run_harness: Harness, 
         run_harness(mini(), "run", "--fast", "--keep=on-failure").assert_passed()
         run_harness(project, "clean")
         assert stages() == ["serve", "train"]
+        inside = run_harness(project, "shell", "train", "--run", first.folder.name, "--command", "ls /model")
+        assert (inside.code, inside.out) == (0, "metrics.jsonl\nmodel.json\n"), str(inside)
     finally:
         cleaned = run_harness(project, "clean", "--run", first.folder.name)
     assert cleaned.code == 0, str(cleaned)
