@@ -61,7 +61,7 @@ def _shell(arguments: argparse.Namespace) -> int:
     given = opened(arguments.run, arguments.project)
     terminal = sys.stdin.isatty() and os.isatty(1)
     say = Console().say if terminal else _quiet  # the output of a command belongs to whoever reads it
-    return enter(given.recorded, given.root, arguments.part, argv, say, terminal=terminal)
+    return enter(given, arguments.part, argv, say, terminal=terminal)
 
 
 def _quiet(line: str) -> None:

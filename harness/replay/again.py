@@ -76,31 +76,33 @@ def replay(given: Opened, watcher: Watcher, options: Options = Options()) -> Rep
     """
     begun: list[RunFolder] = []
     try:
-        past = _past(given.recorded, options)
+        past = _past(given, options)
         plan = _plan(given, past, options)
         ending = _run(given, plan, watcher, begun)
     except HarnessError as exc:
-        return Replay(Outcome.CANNOT_REPLAY, given.recorded.id, exc.exit_code, reason=f"{exc}", hint=exc.hint)
+        return Replay(Outcome.CANNOT_REPLAY, given.id, exc.exit_code, reason=f"{exc}", hint=exc.hint)
     verdict = _judge(past, plan, begun[0], ending, whole=options.whole)
     write_atomic(begun[0].path / FILE, _VERDICT.dump_json(verdict, indent=1).decode() + "\n")
     return verdict
 
 
-def _past(folder: RunFolder, options: Options) -> Past:
+def _past(given: Opened, options: Options) -> Past:
     """Read a recorded run. Raises DescriptionError where there is nothing to replay."""
-    evidence, findings, amiss = folder.salvage()
+    evidence, findings, amiss = given.recorded.salvage()
     if evidence is None:
-        raise DescriptionError(f"{folder.path} cannot be read: {amiss[-1]}", hint="Give the folder of a whole run.")
-    past = Past(folder.id, evidence, findings, evidence.end)
+        raise DescriptionError(
+            f"{given.recorded.path} cannot be read: {amiss[-1]}", hint="Give the folder of a whole run."
+        )
+    past = Past(given.id, evidence, findings, evidence.end)
     if past.broke is not None and past.broke.exit_code == INTERRUPTED:
-        raise DescriptionError(f"the run {folder.id} was interrupted: it has no failure", hint="Run it again.")
+        raise DescriptionError(f"the run {given.id} was interrupted: it has no failure", hint="Run it again.")
     if not evidence.spec.model:
         raise DescriptionError(
-            f"the run {folder.id} was of a server at a URL: nothing here can start it",
+            f"the run {given.id} was of a server at a URL: nothing here can start it",
             hint="Repeat it with `harness contract --url`.",
         )
     if past.broke is None and not past.failed and not options.whole:
-        raise DescriptionError(f"nothing failed in the run {folder.id}", hint="Replay all of it: add --all.")
+        raise DescriptionError(f"nothing failed in the run {given.id}", hint="Replay all of it: add --all.")
     return past
 
 
@@ -111,8 +113,13 @@ def _plan(given: Opened, past: Past, options: Options) -> Plan:
         notes = list(_platform(engine, past.evidence, options))
         images = _images(engine, given, past.evidence)
         built = not {spec.train_key, *(() if spec.handover is Handover.BAKED else (spec.serve_key,))} <= images.keys()
-        _refuse_missing(records.missing(past.evidence, given.root, given.absent, built=built))
-        changed = records.changed(past.evidence, given.root, built=True)
+        lost = records.missing(past.evidence, given.root, given.absent, built=built)
+        if lost and not options.anyway:
+            raise _missing(lost)
+        notes += [f"missing: {file.path}: {file.how}" for file in lost]
+        # What a bundle hides is other text than the run saw, and no change of the project.
+        differing = records.changed(past.evidence, given.root, built=True)
+        changed = tuple(name for name in differing if name not in given.redacted)
         if changed and not options.anyway:
             raise DescriptionError(
                 f"the project changed since the run was recorded: {_listed(changed)}",
@@ -238,13 +245,11 @@ def _tails(evidence: Evidence) -> list[str]:
     return tails
 
 
-def _refuse_missing(files: Sequence[records.Missing]) -> None:
-    if not files:
-        return
+def _missing(files: Sequence[records.Missing]) -> DescriptionError:
     lines = [f"{file.path}: {file.how}" for file in files[:LISTED]]
-    raise DescriptionError(
+    return DescriptionError(
         f"{len(files)} files that the run was made of are missing: {_listed([file.path for file in files])}",
-        hint="\n".join(lines),
+        hint="\n".join([*lines, "A bundle finds them by --project DIR; or add --anyway to go on without."]),
     )
 
 

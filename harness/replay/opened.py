@@ -15,6 +15,7 @@ from harness.evidence import RunFolder, disk_errors, ignored
 from harness.provenance import hash_file
 
 UNPACKED = "unpacked"
+PROJECT = "project/"  # where a bundle has the files of the project
 
 
 class Absent(Protocol):
@@ -25,8 +26,8 @@ class Absent(Protocol):
         """Relative to the project."""
 
     @property
-    def sha256(self) -> str:
-        """Of its content."""
+    def sha256(self) -> str | None:
+        """Of its content; None where it could not be read."""
 
     @property
     def why(self) -> str:
@@ -43,8 +44,10 @@ class Opened:
 
     recorded: RunFolder
     root: Path
+    id: str  # of the recorded run
     images: Mapping[str, Path] = field(default_factory=dict)  # saved images
     absent: Sequence[Absent] = ()
+    redacted: frozenset[str] = frozenset()  # files of the project in which a bundle hides secrets
 
 
 def opened(name: str, project: Path) -> Opened:
@@ -54,11 +57,21 @@ def opened(name: str, project: Path) -> Opened:
     that has the very same ones. Raises DescriptionError and InfrastructureError.
     """
     if not Path(name).is_file():
-        return Opened(RunFolder.find(project.resolve(), name), project.resolve())
+        recorded = RunFolder.find(project.resolve(), name)
+        return Opened(recorded, project.resolve(), recorded.id)
     into = ignored(project.resolve()) / UNPACKED / f"{Path(name).name.partition('.')[0]}-{secrets.token_hex(3)}"
     bundle = _open_bundle()(Path(name), into)
-    _complete(bundle.project, bundle.manifest.absent, project.resolve())
-    return Opened(bundle.run, bundle.project, bundle.images, tuple(bundle.manifest.absent))
+    manifest = bundle.manifest
+    _complete(bundle.project, manifest.absent, project.resolve())
+    places = {place for redaction in manifest.redactions for place in redaction.places}
+    return Opened(
+        recorded=bundle.run,
+        root=bundle.project,
+        id=manifest.run,
+        images=bundle.images,
+        absent=tuple(manifest.absent),
+        redacted=frozenset(place.removeprefix(PROJECT) for place in places if place.startswith(PROJECT)),
+    )
 
 
 def _open_bundle() -> Callable[[Path, Path], Any]:

@@ -18,6 +18,7 @@ from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.records import Evidence, FileHash
+from harness.replay.opened import Opened
 from harness.replay.recorded import relocated
 from harness.runfile import ARTIFACT_VOLUME, Model, image_name, project_name, run_file
 from harness.signals import deferred
@@ -33,16 +34,16 @@ PLACES = ("/bin/sh", "/usr/bin/sh", "/busybox/sh")
 Say = Callable[[str], None]
 
 
-def enter(recorded: RunFolder, root: Path, part: str, argv: Sequence[str], say: Say, *, terminal: bool) -> int:
+def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool) -> int:
     """Run a command, by default a shell, in the state of the `train` or `serve` container; return its exit code.
 
     Raises DescriptionError where that state cannot be had any more, with what to do.
     """
-    evidence, _, amiss = recorded.salvage()
+    evidence, _, amiss = given.recorded.salvage()
     if evidence is None or not evidence.spec.model:
         said = amiss[-1] if amiss else "it was of a server at a URL"
-        raise DescriptionError(f"the run {recorded.id} has no containers: {said}", hint="Name another run.")
-    spec = relocated(evidence.spec, root)
+        raise DescriptionError(f"the run {given.id} has no containers: {said}", hint="Name another run.")
+    spec = relocated(evidence.spec, given.root)
     key = spec.train_key if part == "train" else spec.serve_key
     with Engine.connect() as engine, tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
         own = RunFolder(Path(folder) / f"shell-{secrets.token_hex(4)}")
@@ -55,15 +56,15 @@ def enter(recorded: RunFolder, root: Path, part: str, argv: Sequence[str], say: 
             say=lambda _stage, line: say(line),
         )
         try:
-            file = run.folder.write_json("compose.json", _model(run, evidence, recorded, key, argv))
-            say(f"{part} of run {recorded.id}: image, mounts, user, limits, environment and network as they were")
+            file = run.folder.write_json("compose.json", _model(run, evidence, given, key, argv))
+            say(f"{part} of run {given.id}: image, mounts, user, limits, environment and network as they were")
             return run.compose.run(spec.root, file, key, terminal=terminal)
         finally:
             with deferred():
                 remove_run(engine, run.folder.id, LOOKS)
 
 
-def _model(run: Run, evidence: Evidence, recorded: RunFolder, key: str, argv: Sequence[str]) -> Model:
+def _model(run: Run, evidence: Evidence, given: Opened, key: str, argv: Sequence[str]) -> Model:
     """Return the Compose file of the shell."""
     image, bakes_anew = _image(run, evidence, key)
     if not argv:
@@ -78,7 +79,7 @@ def _model(run: Run, evidence: Evidence, recorded: RunFolder, key: str, argv: Se
     if mounted is None and not bakes_anew:
         return model
     place = mounted["target"] if mounted else path
-    artifact = _artifact(run, evidence, recorded, image, place=place, path=path)
+    artifact = _artifact(run, evidence, given, image, place=place, path=path)
     if artifact is None:
         run.say("shell", f"the run left no artifact: {path} is as the image has it")
         return model
@@ -140,9 +141,9 @@ def _artifact_path(run: Run, key: str) -> str:
     return own if key == run.spec.train_key else run.spec.serve_artifact or own
 
 
-def _artifact(run: Run, evidence: Evidence, recorded: RunFolder, image: str, *, place: str, path: str) -> str | None:
+def _artifact(run: Run, evidence: Evidence, given: Opened, image: str, *, place: str, path: str) -> str | None:
     """Return a volume with the artifact: the one that the run kept, else a new one, filled from its folder."""
-    kept = f"{project_name(recorded.id)}_artifact"
+    kept = f"{project_name(given.id)}_artifact"
     if run.engine.has_volume(kept):
         return kept
     if evidence.artifact is None or not evidence.artifact.files:
@@ -152,7 +153,7 @@ def _artifact(run: Run, evidence: Evidence, recorded: RunFolder, image: str, *, 
     if _is_single(files, path):
         folder = folder.parent
     below = folder.relative_to(place) if folder.is_relative_to(place) else PurePosixPath()
-    sources = {str(below / file.path): recorded.path / "artifact" / file.path for file in files}
+    sources = {str(below / file.path): given.recorded.path / "artifact" / file.path for file in files}
     lost = [name for name, source in sources.items() if not source.is_file()]
     if lost:
         raise DescriptionError(

@@ -83,8 +83,8 @@ class Stage:
 
     def replay(self, recorded: RunFolder, **options: Any) -> Replay:
         """Replay a run."""
-        given = {name: options.pop(name) for name in ("images", "absent") if name in options}
-        return replay(Opened(recorded, self.root, **given), Console(), Options(**options))
+        given = {name: options.pop(name) for name in ("images", "absent", "redacted") if name in options}
+        return replay(Opened(recorded, self.root, recorded.id, **given), Console(), Options(**options))
 
 
 def _write(root: Path, whole: Evidence, findings: Sequence[Finding] = ()) -> RunFolder:
@@ -267,6 +267,17 @@ def test_files_that_are_missing(stage: Stage) -> None:
     assert "2 files" in found.reason
     assert "data/train.csv: dvc pull" in found.hint
     assert "train.py: It was there" in found.hint
+    found = stage.replay(recorded, anyway=True)
+    assert found.outcome is Outcome.REPRODUCED
+    assert {note.split(":")[1].strip() for note in found.notes} == {"data/train.csv", "train.py"}
+
+
+def test_a_file_with_hidden_secrets(stage: Stage) -> None:
+    """A file in which a bundle hides a secret is other text than the run saw, and did not change."""
+    recorded = _write(stage.root, evidence(stage.root), [WRONG])
+    (stage.root / "compose.yaml").write_text("services: {} # [redacted TOKEN]\n")
+    assert stage.replay(recorded).outcome is Outcome.CANNOT_REPLAY
+    assert stage.replay(recorded, redacted=frozenset({"compose.yaml"})).outcome is Outcome.REPRODUCED
 
 
 def test_another_platform(stage: Stage) -> None:
@@ -389,6 +400,9 @@ def test_a_single_file_as_dataset(tmp_path: Path) -> None:
     assert records.changed(was, tmp_path, built=True) == ()
 
 
+HIDES = (SimpleNamespace(name="TOKEN", places=("project/compose.yaml", "run/spec.json")),)
+
+
 @dataclass(frozen=True)
 class FakeBundle:
     """What `open_bundle` returns."""
@@ -409,7 +423,12 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         recorded = _write(into / "project", evidence(into / "project"), [WRONG])
         digest = hash_file(tmp_path / "mine/large.bin")
         absent = (Left("large.bin", digest), Left("other.bin", digest), Left("../escape.bin", digest))
-        return FakeBundle(SimpleNamespace(absent=absent), recorded, into / "project", {"train": into / "train.tar"})
+        return FakeBundle(
+            SimpleNamespace(absent=absent, run="R7", redactions=HIDES),
+            recorded,
+            into / "project",
+            {"train": into / "train.tar"},
+        )
 
     module = ModuleType("harness.bundle")
     module.open_bundle = open_bundle  # type: ignore[attr-defined]
@@ -428,7 +447,7 @@ def test_a_bundle_is_opened(bundle: Path, tmp_path: Path) -> None:
     assert not (found.root / "other.bin").exists(), "another file of that name is none"
     assert not (found.root.parent / "escape.bin").exists()
     assert [each.how for each in found.absent] == ["dvc pull"] * 3
-    assert list(found.images) == ["train"]
+    assert (found.id, list(found.images), found.redacted) == ("R7", ["train"], {"compose.yaml"})
     assert opened(str(bundle), tmp_path / "mine").root != found.root, "the evidence of an earlier replay stays"
 
 

@@ -17,7 +17,7 @@ from harness import labels
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.records import Evidence
-from harness.replay import shell
+from harness.replay import Opened, shell
 from harness.stages import data as data_stage
 
 OWN = "sha256:" + "1" * 64
@@ -108,7 +108,7 @@ def _enter(
 
     monkeypatch.setattr(shell, "Compose", SimpleNamespace(find=lambda _: SimpleNamespace(run=run)))
     said: list[str] = []
-    assert shell.enter(recorded, root, part, argv, said.append, terminal=False) == 7
+    assert shell.enter(Opened(recorded, root, recorded.id), part, argv, said.append, terminal=False) == 7
     return found, said
 
 
