@@ -119,9 +119,9 @@ class Engine:
         """Pull an image. Raises ImageUnavailableError with the engine's message."""
         images.pull(self._api, reference, on_line)
 
-    def load(self, tar: Path) -> list[str]:
-        """Load saved images (`docker save`); return their references or IDs."""
-        return images.load(self._api, tar)
+    def load(self, source: IO[bytes]) -> list[str]:
+        """Take images from an archive; return their references or IDs. Raises InfrastructureError for a bad one."""
+        return images.load(self._api, source)
 
     def import_image(self, tar: Path, repository: str, tag: str, changes: list[str]) -> str:
         """Import a root file system as an image and return its ID."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
+from typing import IO
 
 import docker
 import docker.errors
@@ -34,8 +34,15 @@ def pull(api: docker.APIClient, reference: str, on_line: Callable[[str], None]) 
         ) from exc
 
 
-def load(api: docker.APIClient, tar: Path) -> list[str]:
-    """Load saved images, as `docker load` does; return their references or IDs."""
-    with mapped_errors(), tar.open("rb") as stream:
-        said = [str(event.get("stream", "")) for event in api.load_image(stream)]
+def load(api: docker.APIClient, source: IO[bytes]) -> list[str]:
+    """Take images from an archive of `docker save`; return their references or IDs.
+
+    Raises InfrastructureError with what the engine says of a bad one.
+    """
+    said: list[str] = []
+    with mapped_errors():
+        for event in api.load_image(source) or ():
+            if "error" in event:
+                raise docker.errors.APIError("load", explanation=str(event["error"]))
+            said.append(str(event.get("stream", "")))
     return [name for line in said for name in LOADED.findall(line)]

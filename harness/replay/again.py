@@ -13,7 +13,7 @@ from harness.compose import Compose
 from harness.description import load
 from harness.engine import Engine
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
-from harness.evidence import RunFolder, write_atomic
+from harness.evidence import RunFolder, disk_errors, write_atomic
 from harness.line import JUDGED, Watcher
 from harness.pipeline import Repeat, run
 from harness.records import Ending, Evidence, Finding, Selection
@@ -171,7 +171,10 @@ def _images(engine: Engine, given: Opened, evidence: Evidence) -> dict[str, str]
     """
     if evidence.images is None:
         return {}
-    loaded = [each for path in given.images.values() for each in engine.load(path)]
+    loaded: list[str] = []
+    for path in given.images.values():
+        with disk_errors(path), path.open("rb") as source:
+            loaded += engine.load(source)
     spec = evidence.spec
     found: dict[str, str] = {}
     for image in evidence.images.images:

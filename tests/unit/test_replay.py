@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import builders
 import pytest
@@ -54,7 +54,7 @@ class Stage:
     changes: dict[str, Any] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     platform: tuple[str, str] = ("linux", "amd64")
-    loaded: list[Path] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
     calls: list[tuple[Selection, Repeat]] = field(default_factory=list)
 
     @contextmanager
@@ -64,10 +64,10 @@ class Stage:
         info = {"OSType": system, "Arch": arch}
         yield SimpleNamespace(info=lambda: info, image=self.images.get, load=self.load, compose_host=None)
 
-    def load(self, tar: Path) -> list[str]:
-        """Load an image that is called as its file."""
-        self.loaded.append(tar)
-        return [tar.name]
+    def load(self, source: IO[bytes]) -> list[str]:
+        """Load an image that is called as the file says."""
+        self.loaded.append(source.read().decode())
+        return self.loaded[-1:]
 
     def run(self, root: Path, files: Sequence[Path], watcher: Any, selection: Selection, *, repeat: Repeat) -> None:
         """Stand in for pipeline.run."""
@@ -355,10 +355,11 @@ def test_images_of_a_bundle(stage: Stage) -> None:
     """Saved images are loaded and told by their layers; the build context may then be missing."""
     recorded = _write(stage.root, evidence(stage.root), [WRONG])
     (stage.root / "train.py").unlink()
-    stage.images = {"train.tar": {"Id": "sha256:new", **LAYERS}}
+    (stage.root / "train.tar").write_text("saved:1")
+    stage.images = {"saved:1": {"Id": "sha256:new", **LAYERS}}
     found = stage.replay(recorded, images={"train": stage.root / "train.tar"})
     assert found.outcome is Outcome.REPRODUCED, found.reason
-    assert stage.loaded == [stage.root / "train.tar"]
+    assert stage.loaded == ["saved:1"]
     assert stage.calls[0][1].images == {"train": "sha256:new", "serve": "sha256:new"}
 
 
