@@ -158,7 +158,7 @@ def _artifact(run: Run, evidence: Evidence, given: Opened, image: str, *, place:
     if lost:
         raise DescriptionError(
             f"the run folder has no artifact any more: {', '.join(lost[:3])}",
-            hint="`harness replay RUN --all` makes it.",
+            hint="Pack the bundle with its artifact, or replay the run and open a shell in the new one.",
         )
     return filled(run, image, "artifact", place, sources, owner=_owner(run, image))
 
