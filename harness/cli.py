@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness import (
     judge_verbs,
     line_verbs,
     machine_verbs,
+    replay_verbs,
     report_verbs,
 )
 from harness.signals import INTERRUPTS
@@ -27,18 +29,21 @@ EPILOG = """\
 exit codes:
   0  passed            1  a check failed            2  the description is wrong
   3  the infrastructure failed (engine, registry, disk)
-  4  a check crashed   70  the harness crashed      130  interrupted
+  4  a check crashed   5  replayed, and not reproduced
+  70  the harness crashed      130  interrupted
 
 examples:
   harness setup              find or install an engine, base image and wheels
   harness run                build, train, serve, judge the project in this folder
+  harness replay latest      run what failed again: reproduced, or what differs
+  harness shell train        a shell in the state of the last run's container
   harness judge latest       judge the last run again, without any container
 """
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one verb and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     for number in INTERRUPTS:  # CI cancels with SIGTERM, a closed terminal with SIGHUP: clean up as after Ctrl-C
         signal.signal(number, _interrupt)
@@ -60,6 +65,18 @@ def main(argv: Sequence[str]) -> int:
             "This is a defect of the harness: please report it.",
         )
         return errors.CRASHED
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments; what follows `--` is a program's. Exits with code 2 where they are wrong."""
+    parser = _parser()
+    own = list(itertools.takewhile(lambda word: word != "--", argv))
+    arguments = parser.parse_args(own)
+    if program := list(argv[len(own) + 1 :]):
+        if not hasattr(arguments, "argv"):
+            parser.error(f"only `harness shell` runs a program: {' '.join(program)}")
+        arguments.argv = program
+    return arguments
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -110,4 +127,5 @@ def _parser() -> argparse.ArgumentParser:
     report_verbs.register(verb, project)
     artifact_verbs.register(verb, project)
     data_cli.register(verbs)
+    replay_verbs.register(verb, project)
     return parser

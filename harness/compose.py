@@ -120,6 +120,15 @@ class Compose:
         """Start services that the project needs besides train and serve, and wait until they are healthy."""
         self._checked([*self._base(root, [file]), "up", "--no-build", "--detach", "--wait", "--yes", *services])
 
+    def run(self, root: Path, file: Path, service: str, *, terminal: bool) -> int:
+        """Run a service once in a container of its own, removed at its end; return the exit code of its command.
+
+        The command has the standard streams of this process, and with `terminal` its terminal.
+        """
+        options = ["--rm", *([] if terminal else ["--no-TTY"])]
+        argv = [*self._base(root, [file]), "--progress", "quiet", "run", *options, service]
+        return subprocess.run(argv, env=dict(self.environment), check=False).returncode
+
     def _base(self, root: Path, files: Sequence[Path]) -> list[str]:
         argv = [*self.argv, "--ansi", "never", "--project-directory", str(root)]
         for file in files:

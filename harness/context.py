@@ -45,6 +45,17 @@ def fingerprint(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def context_hashes(root: Path, dockerfile: str = "Dockerfile") -> dict[Path, str]:
+    """Return the files that a build would see with their SHA-256; nothing for a context that is no folder here."""
+    found = {}
+    for name in files_of(root, dockerfile) if root.is_dir() else ():
+        path = root.resolve() / name
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as stream:
+                found[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
 def _digest(context: Path, dockerfile: str) -> str:
     """Hash names, modes and contents, as the engine's own build cache does (it leaves out the times)."""
     whole = hashlib.sha256()

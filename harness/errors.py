@@ -1,7 +1,7 @@
 """One tree of errors: each class carries its exit code, each error what to do next.
 
 Exit codes are part of the interface (see README): 0 passed, 1 a check failed, 2 the description is wrong,
-3 the infrastructure failed, 4 a check crashed, 70 the
+3 the infrastructure failed, 4 a check crashed, 5 a replay did not reproduce the failure, 70 the
 harness itself crashed, 130 interrupted. A failed check is a finding, not an error.
 """
 
@@ -12,6 +12,7 @@ from typing import ClassVar
 PASSED = 0
 CHECK_FAILED = 1
 CHECK_CRASHED = 4
+NOT_REPRODUCED = 5  # the answer of `harness replay`, not an error
 CRASHED = 70  # a defect of the harness itself: EX_SOFTWARE of sysexits(3), never to be read as a failed check
 INTERRUPTED = 130
 

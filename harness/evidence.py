@@ -50,9 +50,7 @@ class RunFolder:
         path = root / STORE / "runs" / name
         with disk_errors(path):
             path.mkdir(parents=True)
-            ignore = root / STORE / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("# made by the harness: evidence of runs is not source\n*\n")
+        ignored(root)
         return cls(path)
 
     @classmethod
@@ -199,6 +197,17 @@ class RunFolder:
             raise DescriptionError(
                 f"{path} holds a line that is no exchange: {exc}", hint="Judge it with the version that ran it."
             ) from exc
+
+
+def ignored(root: Path) -> Path:
+    """Return the folder of the harness in a project, which git ignores. Raises InfrastructureError, DiskFullError."""
+    store = root / STORE
+    with disk_errors(store):
+        store.mkdir(parents=True, exist_ok=True)
+        ignore = store / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# made by the harness: evidence of runs is not source\n*\n")
+    return store
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -23,7 +23,12 @@ EXPIRES = "harness.expires"
 DATA = "harness.data"
 LOCAL_BASE = "harness.local-base"
 
+KEEP = "harness.keep"  # in place of the owner, for what may outlive it: its expiry decides then
+
 LIFETIME = 6 * 3600.0  # after this, what another machine's run left on a shared engine may be swept
+
+KEPT_OWNER = "kept"  # no process: so a harness that does not know KEEP leaves it alone too
+KEPT = 24 * 3600.0  # after this, what a run kept for a look at it is swept
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,31 @@ class Owner:
             return False
 
 
-def labels_of_run(run_id: str, project: str) -> dict[str, str]:
-    """Return the labels for all that a run creates; made once, for Compose recreates what changes its labels."""
+def labels_of_run(run_id: str, project: str, *, keep: bool = False) -> dict[str, str]:
+    """Return the labels for all that a run creates; made once, for Compose recreates what changes its labels.
+
+    With `keep` it may outlive the run, until its expiry: labels cannot be added later, when the run has failed.
+    """
+    owner = str(Owner.current())
     return {
         RUN_ID: run_id,
         PROJECT: project,
-        OWNER: str(Owner.current()),
-        EXPIRES: f"{time.time() + LIFETIME:.0f}",
+        OWNER: KEPT_OWNER if keep else owner,
+        EXPIRES: f"{time.time() + (KEPT if keep else LIFETIME):.0f}",
+        **({KEEP: owner} if keep else {}),
     }
+
+
+def is_in_use(labels: Mapping[str, str]) -> bool:
+    """Whether the process that made a thing is known to run."""
+    owners = [Owner.parse(labels.get(name, "")) for name in (OWNER, KEEP)]
+    return any(owner is not None and owner.is_alive() for owner in owners)
 
 
 def is_abandoned(labels: Mapping[str, str], now: float) -> bool:
     """Whether the owner that made a thing is gone: known dead, or past its expiry where that cannot be known."""
+    if is_in_use(labels):
+        return False
     owner = Owner.parse(labels.get(OWNER, ""))
     alive = owner.is_alive() if owner else None
     if alive is not None:

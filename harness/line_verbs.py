@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from harness.reports.console import Console
     from harness.reports.events import Events
 
+KEEP = ("never", "on-failure", "always")  # as harness.cleanup.Keep has them
+
 
 def register(verb: Verb, files: argparse.ArgumentParser) -> None:
     """Add the verbs; `files` is the parent parser with --project and --file."""
     run = verb("run", _run, "Build, train, serve and judge.", files)
     run.add_argument("-v", "--verbose", action="store_true", help="show every line of the builds")
     run.add_argument("--rebuild", action="store_true", help="build images again although nothing has changed")
+    run.add_argument("--keep", choices=KEEP, default=KEEP[0], help="leave the containers for a look at them, for 24 h")
     bundle_verbs.add_options(run)
     _show(run)
     _select(run)
@@ -56,12 +59,13 @@ def _watcher(arguments: argparse.Namespace) -> Console | Events:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from harness.cleanup import Keep
     from harness.pipeline import run
     from harness.reports.after_run import reported
 
     with reported(_watcher(arguments)) as watcher, bundle_verbs.packed_after(arguments, watcher):
-        selection = _selection(arguments)
-        verdict = run(arguments.project, arguments.file, watcher, selection, rebuild=arguments.rebuild)
+        selection, keep = _selection(arguments), Keep(arguments.keep)
+        verdict = run(arguments.project, arguments.file, watcher, selection, rebuild=arguments.rebuild, keep=keep)
         watcher.verdict(verdict.findings, verdict.stages, verdict.folder.path)
     return verdict.exit_code
 

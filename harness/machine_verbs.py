@@ -1,4 +1,4 @@
-"""The verbs about this machine and the project's files: `setup`, `doctor`, `lock`, `schema`, `clean`, `completion`."""
+"""The verbs about this machine and the project's files: `setup`, `doctor`, `lock`, `schema`, `completion`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ def register(verb: Verb, files: argparse.ArgumentParser, parser: Callable[[], ar
     doctor.add_argument("--json", action="store_true", help="print JSON")
     verb("lock", _lock, "Pin base images, requirements and dataset in harness.lock.", files)
     verb("schema", _schema, "Print the JSON Schema of the x-harness block.")
-    verb("clean", _clean, "Remove what dead runs left on this engine and the dataset volumes that nobody uses.")
 
     def complete(arguments: argparse.Namespace) -> int:
         import shtab
@@ -75,17 +74,4 @@ def _schema(arguments: argparse.Namespace) -> int:
 
     del arguments
     Console().say(json.dumps(json_schema(), indent=2))
-    return errors.PASSED
-
-
-def _clean(arguments: argparse.Namespace) -> int:
-    from harness.pipeline import clean
-    from harness.reports.console import Console
-
-    del arguments
-    console = Console()
-    removed = clean()
-    for thing in removed:
-        console.say(f"removed {thing.kind} {thing.name}")
-    console.say(f"{len(removed)} removed")
     return errors.PASSED

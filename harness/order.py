@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from harness.engine import Running
+from harness.errors import HarnessError
 from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
@@ -32,11 +33,13 @@ from harness.stages import scan as scan_stage
 from harness.stages import serve as serve_stage
 from harness.stages import skew as skew_stage
 from harness.stages import stop as stop_stage
+from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
 from harness.stages.trainings import Basis
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
+LOOKING = 10.0  # seconds for what is looked at beside the line, when the line is over
 R = TypeVar("R", Contract, Fuzz, Load)
 
 
@@ -57,8 +60,19 @@ class Service:
     trainings: Callable[[], object]  # waits for the further training runs
 
 
-def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], *, rebuild: bool) -> None:
-    """Go down the line to a served model. The dataset is validated while the engine builds the images."""
+def go(
+    line: Line,
+    run: Run,
+    pool: ThreadPoolExecutor,
+    then: Callable[[Service], None],
+    *,
+    rebuild: bool,
+    given: Mapping[str, str] | None = None,
+) -> None:
+    """Go down the line to a served model. The dataset is validated while the engine builds the images.
+
+    `given` are images that are taken as they are: service -> ID.
+    """
     baking = run.spec.handover is not Handover.MOUNTED
     validation = pool.submit(data_stage.collect, run.spec, run.folder) if run.spec.block.data else None
     if validation is None:
@@ -66,7 +80,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
 
     tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
     with line.timed("images"):
-        images = images_stage.collect(run, rebuild=rebuild)
+        images = images_stage.collect(run, rebuild=rebuild, given=given or {})
     line.settle("images", images, final=not baking)
 
     data, volume = None, None
@@ -77,7 +91,7 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
         line.settle("data", data, final=not baking)
 
     tracked()
-    with _code_beside(run, line, pool, images, volume):
+    with _surroundings_beside(run, line, pool, images), _code_beside(run, line, pool, images, volume):
         _train_and_serve(line, run, pool, then, images=images, data=data, volume=volume)
 
 
@@ -117,6 +131,8 @@ def _train_and_serve(
     if line.needs("provenance"):
         line.settle("provenance", provenance_stage.collect(run, line.evidence))
     scan()
+    if baking:
+        pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
     with ExitStack() as stack:
         with line.timed("serve"):
             served = stack.enter_context(serve_stage.serving(run, images, volume))
@@ -168,6 +184,25 @@ def _judge_quality(service: Service) -> None:
         line.lacks("quality")
     elif line.needs("quality"):
         line.record("quality", lambda: quality_stage.collect(run, service.target, service.interface, block))
+
+
+@contextmanager
+def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
+    """Look into the images on a thread, and record on every path what the containers had: failures are compared by it.
+
+    It is no stage that a check waits for. An image that is baked meanwhile is looked into as soon as it is there.
+    """
+    look = surroundings_stage
+    packages, sources = pool.submit(look.packages, run, images.images), pool.submit(look.sources, run)
+    processor = pool.submit(look.with_processor, run, line.evidence.environment, images.images)
+    try:
+        yield
+    finally:
+        with suppress(HarnessError, OSError, TimeoutError, CancelledError):
+            now, found = line.evidence.images or images, packages.result(LOOKING)
+            found |= look.packages(run, [image for image in now.images if image.service not in found])
+            line.keep("surroundings", look.collect(run, now, found, sources.result(LOOKING)))
+            line.keep("environment", processor.result(LOOKING))
 
 
 @contextmanager

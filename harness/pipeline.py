@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness import __version__, labels, lock, pins
+from harness import labels, lock, pins
 from harness.checks import all_checks
+from harness.cleanup import Keep, clean_run, keep_run, remove_run, sweep
 from harness.compose import Compose
 from harness.description import load
 from harness.engine import Engine, Leftover
@@ -21,20 +20,30 @@ from harness.evidence import RunFolder
 from harness.forecast import forecast
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
+from harness.machine import describe
 from harness.order import Service, go, judge_service
 from harness.records import (
-    Environment,
     Evidence,
     Lock,
     Selection,
 )
 from harness.signals import deferred
+from harness.spec import Spec
 from harness.stages import Run
 from harness.stages import data as data_stage
 from harness.stages import images as images_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A run that repeats another: its description and its images in place of what the files say now."""
+
+    spec: Spec
+    images: Mapping[str, str]  # service -> ID of an image that is taken as it is
+    begun: Callable[[RunFolder], None]  # is told the folder; `latest` goes on pointing at the last run proper
 
 
 def run(
@@ -45,30 +54,39 @@ def run(
     *,
     rebuild: bool = False,
     then: Callable[[Service], None] | None = None,
+    keep: Keep = Keep.NEVER,
+    repeat: Repeat | None = None,
 ) -> Verdict:
     """Run the whole line and judge it; with `then`, do that with the served model in place of the contract's tests.
+
+    `keep` says whether the containers stay for a look at them; `repeat` makes it the repetition of another run.
 
     Raises HarnessError for a wrong description or a failed infrastructure; whatever the run created is removed
     on every path, an interrupt included.
     """
     with Engine.connect() as engine:
         compose = Compose.find(engine.compose_host)
-        spec = load(compose, root, files)
+        spec = repeat.spec if repeat else load(compose, root, files)
         selection.verify([check.name for check in all_checks()])
         locked = lock.read(spec.root)
         sweep(engine)
         folder = RunFolder.create(spec.root)
-        folder.mark_latest()
-        marks = labels.labels_of_run(folder.id, spec.project)
+        if repeat:
+            repeat.begun(folder)
+        else:
+            folder.mark_latest()
+        marks = labels.labels_of_run(folder.id, spec.project, keep=keep is not Keep.NEVER)
         environment = describe(engine, compose)
         watcher.run_begins(spec, environment, folder.id, forecast(folder, selection))
         whole = Run(spec=spec, engine=engine, compose=compose, folder=folder, labels=marks, say=watcher.line)
         line = Line(whole, watcher, selection)
         line.keep("environment", environment)
         line.keep("lock", locked)
-        with _cleaned_up(whole, watcher) as pool, ended(line):
-            go(line, whole, pool, then or judge_service, rebuild=rebuild)
-        return line.verdict()
+        given = repeat.images if repeat else {}
+        with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:
+            with ended(line):
+                go(line, whole, pool, then or judge_service, rebuild=rebuild, given=given)
+            return line.verdict()
 
 
 def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:
@@ -98,39 +116,15 @@ def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:
         return made, lock.write(spec.root, made)
 
 
-def clean() -> list[Leftover]:
-    """Remove what dead runs left and the dataset volumes that no container uses; return what was removed."""
+def clean(run: str | None = None) -> list[Leftover]:
+    """Remove what dead runs left, or what one run kept, and the dataset volumes that no container uses."""
     with Engine.connect() as engine:
-        return sweep(engine) + data_stage.remove_unused(engine)
-
-
-def sweep(engine: Engine) -> list[Leftover]:
-    """Remove what carries the label of an owner that is gone; never anything else."""
-    now = time.time()
-    abandoned = [thing for thing in engine.labelled(labels.OWNER) if labels.is_abandoned(thing.labels, now)]
-    return [thing for thing in abandoned if engine.remove(thing)]
-
-
-def describe(engine: Engine, compose: Compose) -> Environment:
-    """Describe the machine that a run sees."""
-    info = engine.info()
-    return Environment(
-        harness=__version__,
-        python=platform.python_version(),
-        host=platform.platform(),
-        engine=f"{info.get('Version')} at {engine.url}",
-        api=f"{info.get('ApiVersion')} of {info.get('MinAPIVersion')}-{info.get('MaxAPIVersion')}",
-        compose=compose.description,
-        storage=str(info.get("Driver")),
-        cores=int(info.get("NCPU", 0)),
-        memory=int(info.get("MemTotal", 0)),
-        hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
-    )
+        return (clean_run(engine, run) if run else sweep(engine)) + data_stage.remove_unused(engine)
 
 
 @contextmanager
-def _cleaned_up(run: Run, watcher: Watcher) -> Iterator[ThreadPoolExecutor]:
-    """Yield the threads that work beside the line; remove all that a run created, on every path.
+def _cleaned_up(run: Run, watcher: Watcher, is_kept: Callable[[], bool]) -> Iterator[ThreadPoolExecutor]:
+    """Yield the threads that work beside the line; remove all that a run created, on every path, unless it is kept.
 
     A second interrupt waits: half a clean-up helps nobody. What a thread asked for while the run ended is removed
     in a second round, after the threads.
@@ -143,18 +137,16 @@ def _cleaned_up(run: Run, watcher: Watcher) -> Iterator[ThreadPoolExecutor]:
         with deferred():
             run.over.set()
             try:
-                _remove(run, 1)
-                pool.shutdown(wait=True, cancel_futures=True)
-                _remove(run, looks)
-                run.engine.remove_image(images_stage.baked_name(run))
+                if is_kept():
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    for line in keep_run(run.engine, run.folder.id, run.spec):
+                        watcher.line("keep", line)
+                else:
+                    remove_run(run.engine, run.folder.id)
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    remove_run(run.engine, run.folder.id, looks)
+                    run.engine.remove_image(images_stage.baked_name(run))
             except HarnessError as exc:
                 pool.shutdown(wait=False, cancel_futures=True)
                 left = "What is left is removed by the next run, or by `harness clean`."
                 watcher.line("clean-up", f"{exc}. {left}")
-
-
-def _remove(run: Run, looks: int) -> None:
-    for look in range(looks):
-        time.sleep(0.1 if look else 0.0)
-        for thing in run.engine.labelled(f"{labels.RUN_ID}={run.folder.id}"):
-            run.engine.remove(thing)

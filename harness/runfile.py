@@ -50,6 +50,16 @@ def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str
     return made
 
 
+def project_name(run: str) -> str:
+    """Return the Compose project of a run: its containers, networks and volumes are nobody else's."""
+    return f"harness-{run.lower()}"
+
+
+def baked_name(run: str) -> str:
+    """Return the name of the image that a run makes for itself alone, and removes."""
+    return f"{project_name(run)}-baked"
+
+
 def image_name(spec: Spec, key: str) -> str:
     """Return the name that Compose itself would give to a service's image."""
     service = spec.model["services"].get(key, {})

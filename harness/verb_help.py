@@ -21,6 +21,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("harness run --skip contract.fuzz", "all but one"),
         ("harness run --deep --budget 10m", "the nightly run: fuzzing with random requests, more trainings"),
         ("harness run -f compose.yaml -f compose.ci.yaml", "with an override of Compose"),
+        ("harness run --keep on-failure", "leave the containers of a failing run for a look"),
         ("harness run --json", "events for a program; `--quiet` for a short log"),
     ),
     "contract": (
@@ -46,7 +47,19 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "score": (("harness score latest", "the rubric of Breck et al. (2017) over the last run"),),
     "checks": (("harness checks", "all names, for --only, --skip and x-harness.skip"),),
     "schema": (("harness schema > x-harness.schema.json", "for the editor that completes the block"),),
-    "clean": (("harness clean", "remove what a killed run left; nothing without our labels"),),
+    "replay": (
+        ("harness replay", "run again what failed in the last run, and say whether it fails again"),
+        ("harness replay 20261125T002931Z-4b60fd.harness.tar.gz", "what CI saw, from its bundle"),
+        ("harness replay latest --here", "with this machine's variables, not the recorded ones"),
+    ),
+    "shell": (
+        ("harness shell serve", "a shell in the state of the last run's serving container"),
+        ("harness shell train --run 20261125T0029 -- python -V", "one program in it"),
+    ),
+    "clean": (
+        ("harness clean", "remove what a killed run left; nothing without our labels"),
+        ("harness clean --run 20261125T002931Z-4b60fd", "remove what this run kept"),
+    ),
     "bundle": (
         ("harness bundle", "pack the last run: everything that somebody else needs to see it fail again"),
         ("harness bundle latest --with-images --artifact", "for a machine without a network"),

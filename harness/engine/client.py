@@ -129,9 +129,12 @@ class Engine:
         """Write an image with its layers, as the archive that `load` and `docker load` take."""
         images.save(self._api, reference, target)
 
-    def load(self, source: IO[bytes]) -> None:
-        """Take images from an archive of `save`. Raises InfrastructureError with what the engine says of a bad one."""
-        images.load(self._api, source)
+    def load(self, source: IO[bytes]) -> list[str]:
+        """Take images from an archive of `save`; return their references or IDs.
+
+        Raises InfrastructureError with what the engine says of a bad one.
+        """
+        return images.load(self._api, source)
 
     def remove_image(self, reference: str) -> None:
         """Remove a reference; the engine keeps layers that others use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import IO
 
@@ -11,6 +12,8 @@ import requests.exceptions
 
 from harness.engine.sdk import mapped_errors, raise_if_disk_full
 from harness.errors import ImageUnavailableError
+
+LOADED = re.compile(r"Loaded image(?: ID)?: (\S+)")
 
 
 def pull(api: docker.APIClient, reference: str, on_line: Callable[[str], None]) -> None:
@@ -38,9 +41,15 @@ def save(api: docker.APIClient, reference: str, target: IO[bytes]) -> None:
             target.write(chunk)
 
 
-def load(api: docker.APIClient, source: IO[bytes]) -> None:
-    """Take images from an archive. Raises InfrastructureError with what the engine says of a bad one."""
+def load(api: docker.APIClient, source: IO[bytes]) -> list[str]:
+    """Take images from an archive of `docker save`; return their references or IDs.
+
+    Raises InfrastructureError with what the engine says of a bad one.
+    """
+    said: list[str] = []
     with mapped_errors():
         for event in api.load_image(source) or ():
             if "error" in event:
                 raise docker.errors.APIError("load", explanation=str(event["error"]))
+            said.append(str(event.get("stream", "")))
+    return [name for line in said for name in LOADED.findall(line)]

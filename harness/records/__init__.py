@@ -18,6 +18,7 @@ from harness.records.quality import Quality
 from harness.records.run import Ending, Environment, Evidence, Selection, StageTime
 from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
+from harness.records.surroundings import Inside, Surroundings
 from harness.records.training import Artifact, Exit, Training
 from harness.records.trainings import Labels, Repeated, Rerun, Trainings
 
@@ -47,6 +48,7 @@ __all__ = [
     "Health",
     "Images",
     "Import",
+    "Inside",
     "Interface",
     "Kind",
     "Labels",
@@ -75,6 +77,7 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
+    "Surroundings",
     "Tally",
     "Tell",
     "Tracked",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -18,6 +18,7 @@ from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.scan import Scan, Tracked
 from harness.records.serving import Robustness, Serving
+from harness.records.surroundings import Surroundings
 from harness.records.training import Artifact, Training
 from harness.records.trainings import Trainings
 from harness.spec import Spec
@@ -67,6 +68,16 @@ class Environment:
     cores: int
     memory: int
     hash_seed: str  # PYTHONHASHSEED of the harness: tox sets a random one
+    engine_version: str = ""
+    engine_kind: str = ""  # `docker`, `podman`, with ` rootless` behind it
+    system: str = ""  # of the engine's machine, as are the next ones
+    kernel: str = ""
+    architecture: str = ""
+    cgroup: str = ""  # version of the control groups
+    cpu_model: str = ""
+    cpu_flags: tuple[str, ...] = ()  # sorted; empty: unknown
+    timezone: str = ""  # of the machine of the harness
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the harness: locale, time zone, numbers of threads
 
 
 @dataclass(frozen=True)
@@ -134,5 +145,6 @@ class Evidence:
     scan: Scan | None = None
     tracked: Tracked | None = None
     trainings: Trainings | None = None
+    surroundings: Surroundings | None = None
     stages: tuple[StageTime, ...] = ()
     end: Ending | None = None

@@ -15,7 +15,7 @@ from harness.engine import Engine
 from harness.errors import DescriptionError, DiskFullError
 from harness.evidence import RunFolder
 from harness.records import Exit
-from harness.runfile import Model, Variant, inline_files, run_file, varied
+from harness.runfile import Model, Variant, inline_files, project_name, run_file, varied
 from harness.spec import Spec
 
 
@@ -57,7 +57,7 @@ class Run(Recording):
     @property
     def project(self) -> str:
         """The Compose project of this run: its containers, networks and volumes are nobody else's."""
-        return f"harness-{self.folder.id.lower()}"
+        return project_name(self.folder.id)
 
     def create(
         self, service: str, images: Mapping[str, str], data_volume: str | None, variant: Variant | None = None

@@ -107,19 +107,25 @@ def hash_files(path: Path) -> tuple[FileHash, ...]:
     return tuple(sorted(found, key=lambda f: f.path))
 
 
+def volume_name(data: Data) -> str:
+    """Return the name of the volume of a dataset."""
+    return f"harness-data-{data.sha256[:32]}"
+
+
 def deliver(run: Run, data: Data, image: str) -> str:
     """Return the name of the volume that holds the dataset, filled once for all runs with the same data.
 
     Two empty markers on the engine make that safe between runs and machines: the name of the helper container is
     the lock (the engine gives a name once), and the volume `...-ready` exists only when the filling is complete.
     """
-    volume = f"harness-data-{data.sha256[:32]}"
+    volume = volume_name(data)
     ready, helper = f"{volume}{READY}", f"{volume}-fill"
     kept = {labels.PROJECT: run.spec.project, labels.DATA: data.sha256}
     deadline = time.monotonic() + FILL_TIMEOUT
     while not (run.engine.has_volume(ready) and run.engine.has_volume(volume)):
         run.engine.create_volume(volume, kept)
-        container = run.engine.helper(image, helper, volume, MOUNT, {**run.labels, labels.STAGE: "data"})
+        lock = {**run.labels, labels.OWNER: str(labels.Owner.current()), labels.STAGE: "data"}  # is never kept
+        container = run.engine.helper(image, helper, volume, MOUNT, lock)
         if container is None:
             _wait_for_other(run, ready, helper, deadline)
             continue

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import wheels
+from harness import runfile, wheels
 from harness.compose import Output
 from harness.context import copy_context, fingerprint
 from harness.dockerfile import LOCAL_PREFIX
@@ -26,23 +27,29 @@ STEP_CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,})")  # as the clas
 MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
-def collect(run: Run, *, rebuild: bool = False) -> Images:
+def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None = None) -> Images:
     """Build the train and serve images; a serving image that bakes the artifact is left to `bake`.
+
+    `given` are images of this engine that are taken as they are, service -> ID: nothing is built or pulled for them.
 
     An image whose build would see what it saw the last time is not built again, unless `rebuild`: sending a large
     context to the engine, only to find every step in its cache, takes seconds.
     """
-    spec = run.spec
-    _check_wheels(run)
-    model = builds(spec, _training_context(run) if spec.block.train.from_ is not None else None)
-    if spec.block.train.from_ is not None:
+    spec, given = run.spec, given or {}
+    supplied = spec.block.train.from_ is not None and spec.train_key not in given
+    model = builds(spec, _training_context(run) if supplied else None)
+    if model["services"].keys() - given.keys():
+        _check_wheels(run)
+    if supplied:
         _as_file(model["services"][spec.train_key]["build"])
     bases = base_images(spec, run.engine, model)
     for base in bases:
-        _make_available(run, base.reference)
+        if base.service not in given:
+            _make_available(run, base.reference)
+    model["services"] = {key: service for key, service in model["services"].items() if key not in given}
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:
-        model["services"].pop(spec.serve_key)
+        model["services"].pop(spec.serve_key, None)
         keys.remove(spec.serve_key)
     inputs = _inputs(run, model, bases)
     known = {} if rebuild else _known(run)
@@ -56,7 +63,7 @@ def collect(run: Run, *, rebuild: bool = False) -> Images:
     return Images(
         builder=builder,
         compose=run.compose.description,
-        images=tuple(_inspect(run, key) for key in keys) if done else (),
+        images=tuple(_inspect(run, key, given.get(key, "")) for key in keys) if done else (),
         bases=bases,
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
         failure=None if done else _failed({"services": stale}, output),
@@ -105,7 +112,7 @@ def bake(run: Run, images: Images) -> Images:
 
 def baked_name(run: Run) -> str:
     """Return the name of the image that a run makes for itself alone, and removes."""
-    return f"{run.project}-baked"
+    return runfile.baked_name(run.folder.id)
 
 
 def _make_available(run: Run, reference: str) -> None:

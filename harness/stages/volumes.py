@@ -23,16 +23,23 @@ def show(service: Model, path: str, volume: str, *, read_only: bool = True) -> N
 
 
 def filled(
-    run: Run, image: str, name: str, path: str, files: Mapping[str, Path], *, open_to_all: Sequence[str] = ()
+    run: Run,
+    image: str,
+    name: str,
+    path: str,
+    files: Mapping[str, Path],
+    *,
+    open_to_all: Sequence[str] = (),
+    owner: tuple[int, int] = (0, 0),
 ) -> str:
     """Return a volume of this run with files in it, filled through a container that is never started.
 
     The engine copies what the image has at `path` into the new volume first, so that nothing beside them is hidden.
-    Every user may read the files, and write in the folders `open_to_all`.
+    Every user may read the files, and write in the folders `open_to_all`; `owner` (UID, GID) may write the files.
     """
     volume = f"{run.project}-{name}"
     run.engine.create_volume(volume, run.labels)
-    fill(run, image, volume, path, files, stage=name, open_to_all=open_to_all)
+    fill(run, image, volume, path, files, stage=name, open_to_all=open_to_all, owner=owner)
     return volume
 
 
@@ -46,6 +53,7 @@ def fill(
     stage: str,
     open_to_all: Sequence[str] = (),
     halves: bool = False,
+    owner: tuple[int, int] = (0, 0),
 ) -> None:
     """Write files into a volume of this run, as `filled` does; with `halves` the first half of each of them alone."""
     name = f"{volume}-fill"
@@ -54,12 +62,12 @@ def fill(
         raise LookupError(f"the name {name} belongs to this run alone, and is taken")
     with tempfile.TemporaryFile() as tar:
         with disk_errors(Path(tempfile.gettempdir())):
-            _pack(files, open_to_all, tar, 2 if halves else 1)
+            _pack(files, open_to_all, tar, owner, 2 if halves else 1)
         run.engine.write(helper, path, tar)
     run.engine.remove(Leftover("container", helper, name, {}))
 
 
-def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes], part: int) -> None:
+def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes], owner: tuple[int, int], part: int) -> None:
     """Write files, or the first of so many parts of each, and folders as a tar."""
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in folders:
@@ -68,7 +76,8 @@ def _pack(files: Mapping[str, Path], folders: Sequence[str], tar: IO[bytes], par
             archive.addfile(folder)
         for name, path in sorted(files.items()):
             info = tarfile.TarInfo(name)
-            info.size, info.mode = path.stat().st_size // part, 0o444
+            info.size, info.mode = path.stat().st_size // part, 0o444 if owner == (0, 0) else 0o644
+            info.uid, info.gid = owner
             with path.open("rb") as source:
                 archive.addfile(info, source)
     tar.seek(0)

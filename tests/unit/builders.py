@@ -37,6 +37,7 @@ from harness.records import (
     Health,
     Images,
     Import,
+    Inside,
     Interface,
     Labels,
     Load,
@@ -57,6 +58,7 @@ from harness.records import (
     Start,
     Step,
     Stop,
+    Surroundings,
     Tally,
     Tracked,
     Training,
@@ -469,6 +471,29 @@ def environment(**changes: Any) -> Environment:
         cores=2,
         memory=8 * 2**30,
         hash_seed="random",
+        engine_version="29.0.0",
+        engine_kind="docker",
+        system="Debian GNU/Linux 13",
+        kernel="6.12.1",
+        architecture="x86_64",
+        cgroup="2",
+        cpu_model="EPYC",
+        cpu_flags=("avx", "avx2", "fma", "sse4_2"),
+        timezone="Etc/UTC",
+        variables={"LANG": "C.UTF-8"},
+    )
+    return replace(whole, **changes)
+
+
+def surroundings(**changes: Any) -> Surroundings:
+    """What both containers had."""
+    had = {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "SEED": "7"}
+    whole = Surroundings(
+        tuple(
+            Inside(service, had, {"numpy": "2.3.1", "scikit-learn": "1.7.0"}, memory=2**30, user="10001")
+            for service in ("train", "serve")
+        ),
+        {"compose.yaml": "1" * 64, "train.py": "2" * 64},
     )
     return replace(whole, **changes)
 
@@ -526,6 +551,7 @@ def evidence(**changes: Any) -> Evidence:
         loaded=loaded(),
         contract=contract(),
         trainings=trainings(),
+        surroundings=surroundings(),
         skew=skew(),
         quality=quality(),
         fuzz=fuzz(),

@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.evidence import RunFolder
 from harness.verb_help import EXAMPLES
 
-VERBS = ("setup", "doctor", "lock", "run", "judge", "schema", "checks", "clean")
+VERBS = ("setup", "doctor", "lock", "run", "judge", "replay", "shell", "schema", "checks", "clean")
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,7 @@ def test_help_lists_verbs_and_exit_codes() -> None:
     epilog = done.stdout.partition("exit codes:")[2].partition("examples:")[0]
     documented = {int(code) for code in re.findall(r"(?<!\S)(\d+)  ", epilog)}
     used = {errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.INTERRUPTED, errors.CRASHED}
+    used.add(errors.NOT_REPRODUCED)
     assert documented == used | {kind.exit_code for kind in _kinds()}
 
 
@@ -70,7 +71,8 @@ def test_exit_codes_have_one_meaning_each() -> None:
     """Each error has the code of its branch: 2 for a wrong description, 3 for all that is the machine's fault."""
     codes = {kind: kind.exit_code for kind in _kinds()}
     direct = [kind.exit_code for kind in HarnessError.__subclasses__()]
-    others = [errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.INTERRUPTED, errors.CRASHED]
+    others = [errors.PASSED, errors.CHECK_FAILED, errors.CHECK_CRASHED, errors.NOT_REPRODUCED]
+    others += [errors.INTERRUPTED, errors.CRASHED]
     assert len(set(direct + others)) == len(direct + others)
     for kind, code in codes.items():
         assert code == (2 if issubclass(kind, errors.DescriptionError) else 3)
@@ -214,7 +216,7 @@ def test_examples_of_the_help_are_valid(command: str) -> None:
     """Every example that `--help` shows is one that the command line takes."""
     words = list(itertools.takewhile(lambda word: word != ">", shlex.split(command)))
     assert words[0] == "harness"
-    assert callable(cli._parser().parse_args(words[1:]).verb)
+    assert callable(cli.parse(words[1:]).verb)
 
 
 def test_every_verb_has_examples() -> None:

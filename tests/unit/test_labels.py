@@ -84,3 +84,17 @@ def test_labels_of_a_run() -> None:
     assert owner.pid == os.getpid()
     assert time.time() + 3600 < float(made[labels.EXPIRES]) < time.time() + 86400
     assert all("=" not in value and "$" not in value for value in made.values())
+
+
+def test_what_is_kept() -> None:
+    """It outlives the process that made it, until its expiry; while that process runs, nothing abandons it."""
+    made = labels_of_run("r1", "demo", keep=True)
+    late = float(made[labels.EXPIRES]) + 1
+    assert labels.is_in_use(made)
+    assert not is_abandoned(made, late)
+    ended = {**made, labels.KEEP: str(replace(Owner.current(), pid=2**22 + 1))}
+    assert not labels.is_in_use(ended)
+    assert not is_abandoned(ended, time.time() + 3600)
+    assert is_abandoned(ended, late)
+    before = {name: value for name, value in ended.items() if name != labels.KEEP}
+    assert not is_abandoned(before, time.time() + 3600), "a harness that does not know the label leaves it alone too"

@@ -248,7 +248,7 @@ def test_halves(tmp_path: Path) -> None:
     """Every file is cut to its first half, in its place below the volume."""
     builders.write_files(tmp_path, {"deep/model.bin": "12345", "one": "x"})
     tar = BytesIO()
-    volumes._pack({"sub/deep/model.bin": tmp_path / "deep/model.bin", "sub/one": tmp_path / "one"}, (), tar, 2)
+    volumes._pack({"sub/deep/model.bin": tmp_path / "deep/model.bin", "sub/one": tmp_path / "one"}, (), tar, (0, 0), 2)
     with tarfile.open(fileobj=tar) as archive:
         found = {member.name: (archive.extractfile(member) or BytesIO()).read() for member in archive}
     assert found == {"sub/deep/model.bin": b"12", "sub/one": b""}

@@ -1,0 +1,80 @@
+"""Removes what runs left on the engine, and keeps what somebody asked to look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+
+from harness import labels
+from harness.engine import Engine, Leftover
+from harness.errors import INTERRUPTED, PASSED, DescriptionError
+from harness.records import Ending
+from harness.runfile import baked_name, dependencies
+from harness.spec import Spec
+
+
+class Keep(StrEnum):
+    """Which runs leave their containers behind, for a look at them."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+    def wants(self, ending: Ending | None) -> bool:
+        """Whether a run that ended so is kept; an interrupted one never is: nobody waits for its result."""
+        if self is Keep.NEVER or ending is None or ending.exit_code == INTERRUPTED:
+            return False
+        return self is Keep.ALWAYS or ending.exit_code != PASSED
+
+
+def sweep(engine: Engine) -> list[Leftover]:
+    """Remove what carries the label of an owner that is gone, and what was kept for too long; nothing else."""
+    now = time.time()
+    abandoned = [thing for thing in engine.labelled(labels.OWNER) if labels.is_abandoned(thing.labels, now)]
+    removed = [thing for thing in abandoned if engine.remove(thing)]
+    for run in {thing.labels[labels.RUN_ID] for thing in removed if labels.KEEP in thing.labels}:
+        engine.remove_image(baked_name(run))
+    return removed
+
+
+def remove_run(engine: Engine, run: str, looks: int = 1) -> list[Leftover]:
+    """Remove all that a run created, looking again where the engine may still be creating things."""
+    removed = []
+    for look in range(looks):
+        time.sleep(0.1 if look else 0.0)
+        removed += [thing for thing in engine.labelled(f"{labels.RUN_ID}={run}") if engine.remove(thing)]
+    return removed
+
+
+def clean_run(engine: Engine, run: str) -> list[Leftover]:
+    """Remove what a run kept. Raises DescriptionError where it still goes on, or left nothing."""
+    found = engine.labelled(f"{labels.RUN_ID}={run}")
+    if not found:
+        raise DescriptionError(f"nothing on this engine is of the run {run}", hint="Give the whole ID of a run.")
+    if any(labels.is_in_use(thing.labels) for thing in found):
+        raise DescriptionError(f"the run {run} still goes on", hint="End it first: then it cleans up itself.")
+    removed = remove_run(engine, run)
+    engine.remove_image(baked_name(run))
+    return removed
+
+
+def keep_run(engine: Engine, run: str, spec: Spec) -> Iterator[str]:
+    """Remove a run's further containers and keep those of the main line; yield how to look at each, and the end."""
+    kept = {spec.train_key, spec.serve_key, *dependencies(spec)}
+    for thing in engine.labelled(f"{labels.RUN_ID}={run}"):
+        stage = thing.labels.get(labels.STAGE, "")
+        if thing.kind == "container" and stage in kept:
+            part = {spec.train_key: "train", spec.serve_key: "serve"}.get(stage)
+            yield f"kept {thing.name} ({_state(engine, thing)}): docker logs, cp or start it"
+            if part:
+                yield f"     enter its state with: harness shell {part} --run {run}"
+        elif thing.kind != "network":  # the engine refuses to remove a volume that a kept container has
+            engine.remove(thing)
+    hours = labels.KEPT / 3600
+    yield f"remove them with: harness clean --run {run} (after {hours:g} h the next run does)"
+
+
+def _state(engine: Engine, thing: Leftover) -> str:
+    state = engine.inspect(thing.id).get("State", {})
+    return f"{state.get('Status', '?')}, exit code {state.get('ExitCode', '?')}"
