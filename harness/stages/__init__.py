@@ -64,7 +64,7 @@ class Run(Recording):
 
         Raises DescriptionError where a file of its `configs` cannot be put into it.
         """
-        model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
+        model = self._model(images, data_volume)
         name = "compose.json"
         if variant is not None:
             model, service, name = varied(model, service, variant), variant.name, f"compose-{variant.name}.json"
@@ -79,9 +79,19 @@ class Run(Recording):
         networks: Mapping[str, Model] | None = None,
     ) -> dict[str, str]:
         """Create the containers of many variants with one call of Compose; return name -> ID. Raises as `create`."""
-        model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
+        model = self._model(images, data_volume)
         names = [variant.name for variant in variants]
         return self._create(f"compose-{names[0]}.json", varied(model, service, *variants, networks=networks), names)
+
+    def _model(self, images: Mapping[str, str], data_volume: str | None) -> Model:
+        return run_file(
+            self.spec,
+            project=self.project,
+            images=images,
+            data_volume=data_volume,
+            labels=self.labels,
+            published_at=self.engine.reach.published_at,
+        )
 
     def _create(self, name: str, model: Model, services: Sequence[str]) -> dict[str, str]:
         if self.over.is_set():

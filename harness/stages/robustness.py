@@ -251,7 +251,7 @@ def _left_out(run: Run, main: str, service: Model) -> dict[str, str]:
     """Return the rungs that cannot be tried here, and why."""
     if service.get("depends_on"):
         return {NO_NETWORK: f"the service depends on {', '.join(sorted(service['depends_on']))}"}
-    own = [t for t in candidates(run, main) if t.host != run.engine.host]
+    own = [t for t in candidates(run, main) if t.host != run.engine.reach.host]
     if not any(http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own):
         return {NO_NETWORK: "the harness cannot reach addresses of containers here, and such a network has no ports"}
     return {}
