@@ -88,6 +88,12 @@ class Reach:
                 found.append(Address("container addresses such as", address, port))
         return found
 
+    def sees_internal(self, container: str) -> bool:
+        """Whether networks without a way out are reached too, as those of a container are: Podman's are not."""
+        with mapped_errors():
+            found = _networks(self.api, container).values()
+        return bool(self.own) or (not self.away and any(_has_bridge(entry) for entry in found))
+
     def join(self, container: str) -> None:
         """Connect this process's own container, if it is in one, to the networks of another.
 
@@ -127,11 +133,10 @@ class Reach:
             return False
         if self.own:
             return name in _networks(self.api, self.own)
-        interfaces = psutil.net_if_addrs()
-        if f"br-{str(entry.get('NetworkID'))[:12]}" in interfaces:  # as Docker names it; internal ones show no gateway
+        if _has_bridge(entry):
             return True
-        gateway = entry.get("Gateway")
-        return bool(gateway) and any(gateway == known.address for found in interfaces.values() for known in found)
+        known = {each.address for found in psutil.net_if_addrs().values() for each in found}
+        return entry.get("Gateway") in known
 
 
 def _own_container(api: docker.APIClient) -> dict[str, Any] | None:
@@ -153,6 +158,11 @@ def _own_container(api: docker.APIClient) -> dict[str, Any] | None:
 def _networks(api: docker.APIClient, container: str) -> dict[str, Any]:
     found: dict[str, Any] = api.inspect_container(container).get("NetworkSettings", {}).get("Networks") or {}
     return found
+
+
+def _has_bridge(entry: Mapping[str, Any]) -> bool:
+    """Whether a network's bridge is on this machine, by Docker's name for it; internal ones show no gateway."""
+    return f"br-{str(entry.get('NetworkID'))[:12]}" in psutil.net_if_addrs()
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from harness import http, labels
-from harness.archive import is_file
+from harness.archive import is_file, read_files
 from harness.description import mount_over
 from harness.engine import Leftover
 from harness.errors import DescriptionError
@@ -133,12 +133,15 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
                 more = wait(run, server, longest - limit, serving.interface)
                 limit, ready = longest, replace(more, seconds=ready.seconds + more.seconds)
             tail = tuple(server.tail)
+            whole = name in (MISSING, TRUNCATED) and _answered(ready) and _is_whole(run, server.container, serving)
     except DescriptionError as exc:  # it cannot even be started this way
         return Start(name, watched=limit, last_answer=str(exc))
+    if whole:
+        return Start(name, impossible="this engine shows the image's own files in an empty volume: nothing was missing")
     return Start(
         name,
         ready=any(asked.ready for asked in ready.asked),
-        answered=any(asked.ready and asked.honest for asked in ready.asked),
+        answered=_answered(ready),
         heard=_heard(ready),
         seconds=ready.seconds,
         watched=limit,
@@ -146,6 +149,11 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
         exit=ready.died,
         log_tail=ready.died.log_tail if ready.died else tail,
     )
+
+
+def _is_whole(run: Run, container: str, serving: Serving) -> bool:
+    """Whether a service has the artifact after all: Podman 4 fills an empty volume although it is told not to."""
+    return read_files(run.engine, container, serving.artifact_path) == serving.files
 
 
 def _seconds(run: Run, serving: Serving, time: tuple[float, float]) -> float:
@@ -166,6 +174,10 @@ def _change(change: Model, service: Model) -> None:
     service |= {"healthcheck": {"disable": True}, **deepcopy(change)}
     for key in [key for key, value in service.items() if value is None]:
         del service[key]
+
+
+def _answered(ready: Ready) -> bool:
+    return any(asked.ready and asked.honest for asked in ready.asked)
 
 
 def _heard(ready: Ready) -> bool:
@@ -252,7 +264,9 @@ def _left_out(run: Run, main: str, service: Model) -> dict[str, str]:
     if service.get("depends_on"):
         return {NO_NETWORK: f"the service depends on {', '.join(sorted(service['depends_on']))}"}
     own = [t for t in candidates(run, main) if t.host != run.engine.reach.host]
-    if not any(http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own):
+    if not run.engine.reach.sees_internal(main) or not any(
+        http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own
+    ):
         return {NO_NETWORK: "the harness cannot reach addresses of containers here, and such a network has no ports"}
     return {}
 
