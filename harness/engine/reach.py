@@ -44,7 +44,8 @@ class Reach:
     api: docker.APIClient = field(repr=False)
     host: str  # where published ports appear
     away: bool = False  # the engine is on another machine: addresses of its containers mean nothing here
-    own: str = ""  # the container of the same engine that this process is in; empty where it is in none
+    contained: bool = False  # this process is in a container of that engine
+    own: str = ""  # that container, where it has networks of its own: others can be joined
 
     @classmethod
     def of(cls, api: docker.APIClient, url: str) -> Self:
@@ -54,13 +55,18 @@ class Reach:
         elsewhere = parsed.hostname if parsed.scheme in ("tcp", "http", "https", "ssh") else None
         if own is not None:
             mode = own.get("HostConfig", {}).get("NetworkMode")
-            return cls(api, LOOPBACK, own="" if mode in NO_ADDRESS else str(own["Id"]))
+            return cls(api, LOOPBACK, contained=True, own="" if mode in NO_ADDRESS else str(own["Id"]))
         return cls(api, elsewhere or LOOPBACK, away=elsewhere is not None and not _is_loopback(elsewhere))
 
     @property
     def published_at(self) -> str:
         """The address of the engine's machine on which ports are published."""
         return EVERYWHERE if self.away else LOOPBACK
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether the engine sees the files of this process: a container has its own, whatever they are called."""
+        return not self.away and not self.contained
 
     @property
     def description(self) -> str:

@@ -9,6 +9,7 @@ from threading import Event, Lock
 from typing import Protocol
 
 from harness.archive import write_texts
+from harness.carried import Carried, complete, fill, without_binds
 from harness.compose import Compose
 from harness.engine import Engine
 from harness.errors import DescriptionError
@@ -96,13 +97,24 @@ class Run(Recording):
     def _create(self, name: str, model: Model, services: Sequence[str]) -> dict[str, str]:
         if self.over.is_set():
             raise RunOverError("the run has ended")
-        file = self.folder.write_json(name, model)
+        carried = Carried(model) if self.engine.reach.shares_files else without_binds(model, self.spec.root)
+        file = self.folder.write_json(name, carried.model)
         needed = sorted({key for service in services for key in model["services"][service].get("depends_on", {})})
         with self.creating:
+            fill(self.engine, carried, model["services"][services[0]]["image"], self.labels)
+            if early := [service for service in needed if service in carried.files]:
+                self.compose.create(self.spec.root, file, *early)
+                self._carry(carried, early)
             if needed:
                 self.compose.up(self.spec.root, file, needed)
             self.compose.create(self.spec.root, file, *services)
+        self._carry(carried, services)
         return {service: self._completed(model, service) for service in services}
+
+    def _carry(self, carried: Carried, services: Sequence[str]) -> None:
+        for service in services:
+            if service in carried.files:
+                complete(self.engine, carried, service, self.engine.container(self.project, service))
 
     def _completed(self, model: Model, service: str) -> str:
         """Return the container of a service, with the files in it that Compose adds only when it starts one."""
