@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness import errors
-
-Verb = Callable[..., argparse.ArgumentParser]  # (name, function, text, *parents)
+from harness.verb_help import Verb
 
 
 def register(verb: Verb, project: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, errors
+from harness.verb_help import examples
 
 PROVENANCE = ".provenance.json"
 MAX_SHOWN = 20
@@ -18,7 +19,9 @@ MAX_SHOWN = 20
 def register(verbs: Any) -> None:
     """Add `data` to the subparsers of `harness`."""
     text = "Infer a schema from a table, or draw a tiny fixture from a large one."
-    inner = verbs.add_parser("data", help=text, description=text).add_subparsers(required=True, metavar="WHAT")
+    plain = argparse.RawDescriptionHelpFormatter
+    data = verbs.add_parser("data", help=text, description=text, epilog=examples("data"), formatter_class=plain)
+    inner = data.add_subparsers(required=True, metavar="WHAT")
 
     schema = inner.add_parser("schema", help="Infer a first pandera schema from a table.")
     schema.add_argument("table", type=Path, metavar="FILE", help=".csv, .jsonl or .parquet")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from harness.checks import Check, all_checks
 from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence import RunFolder
+from harness.forecast import Forecast
 from harness.judge import exit_code, judge, judge_one
 from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.spec import Spec
@@ -58,8 +60,8 @@ R = TypeVar("R", bound=Blockable)
 class Watcher(Protocol):
     """Whoever shows a run while it goes on. Nothing else prints."""
 
-    def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
-        """Show what is about to run, and where."""
+    def run_begins(self, spec: Spec, environment: Environment, run_id: str, forecast: Forecast | None = None) -> None:
+        """Show what is about to run, where, and how long it will probably take."""
 
     def stage_begins(self, stage: str) -> None:
         """Show that a stage begins."""
@@ -100,6 +102,7 @@ class Line:
         self._start = time.monotonic()
         self._checks: tuple[Check, ...] = all_checks()
         self._findings: dict[str, list[Finding]] = {}
+        self._working: dict[Future[Any], Callable[[], object]] = {}  # beside the line -> what settles it
         self._settled: set[str] = set()  # stages of which nothing more will come
         taken = [check for check in self._checks if not selection.left_out(check)]
         self._needed = {name for check in taken for name in (*check.reads, *check.may_read)}
@@ -136,6 +139,9 @@ class Line:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Time a stage, and note how it ended."""
+        for future, join in tuple(self._working.items()):
+            if future.done():
+                join()
         self._watcher.stage_begins(stage)
         with self._measured(stage):
             yield
@@ -148,18 +154,24 @@ class Line:
         return record
 
     def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], R]) -> Callable[[], R]:
-        """Begin a stage on a thread, beside the others; return what waits for its end and settles its record."""
+        """Begin a stage on a thread, beside the others; return what waits for its end and settles its record.
+
+        What has ended by the time that another stage begins is settled then: its findings are shown early.
+        """
         start = time.monotonic()
         future = pool.submit(work)
         over: list[float] = []  # whoever waits for it may come late
         future.add_done_callback(lambda _: over.append(time.monotonic()))
 
+        @cache  # whoever comes later gets the same record
         def join() -> R:
+            self._working.pop(future, None)
             with self._measured(stage, start, over):
                 record = future.result()
             self.settle(stage, record)
             return record
 
+        self._working[future] = join
         return join
 
     def settle(self, name: str, record: Blockable, *, final: bool = True) -> None:

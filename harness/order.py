@@ -59,8 +59,6 @@ def go(line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service],
     validation = pool.submit(data_stage.collect, run.spec) if run.spec.block.data else None
     if validation is None:
         line.lacks("data")
-    if run.spec.block.quality is not None and line.wants("quality"):
-        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import
 
     tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
     with line.timed("images"):
@@ -91,6 +89,8 @@ def _train_and_serve(
 ) -> None:
     """Train, take the artifact, and serve it."""
     baking = run.spec.handover is not Handover.MOUNTED
+    if run.spec.block.quality is not None and line.wants("quality"):
+        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import: now only a container works
     with line.timed("train"):
         training, container = train_stage.collect(run, images, volume)
     line.settle("train", training, final=not baking)

@@ -18,6 +18,7 @@ from harness.description import load
 from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
+from harness.forecast import forecast
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
 from harness.order import Service, go, judge_service
@@ -60,7 +61,7 @@ def run(
         folder.mark_latest()
         marks = labels.labels_of_run(folder.id, spec.project)
         environment = describe(engine, compose)
-        watcher.run_begins(spec, environment, folder.id)
+        watcher.run_begins(spec, environment, folder.id, forecast(folder, selection))
         whole = Run(spec=spec, engine=engine, compose=compose, folder=folder, labels=marks, say=watcher.line)
         line = Line(whole, watcher, selection)
         line.keep("environment", environment)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +15,10 @@ from typing import Self, TextIO
 
 from rich.console import Console as Rich
 from rich.markup import escape
-from rich.status import Status as Spinner
+from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from harness.forecast import Forecast
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
@@ -37,26 +40,47 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 BUILD_STEP = re.compile(r"^(Step \d+/\d+|#\d+ \[)|ERROR|failed")
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The time of a stage, as it is whenever it is shown: how long it has worked, and how long the run still takes."""
+
+    begun: float
+    start: float  # of the run; both as time.monotonic() has it
+    forecast: Forecast | None
+
+    def __str__(self) -> str:
+        now = time.monotonic()
+        text = f"{now - self.begun:.0f} s"
+        left = self.forecast.left(now - self.start) if self.forecast else 0.0
+        return f"{text}, about {left:.0f} s left" if left >= 1 else text
+
+
 class Console:
     """A `pipeline.Watcher` that prints. Use it in a `with`: the spinner ends with it."""
 
-    def __init__(self, *, verbose: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(self, *, verbose: bool = False, quiet: bool = False, stream: TextIO | None = None) -> None:
         out = stream or sys.stdout
         if isinstance(out, TextIOWrapper):  # what a terminal's encoding does not have must not end the run
             out.reconfigure(errors="replace")
         self._rich = Rich(file=out, highlight=False, soft_wrap=True)
         self._verbose = verbose
-        self._groups = os.environ.get("GITHUB_ACTIONS") == "true"
-        self._spinner: Spinner | None = None
+        self._quiet = quiet  # only what is not well, and the verdict
+        self._groups = os.environ.get("GITHUB_ACTIONS") == "true" and not quiet
+        self._progress: Progress | None = None
+        self._forecast: Forecast | None = None
+        self._start = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._end_spinner()
+        self._end_progress()
 
-    def run_begins(self, spec: Spec, environment: Environment, run_id: str) -> None:
-        """Show what is about to run, and where."""
+    def run_begins(self, spec: Spec, environment: Environment, run_id: str, forecast: Forecast | None = None) -> None:
+        """Show what is about to run, where, and how long it will probably take."""
+        self._forecast, self._start = forecast, time.monotonic()
+        if self._quiet:
+            return
         self._print(f"harness {environment.harness} · project {spec.project} · run {run_id}")
         memory = environment.memory / 2**30
         self._print(
@@ -66,30 +90,44 @@ class Console:
 
     def stage_begins(self, stage: str) -> None:
         """Show that a stage begins."""
+        if self._quiet:
+            return
         if self._groups:
             self._print(f"::group::{stage}")
         elif self._rich.is_terminal:
-            self._spinner = self._rich.status(stage)
-            self._spinner.start()
+            self._end_progress()
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                TextColumn("{task.fields[clock]}", style="dim"),
+            )
+            self._progress = Progress(*columns, console=self._rich, transient=True, get_time=time.monotonic)
+            self._progress.add_task(stage, total=None, clock=Clock(time.monotonic(), self._start, self._forecast))
+            self._progress.start()
         else:
             self._print(f"{stage} ...")
 
     def line(self, stage: str, line: str) -> None:
         """Show a line of a stage's log."""
+        if self._quiet:
+            return
         shown = {"images": BUILD_STEP.search(line) is not None, "serve": False}.get(stage, True)
         if not (shown or self._verbose or self._groups):
             return
-        if self._spinner is not None and not self._verbose:
-            self._spinner.update(f"{stage}  {escape(line[:100])}")
-        if self._spinner is None or self._verbose or stage == "train":
+        progress = self._progress
+        if progress is not None and not self._verbose:
+            progress.update(progress.task_ids[0], description=f"{stage}  {escape(ESCAPES.sub('', line[:100]))}")
+        if progress is None or self._verbose or stage == "train":
             self._print(f"  {stage} | {line}", style="dim")
 
     def stage_ends(self, stage: StageTime, *, beside: bool = False) -> None:
         """Show how a stage ended; one that ran `beside` the others was not announced."""
         if not beside:
-            self._end_spinner()
+            self._end_progress()
             if self._groups:
                 self._print("::endgroup::")
+        if self._quiet:
+            return
         self._print(
             f"{stage.name:<10} {stage.outcome}  ({stage.seconds:.1f} s)", style="" if stage.done else "bold red"
         )
@@ -100,6 +138,8 @@ class Console:
             return  # the user chose so: the verdict counts them
         head, *rest = finding.received.splitlines() or [""]
         quiet = finding.status in (Status.PASS, Status.SKIP)
+        if quiet and self._quiet:
+            return
         line = Text("  ")
         line.append(f"{finding.status.value.upper():<5}", style=STYLES[finding.status])
         line.append(f" {finding.check:<{NAME_WIDTH}} ")
@@ -146,7 +186,7 @@ class Console:
 
     def problem(self, kind: str, message: str, hint: str) -> None:
         """Show an error that ended the command."""
-        self._end_spinner()
+        self._end_progress()
         if self._groups:
             self._print(f"::error title={kind}::{message.splitlines()[0] if message else kind}")
         self._print(f"harness: {kind}: {message}", style="bold red")
@@ -156,7 +196,7 @@ class Console:
     def _print(self, text: str, style: str = "") -> None:
         self._rich.print(Text(ESCAPES.sub("", text), style=style))
 
-    def _end_spinner(self) -> None:
-        if self._spinner is not None:
-            self._spinner.stop()
-            self._spinner = None
+    def _end_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

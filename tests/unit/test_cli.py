@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from harness import __version__, cli, errors, pipeline
 from harness.checks import all_checks
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
+from harness.verb_help import EXAMPLES
 
 VERBS = ("setup", "doctor", "lock", "run", "judge", "schema", "checks", "clean")
 
@@ -191,3 +195,48 @@ def test_judge_again_needs_no_engine(tmp_path: Path) -> None:
     _record(tmp_path)
     done = _run("judge", "--project", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_error_as_an_event(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json an error that ends the command is an event too: standard output holds nothing but JSON lines."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise errors.DiskFullError("no space", hint="free some")
+
+    monkeypatch.setattr(pipeline, "run", fail)
+    assert cli.main(["run", "--json"]) == 3
+    (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (told["event"], told["kind"], told["hint"]) == ("error", "the disk is full", "free some")
+
+
+@pytest.mark.parametrize("command", [line for lines in EXAMPLES.values() for line, _ in lines])
+def test_examples_of_the_help_are_valid(command: str) -> None:
+    """Every example that `--help` shows is one that the command line takes."""
+    words = list(itertools.takewhile(lambda word: word != ">", shlex.split(command)))
+    assert words[0] == "harness"
+    assert callable(cli._parser().parse_args(words[1:]).verb)
+
+
+def test_every_verb_has_examples() -> None:
+    """`harness VERB --help` ends with examples, whichever the verb."""
+    verbs = next(a.choices for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert {name for name in verbs if name not in EXAMPLES} == set()
+    for name, parser in verbs.items():
+        assert f"  harness {name}" in parser.format_help().partition("examples:")[2]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    """The completion script of a shell knows the verbs and their options."""
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("doctor", "--rebuild", "verify"))
+
+
+def test_completion_works_in_bash() -> None:
+    """Bash completes `harness ru` to `harness run` with the script."""
+    words = 'COMP_WORDS=(harness ru); COMP_CWORD=1; COMP_LINE="harness ru"; COMP_POINT=10'
+    script = f'eval "$(cat)"; {words}; _shtab_harness harness ru harness; echo "${{COMPREPLY[@]}}"'
+    made = subprocess.run([sys.executable, "-m", "harness", "completion", "bash"], capture_output=True, check=True)
+    done = subprocess.run(["/bin/bash", "-c", script], input=made.stdout, capture_output=True, check=True)
+    assert done.stdout.split() == [b"run"], done.stderr

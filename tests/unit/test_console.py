@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import builders
 import pytest
 
 from harness.checks import all_checks
+from harness.forecast import Forecast
 from harness.judge import judge
 from harness.records import Finding, StageTime, Status
-from harness.reports.console import Console
+from harness.reports.console import Clock, Console
 
 BAD = Finding(Status.FAIL, "first\nsecond [bold]x[/bold]", "expected [this]", "do one\ndo two", "demo.bad")
 
@@ -197,11 +199,45 @@ def test_spinner_ends_with_the_console(monkeypatch: pytest.MonkeyPatch, stream: 
     def interrupted() -> None:
         with console:
             console.stage_begins("train")
-            assert console._spinner is not None
+            assert console._progress is not None
             console.line("train", "[epoch 1]")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert console._spinner is None
+    assert console._progress is None
     assert "[epoch 1]" in stream.getvalue()
+
+
+def test_quiet_shows_what_is_not_well_and_the_verdict(stream: io.StringIO) -> None:
+    """With --quiet there are no stages, no logs and nothing that passed: what is not well, and the end."""
+    console = Console(quiet=True, stream=stream)
+    _whole_run(console)
+    assert [line.partition(":")[0] for line in stream.getvalue().split("\n")] == ["", "PASSED", "time", "evidence", ""]
+    console.found(BAD)
+    assert "expected [this]" in stream.getvalue()
+    assert "do two" in stream.getvalue()
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
+    """NO_COLOR takes the colours away, on a terminal too (no-color.org)."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Console(stream=stream).found(BAD)
+    assert "\x1b[" in stream.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    with io.StringIO() as plain:
+        Console(stream=plain).found(BAD)
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]", plain.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("ends", "now", "shown"),
+    [({"serve": 61.0}, 11.0, "about 50 s left"), ({"serve": 3.0}, 11.0, None), (None, 11.0, None)],
+)
+def test_time_left(
+    monkeypatch: pytest.MonkeyPatch, ends: dict[str, float] | None, now: float, shown: str | None
+) -> None:
+    """A stage shows how long it has worked, and what is left where a run like it is known and was not overtaken."""
+    monkeypatch.setattr("harness.reports.console.time.monotonic", lambda: now)
+    text = str(Clock(begun=9.0, start=0.0, forecast=None if ends is None else Forecast(ends)))
+    assert text == "2 s" if shown is None else text == f"2 s, {shown}"
