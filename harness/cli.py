@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from harness import __version__, artifact_verbs, data_cli, errors, judge_verbs, line_verbs, machine_verbs
+from harness import __version__, artifact_verbs, ci_verbs, data_cli, errors, judge_verbs, line_verbs, machine_verbs
 from harness.signals import INTERRUPTS
 from harness.verb_help import examples
 
@@ -97,5 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     line_verbs.register(verb, files)
     judge_verbs.register(verb, project)
     artifact_verbs.register(verb, project)
+    ci_verbs.register(verb, project)
     data_cli.register(verbs)
     return parser
