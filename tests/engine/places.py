@@ -127,9 +127,10 @@ def copy_image(client: docker.DockerClient, reference: str, url: str) -> None:
         image = client.images.get(reference)
         for _ in other.api.load_image(client.api.get_image(reference), quiet=True):
             pass
-        if not any(reference in found.tags for found in other.images.list()):  # by digest: it has no tag of its own
-            repository, _, tag = reference.rpartition(":")
-            other.api.tag(image.id, repository.partition("@")[0], tag if "@" not in reference else "latest")
+        name, is_digest, _ = reference.partition("@")
+        if is_digest:  # saved by its digest it comes without a name, and no engine takes a digest that none gave it
+            repository, _, tag = name.rpartition(":")
+            other.api.tag(image.id, repository, tag)
     finally:
         other.close()
 
@@ -145,7 +146,14 @@ def podman(client: docker.DockerClient, base: str, *, rootless: bool = False) ->
     for name in ("root", "run", "home", "devices"):
         (folder / name).mkdir()
     url = f"unix://{folder}/podman.sock"
-    program = ["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run/containers"]
+    program = [
+        "podman",
+        "--storage-driver=overlay",
+        "--root",
+        f"{folder}/root",
+        "--runroot",
+        f"{folder}/run/containers",
+    ]
     argv = [*program, "system", "service", "--time=0", url]
     user = _user() if rootless else None
     if user is not None:
