@@ -56,11 +56,14 @@ def holder(document: Document, schema: Any) -> Holds:
             error = best_match(validator.iter_errors(value))
         except (Unresolvable, RecursionError, SchemaError, UnknownType, re.error, *_BROKEN):
             return None
+        if error is not None and error.message.startswith(f"{error.validator_value!r} {_NO_PATTERN}"):
+            return None  # where the library `regress` is installed it does not raise
         return "" if error is None else f"{error.json_path}: {short(error.message)}"
 
     return holds
 
 
+_NO_PATTERN = "is not a valid regular expression"
 _PLACE = "x-harness-schema"
 _ROOT = "urn:harness:document"
 _BROKEN = (TypeError, AttributeError, ValueError, KeyError)  # what jsonschema raises where a schema is none
