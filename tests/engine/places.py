@@ -240,6 +240,9 @@ class Job:
             text = f"FROM {self.base}\nCOPY wheels /wheels\nRUN python3 -m venv /opt/harness && {install}\n"
             (Path(folder) / "Dockerfile").write_text(text)
             self.client.images.build(path=folder, tag=tag, rm=True, forcerm=True, network_mode="none")
+        for old in {name for image in self.client.images.list("harness-test/job") for name in image.tags} - {tag}:
+            with suppress(docker.errors.APIError):  # used by another run of these tests
+                self.client.images.remove(old)
         return tag
 
     @contextmanager
