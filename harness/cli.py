@@ -14,6 +14,7 @@ from harness import (
     __version__,
     artifact_verbs,
     bundle_verbs,
+    ci_verbs,
     data_cli,
     errors,
     judge_verbs,
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle_verbs.register(verb, project)
     report_verbs.register(verb, project)
     artifact_verbs.register(verb, project)
+    ci_verbs.register(verb, project)
     data_cli.register(verbs)
     replay_verbs.register(verb, project)
     return parser

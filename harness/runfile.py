@@ -19,6 +19,7 @@ from harness.spec import Handover, Spec
 
 ARTIFACT_VOLUME = "harness-artifact"
 DATA_VOLUME = "harness-data"
+LOOPBACK = "127.0.0.1"
 
 Model = dict[str, Any]
 
@@ -89,11 +90,15 @@ def run_file(
     images: Mapping[str, str],
     data_volume: str | None,
     labels: Mapping[str, str],
+    published_at: str = LOOPBACK,
 ) -> Model:
-    """Return the Compose file of one run, with the services whose image IDs are given and those they depend on."""
+    """Return the Compose file of one run, with the services whose image IDs are given and those they depend on.
+
+    The port of the service is published at an address of the engine's machine.
+    """
     services: Model = {}
     for key, image in images.items():
-        services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image)
+        services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image, published_at)
         if data_volume is not None:
             _mount_data(spec, services[key], always=key == spec.train_key)
     configs: Model = deepcopy(spec.model.get("configs", {}))
@@ -183,7 +188,7 @@ def _train(spec: Spec, image: str) -> Model:
 _OF_A_STAGE = ("environment", "mem_limit", "cpus", "shm_size", "platform", "deploy")
 
 
-def _serve(spec: Spec, image: str) -> Model:
+def _serve(spec: Spec, image: str, published_at: str) -> Model:
     service: Model = deepcopy(spec.model["services"][spec.serve_key])
     service.pop("build", None)
     service |= {"image": image, "restart": "no"}
@@ -203,7 +208,7 @@ def _serve(spec: Spec, image: str) -> Model:
         }
     if service.get("network_mode") is None:
         # A free port of the engine's host, so that two runs and the user's own service do not collide.
-        service["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": spec.port, "protocol": "tcp"}]
+        service["ports"] = [{"mode": "ingress", "host_ip": published_at, "target": spec.port, "protocol": "tcp"}]
     else:
         service.pop("ports", None)
     if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None:

@@ -78,6 +78,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("harness data schema train.csv --out train.schema.yaml", "a first pandera schema, to be corrected"),
         ("harness data sample big.parquet --rows 200 --target label --out fixture.parquet", "a tiny fixture"),
     ),
+    "ci": (
+        ("harness ci init github", "a workflow and a composite action; also gitlab, azure, jenkins"),
+        ("harness ci init gitlab --print > .gitlab/harness.yml", "for a pipeline that exists: include it"),
+    ),
     "completion": (
         ("harness completion bash > /etc/bash_completion.d/harness", "for bash"),
         ("harness completion zsh > ~/.zfunc/_harness", "for zsh"),

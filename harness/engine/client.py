@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
-from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -21,6 +21,7 @@ import requests.exceptions
 
 from harness.engine import images, stats
 from harness.engine.execution import Executed, execute
+from harness.engine.reach import Reach
 from harness.engine.running import Running
 from harness.engine.sdk import (
     GONE_HINT,
@@ -82,11 +83,10 @@ class Engine:
         """DOCKER_HOST for Compose: None where Compose finds the same engine by itself."""
         return None if self._configured else self.url
 
-    @property
-    def host(self) -> str:
-        """The host on which published ports appear: this one, or that of a remote engine."""
-        parsed = urlsplit(self.url)
-        return parsed.hostname or "127.0.0.1" if parsed.scheme in ("tcp", "http", "https", "ssh") else "127.0.0.1"
+    @cached_property
+    def reach(self) -> Reach:
+        """How this process gets to the ports of containers."""
+        return Reach.of(self._api, self.url)
 
     def info(self) -> dict[str, Any]:
         """Return the engine's `info`, with its version, `ApiVersion` in use and `MinAPIVersion` added."""
@@ -222,7 +222,7 @@ class Engine:
         mount: tuple[Path, str] | None = None,
         port: int | None = None,
     ) -> str:
-        """Create a container that runs a command, not started: no network unless a port is published on loopback.
+        """Create a container that runs a command, not started: no network unless a port is published.
 
         `mount` shows a folder of this machine read-only; the engine refuses one that its machine does not have.
         """
@@ -236,7 +236,7 @@ class Engine:
                 host_config=self._api.create_host_config(
                     mounts=binds,
                     network_mode=None if port else "none",
-                    port_bindings={port: ("127.0.0.1",)} if port else None,
+                    port_bindings={port: (self.reach.published_at,)} if port else None,
                 ),
             )
         return str(made["Id"])
@@ -292,6 +292,7 @@ class Engine:
                     case "container":
                         self._api.remove_container(leftover.id, force=True, v=True)
                     case "network":
+                        self.reach.leave(leftover.id)
                         self._api.remove_network(leftover.id)
                     case _:
                         self._api.remove_volume(leftover.id, force=True)

@@ -17,15 +17,19 @@ from harness.errors import HarnessError
 
 INTERVAL = 0.2  # seconds between two looks
 PATIENCE = 0.3  # seconds: an old engine answers once a second, and training is over
-FILE = "/sys/fs/cgroup/memory.peak"  # of cgroup v2, from Linux 5.19 on
+# Inside a container, where the engine does not say it itself (Podman): of cgroup v2, from Linux 5.19 on, and of v1.
+FILES = {
+    "/sys/fs/cgroup/memory.peak": "counted by cgroup v2",
+    "/sys/fs/cgroup/memory/memory.max_usage_in_bytes": "counted by cgroup v1, file cache included",
+}
 
 
 class Peak:
     """The highest use that was seen, from where it is known, and when it was last looked at.
 
-    cgroup v1 counts the peak itself (with the file cache), and v2 shows it in a file inside the container, which
-    needs `cat` there: both say all that came before. Else only single moments are seen, and `source` says so. What
-    comes after the last look is unknown in any case: a container that has ended says nothing any more.
+    cgroup v1 counts the peak itself (with the file cache) and Docker passes that on; else a file inside the container
+    shows it, which needs `cat` there: both say all that came before. Else only single moments are seen, and `source`
+    says so. What comes after the last look is unknown in any case: a container that has ended says nothing any more.
     """
 
     def __init__(self, running: Running) -> None:
@@ -64,9 +68,11 @@ def highest(api: docker.APIClient, container: str) -> tuple[int, str] | None:
         counted = (stats.get("memory_stats") or {}).get("max_usage")
         if isinstance(counted, int) and counted > 0:
             return counted, "counted by cgroup v1, file cache included"
-        if (now := used(stats)) is None:
-            return None
-        printed = b""
-        with suppress(docker.errors.APIError):  # no such program, or the container has ended
-            printed = bytes(api.exec_start(api.exec_create(container, ["cat", FILE])["Id"])).strip()
-    return (int(printed), "counted by cgroup v2") if printed.isdigit() else (now, "seen at single moments")
+        for file, source in FILES.items():
+            printed = b""
+            with suppress(docker.errors.APIError):  # no such program, or the container has ended
+                printed = bytes(api.exec_start(api.exec_create(container, ["cat", file])["Id"])).strip()
+            if printed.isdigit():
+                return int(printed), source
+        now = used(stats)
+    return None if now is None else (now, "seen at single moments")

@@ -115,5 +115,8 @@ def kill(api: docker.APIClient, container: str, signal: str = "SIGKILL") -> None
         try:
             api.kill(container, signal)
         except docker.errors.APIError as exc:
-            if exc.status_code not in (404, 409):
+            if exc.status_code in (404, 409):
+                return
+            state = api.inspect_container(container).get("State", {})  # Podman says with status 500 that it has ended
+            if state.get("Running"):
                 raise

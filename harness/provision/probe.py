@@ -64,20 +64,12 @@ def reach(engine: Engine, image: str) -> str | None:
         engine.start(made)
         deadline = time.monotonic() + REACH_TIMEOUT
         while time.monotonic() < deadline:
-            for way, address in _addresses(engine, made):
-                if http.send(address, "/", case="probe", timeout=1.0).response == word.encode():
-                    return f"{way} {address.host}"
+            for address in engine.reach.addresses(made, PORT):
+                target = http.Target(address.host, address.port)
+                if http.send(target, "/", case="probe", timeout=1.0).response == word.encode():
+                    return f"{address.way} {address.host}"
             time.sleep(INTERVAL)
     return None
-
-
-def _addresses(engine: Engine, container: str) -> Iterator[tuple[str, http.Target]]:
-    network = engine.inspect(container).get("NetworkSettings", {})
-    for binding in (network.get("Ports") or {}).get(f"{PORT}/tcp") or ():
-        yield "published ports at", http.Target(engine.host, int(binding["HostPort"]))
-    for entry in (network.get("Networks") or {}).values():
-        if entry.get("IPAddress"):
-            yield "container addresses such as", http.Target(entry["IPAddress"], PORT)
 
 
 @contextmanager

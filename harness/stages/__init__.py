@@ -9,6 +9,7 @@ from threading import Event, Lock
 from typing import Protocol
 
 from harness.archive import write_texts
+from harness.carried import Carried, complete, fill, without_binds
 from harness.causes import full_disk
 from harness.compose import Compose
 from harness.engine import Engine
@@ -66,7 +67,7 @@ class Run(Recording):
 
         Raises DescriptionError where a file of its `configs` cannot be put into it.
         """
-        model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
+        model = self._model(images, data_volume)
         name = "compose.json"
         if variant is not None:
             model, service, name = varied(model, service, variant), variant.name, f"compose-{variant.name}.json"
@@ -81,20 +82,41 @@ class Run(Recording):
         networks: Mapping[str, Model] | None = None,
     ) -> dict[str, str]:
         """Create the containers of many variants with one call of Compose; return name -> ID. Raises as `create`."""
-        model = run_file(self.spec, project=self.project, images=images, data_volume=data_volume, labels=self.labels)
+        model = self._model(images, data_volume)
         names = [variant.name for variant in variants]
         return self._create(f"compose-{names[0]}.json", varied(model, service, *variants, networks=networks), names)
+
+    def _model(self, images: Mapping[str, str], data_volume: str | None) -> Model:
+        return run_file(
+            self.spec,
+            project=self.project,
+            images=images,
+            data_volume=data_volume,
+            labels=self.labels,
+            published_at=self.engine.reach.published_at,
+        )
 
     def _create(self, name: str, model: Model, services: Sequence[str]) -> dict[str, str]:
         if self.over.is_set():
             raise RunOverError("the run has ended")
-        file = self.folder.write_json(name, model)
+        carried = Carried(model) if self.engine.reach.shares_files else without_binds(model, self.spec.root)
+        file = self.folder.write_json(name, carried.model)
         needed = sorted({key for service in services for key in model["services"][service].get("depends_on", {})})
         with self.creating:
+            fill(self.engine, carried, model["services"][services[0]]["image"], self.labels)
+            if early := [service for service in needed if service in carried.files]:
+                self.compose.create(self.spec.root, file, *early)
+                self._carry(carried, early)
             if needed:
                 self.compose.up(self.spec.root, file, needed)
             self.compose.create(self.spec.root, file, *services)
+        self._carry(carried, services)
         return {service: self._completed(model, service) for service in services}
+
+    def _carry(self, carried: Carried, services: Sequence[str]) -> None:
+        for service in services:
+            if service in carried.files:
+                complete(self.engine, carried, service, self.engine.container(self.project, service))
 
     def _completed(self, model: Model, service: str) -> str:
         """Return the container of a service, with the files in it that Compose adds only when it starts one."""

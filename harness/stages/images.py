@@ -23,7 +23,9 @@ from harness.runfile import build_file, image_name
 from harness.spec import Handover
 from harness.stages import Run
 
+BUILDAH_STEP = re.compile(r"^STEP \d+/\d+: ")  # as Podman's builder prints it; Compose takes it for the classic one
 STEP_CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,})")  # as the classic builder prints it
+NOTHING = "nothing to build"
 MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
@@ -101,9 +103,10 @@ def bake(run: Run, images: Images) -> Images:
             service = {**service, "build": {**service["build"], "context": str(context), "tags": tags}}
             service["image"] = baked_name(run)
         model = {"name": spec.project, "services": {spec.serve_key: service}}
-        _, output = _build(run, model, "images/bake.json")
+        builder, output = _build(run, model, "images/bake.json")
     finally:
         shutil.rmtree(context, ignore_errors=True)
+    images = replace(images, builder=builder if images.builder == NOTHING else images.builder)
     if output is None or output.code != 0:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())
     others = tuple(image for image in images.images if image.service != spec.serve_key)
@@ -185,12 +188,14 @@ def _id(run: Run, key: str) -> str | None:
 def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | None]:
     """Build all services of a Compose file; return the builder that ran and what it printed."""
     if not model["services"]:
-        return "nothing to build", None
+        return NOTHING, None
     builders, steps = ["buildkit"], list[str]()
 
     def on_line(line: str) -> None:
         if "classic builder" in line:
             builders[0] = "classic"
+        if BUILDAH_STEP.match(line):
+            builders[0] = "buildah"
         if step := STEP_CONTAINER.search(line):
             steps.append(step[1])
         run.log("images", f"{Path(name).with_suffix('.log')}", line)

@@ -49,6 +49,7 @@ def wait(run: Run, server: Running, timeout: float, spoken: Interface | None = N
     spoken to, where that is known.
     """
     start = time.monotonic()
+    run.engine.reach.join(server.container)
     asked: list[Asked] = []
     lied: float | None = None  # when it first said yes and could not predict
     while True:
@@ -145,16 +146,8 @@ def describe(exchange: Exchange) -> str:
 
 
 def candidates(run: Run, container: str) -> list[Target]:
-    """Return where the service may be reached: its published port, then the container's own addresses."""
-    network = run.engine.inspect(container).get("NetworkSettings", {})
-    published = (network.get("Ports") or {}).get(f"{run.spec.port}/tcp") or ()
-    found = [Target(run.engine.host, int(binding["HostPort"])) for binding in published]
-    for name, entry in (network.get("Networks") or {}).items():
-        if name == "host":
-            found.append(Target(run.engine.host, run.spec.port))
-        elif entry.get("IPAddress"):
-            found.append(Target(entry["IPAddress"], run.spec.port))
-    return found
+    """Return where the service may be reached, best first."""
+    return [Target(address.host, address.port) for address in run.engine.reach.addresses(container, run.spec.port)]
 
 
 def _lasts(said: Asked, lied: float | None) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness import http
-from harness.archive import is_file
+from harness.archive import is_file, read_files
 from harness.description import mount_over
 from harness.errors import DescriptionError
 from harness.records import Health, Images, Robustness, Serving, Start
@@ -132,14 +132,17 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
                 more = wait(run, server, longest - limit, serving.interface)
                 limit, ready = longest, replace(more, seconds=ready.seconds + more.seconds)
             tail = tuple(server.tail)
+            whole = name in (MISSING, TRUNCATED) and _answered(ready) and _is_whole(run, server.container, serving)
     except DescriptionError as exc:  # it cannot even be started this way
         return Start(name, watched=limit, last_answer=str(exc))
     if ready.died is not None:
         not_for_want_of_disk(ready.died, "a further start of the service")
+    if whole:
+        return Start(name, impossible="this engine shows the image's own files in an empty volume: nothing was missing")
     return Start(
         name,
         ready=any(asked.ready for asked in ready.asked),
-        answered=any(asked.ready and asked.honest for asked in ready.asked),
+        answered=_answered(ready),
         heard=_heard(ready),
         seconds=ready.seconds,
         watched=limit,
@@ -147,6 +150,11 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
         exit=ready.died,
         log_tail=ready.died.log_tail if ready.died else tail,
     )
+
+
+def _is_whole(run: Run, container: str, serving: Serving) -> bool:
+    """Whether a service has the artifact after all: Podman 4 fills an empty volume although it is told not to."""
+    return read_files(run.engine, container, serving.artifact_path) == serving.files
 
 
 def _seconds(run: Run, serving: Serving, time: tuple[float, float]) -> float:
@@ -167,6 +175,10 @@ def _change(change: Model, service: Model) -> None:
     service |= {"healthcheck": {"disable": True}, **deepcopy(change)}
     for key in [key for key, value in service.items() if value is None]:
         del service[key]
+
+
+def _answered(ready: Ready) -> bool:
+    return any(asked.ready and asked.honest for asked in ready.asked)
 
 
 def _heard(ready: Ready) -> bool:
@@ -228,8 +240,10 @@ def _left_out(run: Run, main: str, service: Model) -> dict[str, str]:
     """Return the rungs that cannot be tried here, and why."""
     if service.get("depends_on"):
         return {NO_NETWORK: f"the service depends on {', '.join(sorted(service['depends_on']))}"}
-    own = [t for t in candidates(run, main) if t.host != run.engine.host]
-    if not any(http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own):
+    own = [t for t in candidates(run, main) if t.host != run.engine.reach.host]
+    if not run.engine.reach.sees_internal(main) or not any(
+        http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own
+    ):
         return {NO_NETWORK: "the harness cannot reach addresses of containers here, and such a network has no ports"}
     return {}
 

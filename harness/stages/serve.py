@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from ipaddress import ip_address
 from harness.archive import read_files
 from harness.dialects import PLAIN
 from harness.engine import Running
+from harness.errors import InfrastructureError
 from harness.http import Target
 from harness.records import Images, Serving
 from harness.stages import Run, not_for_want_of_disk
-from harness.stages.readiness import wait
+from harness.stages.readiness import PROBE_TIMEOUT, candidates, wait
 
 LOG = "serve/log.txt"
 NAME_SERVER = "127.0.0.11"
@@ -41,6 +43,9 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
         if ready.died is not None:
             not_for_want_of_disk(ready.died, "the service")
         run.folder.write_json("serve/inspect.json", run.engine.inspect(container))
+        listening = () if ready.target or ready.died else _listening(run, container)
+        if all(asked.code is None for asked in ready.asked) and f"0.0.0.0:{spec.port}" in _any_address(listening):
+            _check_reach(run, container)
         record = Serving(
             image=image.id,
             handover=spec.handover,
@@ -51,7 +56,7 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
             last_answer=ready.last,
             died=ready.died,
             log_tail=tuple(server.tail),
-            listening=() if ready.target or ready.died else _listening(run, container),
+            listening=listening,
             port=spec.port,
             ready_path=ready.interface.ready if ready.interface else spec.block.serve.ready or PLAIN.ready,
             timeout=spec.block.serve.timeout,
@@ -59,6 +64,30 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
             asked=ready.asked,
         )
         yield Served(record, ready.target, server)
+
+
+def _any_address(listening: tuple[str, ...]) -> set[str]:
+    """Return the sockets that listen on every address, as those of IPv4."""
+    return {each.replace("[::]", "0.0.0.0") for each in listening}  # noqa: S104 - read, not bound
+
+
+def _check_reach(run: Run, container: str) -> None:
+    """Raise InfrastructureError where no way to a service that listens leads anywhere: that is not its fault."""
+    tried = []
+    for target in candidates(run, container):
+        try:
+            socket.create_connection((target.host, target.port), PROBE_TIMEOUT).close()
+        except OSError as exc:
+            tried.append(f"{target.host}:{target.port} ({exc})")
+        else:
+            return
+    ways = ", ".join(tried) or "nothing, it has no address here"
+    raise InfrastructureError(
+        f"the service listens on port {run.spec.port} of its container, but this process, "
+        f"{run.engine.reach.description}, cannot reach it; tried: {ways}",
+        hint="Run the harness on the engine's machine, in a container of that engine, or let the ports that the engine "
+        "publishes be reached from here (firewall, DOCKER_HOST).",
+    )
 
 
 def _listening(run: Run, container: str) -> tuple[str, ...]:

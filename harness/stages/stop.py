@@ -75,7 +75,7 @@ def collect(run: Run, server: Running, target: Target, contract: Contract) -> St
     """
     dialect = DIALECTS[contract.interface.dialect]
     config = run.engine.inspect(server.container).get("Config", {})
-    name = str(config.get("StopSignal") or "SIGTERM")
+    name = name_of(str(config.get("StopSignal") or "SIGTERM"))
     limit = dialect.stop_within or float(config.get("StopTimeout") or GRACE)
     good = good_exchanges(contract, dialect)
     clients = [_Client(good[0], good[number % len(good)]) for number in range(clients_for(good))]
@@ -148,6 +148,12 @@ def clients_for(good: Sequence[Exchange]) -> int:
         return 0
     fastest = max(min(exchange.seconds for exchange in good), 1e-4)  # the others may have shared the processor
     return min(max(CLIENTS[0], math.ceil(QUEUE * BUSY / fastest)), CLIENTS[1])
+
+
+def name_of(name: str) -> str:
+    """Return how a signal is called that the engine names by its number, as Podman does; other names as they are."""
+    names = {str(each.value): each.name for each in signal.Signals}
+    return names.get(name, name)
 
 
 def number_of(name: str) -> int | None:

@@ -12,6 +12,7 @@ from defects import Seen
 
 from harness import labels
 
+from .places import engine_in_container
 from .support import REPO, Engine, Harness, Mini
 
 
@@ -45,6 +46,13 @@ def base(engine: Engine) -> str:
     except docker.errors.NotFound:
         pytest.fail(f"the base image {reference} is not on the engine: run `harness setup`")
     return reference
+
+
+@pytest.fixture(scope="session")
+def second_engine(engine: Engine, base: str) -> Iterator[str]:
+    """DOCKER_HOST of another engine, in a container of the first, with the base image and nothing else."""
+    with engine_in_container(engine.client, base) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from harness.records import (
 )
 from harness.stages import health, volumes
 from harness.stages import robustness as stage
-from harness.stages.stop import clients_for, number_of
+from harness.stages.stop import clients_for, name_of, number_of
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}
@@ -267,3 +267,11 @@ def test_number_of_clients(seconds: tuple[float, ...], clients: int) -> None:
     """The faster the service, the more clients it takes to keep it busy."""
     known: list[Exchange] = [exchange(seconds=each) for each in seconds]
     assert clients_for(known) == clients
+
+
+@pytest.mark.parametrize(
+    ("said", "name"), [("15", "SIGTERM"), ("2", "SIGINT"), ("SIGTERM", "SIGTERM"), ("TERM", "TERM")]
+)
+def test_a_signal_that_is_named_by_its_number(said: str, name: str) -> None:
+    """Podman names the stop signal by its number: people read its name."""
+    assert name_of(said) == name
