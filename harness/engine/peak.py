@@ -36,6 +36,7 @@ class Peak:
         self.bytes: int | None = None
         self.source = ""
         self.at = 0.0  # seconds after the start
+        self.samples: list[tuple[float, int]] = []  # seconds after the start, bytes in use then
         self._running = running
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -52,27 +53,29 @@ class Peak:
         with suppress(HarnessError):  # an engine that is lost is the training's to report
             while not self._over.is_set():
                 at = self._running.seconds
-                found = highest(self._running.api, self._running.container)
+                found, now = highest(self._running.api, self._running.container)
+                if now is not None and not self._over.is_set():
+                    self.samples.append((at, now))
                 if found is not None:
                     self.bytes, self.source, self.at = max(self.bytes or 0, found[0]), found[1], at
                 self._over.wait(INTERVAL)
 
 
-def highest(api: docker.APIClient, container: str) -> tuple[int, str] | None:
-    """Return the highest use of a running container so far and its source; None where nobody can say."""
+def highest(api: docker.APIClient, container: str) -> tuple[tuple[int, str] | None, int | None]:
+    """Return the highest use of a running container so far with its source, and that of now; None: nobody can say."""
     with mapped_errors():
         try:
             stats = api.stats(container, stream=False, one_shot=True)
         except (docker.errors.NotFound, docker.errors.InvalidVersion):
-            return None
+            return None, None
+        now = used(stats)
         counted = (stats.get("memory_stats") or {}).get("max_usage")
         if isinstance(counted, int) and counted > 0:
-            return counted, "counted by cgroup v1, file cache included"
+            return (counted, "counted by cgroup v1, file cache included"), now
         for file, source in FILES.items():
             printed = b""
             with suppress(docker.errors.APIError):  # no such program, or the container has ended
                 printed = bytes(api.exec_start(api.exec_create(container, ["cat", file])["Id"])).strip()
             if printed.isdigit():
-                return int(printed), source
-        now = used(stats)
-    return None if now is None else (now, "seen at single moments")
+                return (int(printed), source), now
+    return None if now is None else (now, "seen at single moments"), now

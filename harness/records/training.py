@@ -49,6 +49,7 @@ class Training:
     peak: int | None = None  # the highest use of memory, None where nobody could say
     peak_source: str = ""
     peak_at: float = 0.0  # when it was last looked at
+    memory: tuple[tuple[float, int], ...] = ()  # seconds after the start, bytes in use then, file cache not counted
     failure: str = ""  # what a failed training wrote where its protocol wants the reason
 
     @property

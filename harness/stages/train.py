@@ -38,6 +38,7 @@ def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training
         peak=peak.bytes,
         peak_source=peak.source,
         peak_at=peak.at,
+        memory=tuple(peak.samples),
         failure="" if ended.code == 0 else _failure(run, container),
     )
     return record, container

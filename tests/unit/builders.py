@@ -285,6 +285,7 @@ def training(**changes: Any) -> Training:
         peak=100 * 2**20,
         peak_source="counted by cgroup v2",
         peak_at=1.0,
+        memory=((0.1, 20 * 2**20), (0.6, 90 * 2**20)),
     )
     return replace(whole, **changes)
 

@@ -18,7 +18,7 @@ import report_runs
 
 from harness import line
 from harness.records import Evidence, Finding, Status
-from harness.reports.html import render
+from harness.reports.html import memory, render
 from harness.reports.html.conditions import conditions
 from harness.reports.html.drawing import Scale, tick_text
 from harness.reports.html.drift import drift
@@ -454,3 +454,15 @@ def test_long_tables_are_thinned() -> None:
     assert len(table.rows) == 200
     assert table.left_out == 800
     assert table.rows[-1][0] == "995"
+
+
+@pytest.mark.parametrize(
+    ("samples", "axis"), [(((0.1, 20 * 2**20), (0.6, 90 * 2**20)), True), (((0.1, 20 * 2**20),), False), ((), False)]
+)
+def test_memory_of_training(samples: tuple[tuple[float, int], ...], *, axis: bool) -> None:
+    """Memory is drawn over time where moments were recorded, else its peak alone; the table has each moment."""
+    figure = memory.training(builders.evidence(train=builders.training(memory=samples)))
+    assert isinstance(figure, Figure)
+    assert ("seconds of training" in str(figure.svgs[0])) is axis
+    shown = [row for row in figure.table.rows if row[0].startswith("after")]
+    assert shown == ([("after 0.10 s", "20,971,520", "20.0"), ("after 0.60 s", "94,371,840", "90.0")] if axis else [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from harness.records import Evidence
@@ -25,10 +25,11 @@ from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecor
 from harness.reports.html.plain import duration, size
 
 MIB = 2**20
+FAR = 4  # times the highest use
 
 
 def training(evidence: Evidence) -> Figure | Missing:
-    """Draw the peak of training beside its budget and its limit: only the peak is recorded."""
+    """Draw the memory of training over its time, or its peak alone where only that is recorded; what is allowed."""
     title, train = "Memory of training", evidence.train
     if train is None:
         return Missing("memory-training", title, unrecorded(evidence, "train"))
@@ -40,9 +41,13 @@ def training(evidence: Evidence) -> Figure | Missing:
     told = f"The highest use was {size(train.peak)} ({train.peak_source}), last looked at {duration(train.peak_at)} "
     told += f"after the start of {duration(train.exit.seconds)}; "
     told += "; ".join(f"the {name} is {size(value)}" for name, value in rows[1:]) or "there is no limit"
-    marks = tuple(_levels(rows))
-    drawing = Drawing(WIDTH, 46.0 * len(rows) + 14, marks)
     table = Table.of(("what", "bytes", "MiB"), [(name, f"{value:,}", f"{value / MIB:,.1f}") for name, value in rows])
+    drawing = Drawing(WIDTH, 46.0 * len(rows) + 14, tuple(_levels(rows)))
+    if len(train.memory) > 1:
+        end = max(train.exit.seconds, train.memory[-1][0])
+        drawing = _over_time(train.memory, end, "seconds of training", train.memory_limit or budget)
+        moments = [(f"after {s:.2f} s", f"{v:,}", f"{v / MIB:,.1f}") for s, v in train.memory]
+        table = Table.of(("what", "bytes", "MiB"), [*table.rows, *moments])
     return Figure("memory-training", title, f"{told}.", (drawing,), table, "train/record.json")
 
 
@@ -78,42 +83,31 @@ def serving(evidence: Evidence) -> Figure | Missing:
         at += step.seconds
     if not points:
         return Missing("memory-serving", title, "the engine said nothing of its memory while it was under load.")
-    limit = _limit(evidence)
-    used = [value for _, value in points]
-    shown = limit is not None and limit <= 4 * max(used)
-    y = Scale.over(
-        [*(value / MIB for value in used), *([limit / MIB] if limit and shown else [])],
-        HEIGHT - BOTTOM,
-        TOP - 14,
-        zero=True,
-    )
-    x = Scale.over([0.0, max(at, *(since for since, _ in points))], LEFT, WIDTH - RIGHT)
-    marks = [
-        *axes(x, y, "seconds of load", "MiB"),
-        path([(x.at(s), y.at(v / MIB)) for s, v in points], dict(SERIES[0])),
-    ]
-    marks += [
-        element(
-            "circle",
-            hint(f"{size(v)} after {s:.1f} s"),
-            cx=x.at(s),
-            cy=y.at(v / MIB),
-            r="3",
-            class_="dot c1",
-            fill="currentColor",
-        )
-        for s, v in points
-    ]
-    if limit and shown:
-        line = y.at(limit / MIB)
-        marks.append(
-            element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=line, y2=line, class_="reference bad", stroke_dasharray="4 3")
-        )
-        marks.append(text(WIDTH - RIGHT, line - 5, "limit", "end", "tick"))
+    limit, used = _limit(evidence), [value for _, value in points]
+    drawing = _over_time(points, at, "seconds of load", limit)
     told = f"Before {size(used[0])}, at most {size(max(used))}, in the end {size(used[-1])}; "
     told += f"the limit is {size(limit)}." if limit else "there is no limit."
     table = Table.of(("second", "MiB"), [(f"{s:.2f}", f"{v / MIB:,.2f}") for s, v in points])
-    return Figure("memory-serving", title, told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "load.json")
+    return Figure("memory-serving", title, told, (drawing,), table, "load.json")
+
+
+def _over_time(points: Sequence[tuple[float, int]], end: float, axis: str, limit: int | None) -> Drawing:
+    """Draw bytes over seconds; a limit that is far above them would make them a flat line, and is left out."""
+    used = [value for _, value in points]
+    shown = limit is not None and limit <= FAR * max(used)
+    values = [value / MIB for value in used] + ([limit / MIB] if limit and shown else [])
+    y = Scale.over(values, HEIGHT - BOTTOM, TOP - 14, zero=True)
+    x = Scale.over([0.0, max(end, *(since for since, _ in points))], LEFT, WIDTH - RIGHT)
+    places = [(x.at(s), y.at(v / MIB)) for s, v in points]
+    marks = [*axes(x, y, axis, "MiB"), path(places, dict(SERIES[0]))]
+    for (s, v), (cx, cy) in zip(points, places, strict=True):
+        told = hint(f"{size(v)} after {s:.1f} s")
+        marks.append(element("circle", told, cx=cx, cy=cy, r="3", class_="dot c1", fill="currentColor"))
+    if limit and shown:
+        line = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": y.at(limit / MIB), "y2": y.at(limit / MIB)}
+        marks.append(element("line", **line, class_="reference bad", stroke_dasharray="4 3"))
+        marks.append(text(WIDTH - RIGHT, y.at(limit / MIB) - 5, "limit", "end", "tick"))
+    return Drawing(WIDTH, HEIGHT, tuple(marks))
 
 
 def _limit(evidence: Evidence) -> int | None:
