@@ -63,7 +63,7 @@ def test_nothing_differs() -> None:
         ({"cpu_model": "Xeon"}, "machine", "CPU model", ("EPYC", "Xeon")),
         ({"cpu_flags": ("avx", "fma", "sse4_2")}, "cpu", "CPU flags", ("avx2", "-")),
         ({"cpu_flags": ("avx", "avx2", "fma", "ibpb", "sse4_2")}, "machine", "further CPU flags", ("-", "ibpb")),
-        ({"timezone": "Asia/Tokyo"}, "locale", "host: time zone", ("Etc/UTC", "Asia/Tokyo")),
+        ({"timezone": "Asia/Tokyo"}, "time zone", "host: time zone", ("Etc/UTC", "Asia/Tokyo")),
         ({"variables": {"LANG": "de_DE.UTF-8"}}, "machine", "host: LANG", ("C.UTF-8", "de_DE.UTF-8")),
         ({"compose": "Compose 2.0"}, "tools", "compose", ("Compose 5.0.0 (plugin)", "Compose 2.0")),
         ({"harness": "9"}, "tools", "harness", ("0.1.0", "9")),
@@ -149,11 +149,11 @@ def test_images() -> None:
 
 
 def test_order_without_a_hint() -> None:
-    """Data before code, packages, threads, processor, memory, engine, kernel and locale."""
+    """Data before code, packages, threads and locale of a container, processor, memory, engine and kernel."""
     here = _on(_inside(variables={"OMP_NUM_THREADS": "4", "TZ": "UTC"}, packages={"numpy": "1"}, memory=2**29), **OTHER)
     data = builders.data(sha256="9" * 64)
     subjects = [each.subject for each in differences(builders.evidence(), replace(here, data=data))]
-    wanted = ["data", "packages", "threads", "cpu", "memory", "cores", "engine", "kernel", "locale"]
+    wanted = ["data", "packages", "threads", "locale", "cpu", "memory", "cores", "engine", "kernel"]
     assert list(dict.fromkeys(subjects)) == wanted
     assert set(subjects) <= set(RANKS)
     assert set(HINTS) <= set(RANKS)
