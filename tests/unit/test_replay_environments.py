@@ -171,7 +171,7 @@ def test_the_variables_of_compose() -> None:
 
 
 def test_order_without_a_hint() -> None:
-    """Data before code, packages, threads and locale of a container, processor, memory, engine and kernel, zone of the machine."""
+    """Data, packages, threads and locale of a container, processor, memory, engine, kernel, zone of the machine."""
     here = _on(_inside(variables={"OMP_NUM_THREADS": "4", "TZ": "UTC"}, packages={"numpy": "1"}, memory=2**29), **OTHER)
     data = builders.data(sha256="9" * 64)
     subjects = [each.subject for each in differences(builders.evidence(), replace(here, data=data))]
