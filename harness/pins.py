@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,12 @@ def base_images(spec: Spec, engine: Engine, model: dict[str, Any]) -> tuple[Base
             reference=reference,
             service=key,
             digest=digest_of(reference),
-            local=_local(engine, reference),
+            local=((image.get("Config") or {}).get("Labels") or {}).get(labels.LOCAL_BASE),
+            layers=_layers(image),
             default=default if default != reference else None,
         )
         for key, reference, default in found
+        for image in (engine.image(reference) or {},)
     )
 
 
@@ -74,9 +77,9 @@ def base_of_environment(spec: Spec) -> str | None:
     return values[-1] if values else None
 
 
-def _local(engine: Engine, reference: str) -> str | None:
-    image = engine.image(reference) or {}
-    return ((image.get("Config") or {}).get("Labels") or {}).get(labels.LOCAL_BASE)
+def _layers(image: dict[str, Any]) -> str:
+    ids = (image.get("RootFS") or {}).get("Layers") or ()
+    return hashlib.sha256(" ".join(ids).encode()).hexdigest() if ids else ""
 
 
 def _training_dockerfile(spec: Spec) -> str:

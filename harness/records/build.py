@@ -16,6 +16,7 @@ class BaseImage:
     service: str
     digest: str | None  # the digest in the reference, if it has one
     local: str | None = None  # set for the base that `harness setup` built: SHA-256 of its package list
+    layers: str = ""  # SHA-256 of the list of its layers, which tells its content; empty: the engine did not have it
     default: str | None = None  # what the Dockerfile itself names, where a build argument replaced it
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+VARIABLES = ".env"  # where Compose looks for variables
+
 
 @dataclass(frozen=True)
 class Inside:
@@ -28,6 +30,11 @@ class Surroundings:
     sources: Mapping[str, str] = field(default_factory=dict)  # path below the project -> SHA-256
 
     blocker: None = None
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The files without that of Compose's variables: what came of it is recorded, and a bundle has its own."""
+        return {path: digest for path, digest in self.sources.items() if path != VARIABLES}
 
     def of(self, service: str) -> Inside:
         """Return what the container of a service had; nothing where it was never made."""

@@ -1,8 +1,9 @@
 """In what two environments differ, the likeliest cause of a failure first. Pure functions over the evidence.
 
-The order without any hint: data, code, packages, base image, variables, threads, processor, memory, cores, engine,
-kernel, locale, tools; what was only built anew comes last. A hint overrules it: what the failure itself names (a
-variable, a package), or what such failures are known to come from (`Illegal instruction`: the processor).
+The order without any hint: data, code, packages, base image, variables, threads and locale of a container, processor,
+memory, cores, engine, kernel, time zone of the machine, tools; what was only built anew comes last. A hint overrules
+it: what the failure itself names (a variable, a package), or what such failures are known to come from (`Illegal
+instruction`: the processor).
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.machine import LOCALE, THREADS
-from harness.records import Environment, Evidence, FileHash, Finding, Images, Inside, Surroundings
+from harness.records import BaseImage, Environment, Evidence, FileHash, Finding, Images, Inside, Surroundings
 from harness.records.replay import Difference
 
 RANKS = (
-    *("data", "code", "packages", "base", "variables", "threads", "cpu", "memory", "cores", "engine", "kernel"),
-    *("architecture", "locale", "storage", "tools", "image", "machine"),
+    *("data", "code", "packages", "base", "variables", "threads", "locale", "cpu", "memory", "cores"),
+    *("engine", "kernel", "architecture", "time zone", "storage", "tools", "image", "machine"),
+)
+_OF_TIME = (
+    r"locale|Unicode(?:De|En)codeError|codec can't|strptime|time data|time ?zone|utcoffset|does not match format"
+    r"|day is out of range|month must be in"
 )
 # What the text of a failure tells of its cause.
 HINTS: Mapping[str, re.Pattern[str]] = {
@@ -25,8 +30,8 @@ HINTS: Mapping[str, re.Pattern[str]] = {
         "cpu": r"illegal instruction|signal 4\b|SIGILL|\bavx|\bsse\d|\bfma\b|\bamx|\bneon\b|\bsve\b|cpu feature",
         "memory": r"used all its memory|out of memory|\boom|MemoryError|cannot allocate|bad_alloc|exit code 137"
         r"|\bmemory\b|No space left on device.*shm|Bus error",
-        "locale": r"locale|Unicode(?:De|En)codeError|codec can't|strptime|time data|time ?zone|utcoffset|"
-        r"does not match format|day is out of range|month must be in",
+        "locale": _OF_TIME,
+        "time zone": _OF_TIME,
         "threads": r"thread|openblas|\bomp\b|\bmkl\b|deterministic|reproducible|bit for bit",
         "cores": r"time limit|timed out|timeout|latency|p99|too slow|requests a second|nproc|cpu_count",
         "packages": r"ModuleNotFoundError|ImportError|InconsistentVersion|has no attribute|unexpected keyword"
@@ -73,7 +78,7 @@ def _data(recorded: Evidence, here: Evidence) -> Iterator[Difference]:
 
 
 def _code(recorded: Evidence, here: Evidence) -> Iterator[Difference]:
-    a, b = _around(recorded).sources, _around(here).sources
+    a, b = _around(recorded).code, _around(here).code
     if a and b:
         for name in _changed(a, b):
             yield Difference("code", name, a.get(name, "absent")[:12], b.get(name, "absent")[:12], "another file")
@@ -98,9 +103,10 @@ def _images(recorded: Evidence, here: Evidence) -> Iterator[Difference]:
     if a is None or b is None:
         return
     left, right = _bases(a), _bases(b)
-    for service in left.keys() & right.keys():
-        if left[service] != right[service]:
-            yield Difference("base", f"base image of {service}", left[service], right[service], "another base image")
+    for service in left:
+        pair = _told_apart(left[service], right.get(service, left[service]))
+        if pair[0] != pair[1]:
+            yield Difference("base", f"base image of {service}", *pair, "another base image")
     mine = {image.service: image for image in b.images}
     for image in a.images:
         other = mine.get(image.service)
@@ -182,7 +188,7 @@ def _settings(recorded: Evidence, here: Evidence) -> Iterator[Difference]:
         yield Difference("machine", f"host: {name}", *pair, "of the host: reaches a container only where passed on")
     if a.timezone and b.timezone and a.timezone != b.timezone:
         why = "of the host: a container has it where /etc/localtime is mounted or TZ passed on"
-        yield Difference("locale", "host: time zone", a.timezone, b.timezone, why)
+        yield Difference("time zone", "host: time zone", a.timezone, b.timezone, why)
 
 
 COMPARISONS: tuple[Comparison, ...] = (*(_data, _code, _packages, _images, _variables, _limits, _machine, _settings),)
@@ -231,12 +237,28 @@ def _is_built(evidence: Evidence, service: str) -> bool:
     return declared is None or "build" in declared
 
 
-def _bases(images: Images) -> dict[str, str]:
-    """Return service -> base images by digest, by the hash of a local base, else by reference."""
-    found: dict[str, list[str]] = {}
+def _bases(images: Images) -> dict[str, list[BaseImage]]:
+    """Return service -> base images."""
+    found: dict[str, list[BaseImage]] = {}
     for base in images.bases:
-        found.setdefault(base.service, []).append(base.digest or base.local or base.reference)
-    return {service: ", ".join(sorted(names)) for service, names in found.items()}
+        found.setdefault(base.service, []).append(base)
+    return found
+
+
+def _told_apart(a: Sequence[BaseImage], b: Sequence[BaseImage]) -> tuple[str, str]:
+    """Return texts of base images that are equal where the images are.
+
+    They are told by their layers where both runs know them: a name can mean another image. Else by digest, by the
+    hash of a local base, by reference.
+    """
+    sides = [sorted(each.layers for each in side) for side in (a, b)]
+    known = all(each.layers for each in (*a, *b))
+    if known and sides[0] == sides[1]:
+        return "", ""
+    names = [sorted(each.digest or each.local or each.reference for each in side) for side in (a, b)]
+    if known and names[0] == names[1]:  # one name, two images
+        names = [sorted(f"{each.reference} (layers {each.layers[:12]})" for each in side) for side in (a, b)]
+    return ", ".join(names[0]), ", ".join(names[1])
 
 
 def _changed(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:

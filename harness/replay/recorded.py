@@ -76,7 +76,7 @@ def changed(evidence: Evidence, root: Path, *, built: bool) -> tuple[str, ...]:
 
 def _needed(evidence: Evidence, root: Path, *, built: bool) -> dict[str, str]:
     """Return path -> SHA-256 of what the run was made of, the dataset included."""
-    needed = dict(evidence.surroundings.sources) if evidence.surroundings else {}
+    needed = evidence.surroundings.code if evidence.surroundings else {}
     if not built:
         contexts = [Path(path) for path in _contexts(evidence.spec)]
         own = {str(file.relative_to(evidence.spec.root)) for file in evidence.spec.files if _below(file, evidence.spec)}

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from harness import labels
+from harness.carried import fill, without_binds
 from harness.cleanup import remove_run
 from harness.compose import Compose
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
+from harness.evidence import RunFolder, disk_errors
 from harness.records import Evidence, FileHash
 from harness.replay.opened import Opened
 from harness.replay.recorded import relocated
@@ -56,7 +57,8 @@ def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: 
             say=lambda _stage, line: say(line),
         )
         try:
-            file = run.folder.write_json("compose.json", _model(run, evidence, given, key, argv))
+            model = _carried(run, _model(run, evidence, given, key, argv), key)
+            file = run.folder.write_json("compose.json", model)
             say(f"{part} of run {given.id}: image, mounts, user, limits, environment and network as they were")
             return run.compose.run(spec.root, file, key, terminal=terminal)
         finally:
@@ -70,7 +72,14 @@ def _model(run: Run, evidence: Evidence, given: Opened, key: str, argv: Sequence
     if not argv:
         _need_shell(run, image)
     volume = _data(run, evidence, image)
-    model = run_file(run.spec, project=run.project, images={key: image}, data_volume=volume, labels=run.labels)
+    model = run_file(
+        run.spec,
+        project=run.project,
+        images={key: image},
+        data_volume=volume,
+        labels=run.labels,
+        published_at=run.engine.reach.published_at,
+    )
     service = model["services"][key]
     service["entrypoint"] = [word.replace("$", "$$") for word in argv or (SHELL,)]
     service["command"] = []
@@ -87,6 +96,38 @@ def _model(run: Run, evidence: Evidence, given: Opened, key: str, argv: Sequence
         show(service, path, ARTIFACT_VOLUME)
     model["volumes"][ARTIFACT_VOLUME] = {"name": artifact, "external": True}
     return model
+
+
+def _carried(run: Run, model: Model, key: str) -> Model:
+    """Return the file as an engine needs it that does not see this machine's: folders as volumes, files as texts.
+
+    Compose creates and starts the container at once, so a file cannot be written into it in between.
+    Raises DescriptionError for a mounted file that is no text.
+    """
+    if run.engine.reach.shares_files:
+        return model
+    carried = without_binds(model, run.spec.root)
+    fill(run.engine, carried, model["services"][key]["image"], run.labels)
+    made = carried.model
+    for service, files in carried.files.items():
+        for path, file in files.items():
+            name = f"carried-{len(made.setdefault('configs', {}))}"
+            made["configs"][name] = {"content": _text(file).replace("$", "$$")}
+            taken = made["services"][service].setdefault("configs", [])
+            taken.append({"source": name, "target": path})
+    return made
+
+
+def _text(file: Path) -> str:
+    with disk_errors(file):
+        content = file.read_bytes()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise DescriptionError(
+            f"this engine does not see {file}, which is mounted and no text",
+            hint="Mount the folder of the file: a folder is carried to the engine as a volume.",
+        ) from exc
 
 
 def _image(run: Run, evidence: Evidence, key: str) -> tuple[str, bool]:

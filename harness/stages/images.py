@@ -44,10 +44,10 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         _check_wheels(run)
     if supplied:
         _as_file(model["services"][spec.train_key]["build"])
-    bases = base_images(spec, run.engine, model)
-    for base in bases:
+    for base in base_images(spec, run.engine, model):
         if base.service not in given:
             _make_available(run, base.reference)
+    bases = base_images(spec, run.engine, model)  # once more: of those that were pulled the layers are known now
     model["services"] = {key: service for key, service in model["services"].items() if key not in given}
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:

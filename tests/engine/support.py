@@ -227,8 +227,8 @@ class Harness:
 class Engine:
     """Looks at the engine with the SDK, past the code under test."""
 
-    def __init__(self) -> None:
-        self.client = docker.from_env(version="auto")
+    def __init__(self, url: str | None = None) -> None:
+        self.client = docker.DockerClient(url, version="auto") if url else docker.from_env(version="auto")
         self.client.ping()
 
     def owned(self, pids: set[int]) -> list[str]:

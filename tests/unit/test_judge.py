@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import builders
 import pytest
 
 from harness.checks import Check, all_checks, check, failed, passed, skipped, warned
 from harness.judge import exit_code, judge, judge_one
-from harness.records import Artifact, Data, Evidence, Finding, Serving, Status
+from harness.records import Artifact, Data, Evidence, Finding, Selection, Serving, Status
 from harness.spec import Spec
 
 
@@ -103,6 +104,23 @@ def test_not_reached_is_a_skip() -> None:
     """A check whose stage was not reached is skipped, with why the line ended."""
     finding = _one(good, builders.evidence(serve=None, stages=builders.stages("serve", "contract")))
     assert (finding.status, finding.received) == (Status.SKIP, "not reached: the build of train failed")
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("images.built", {"images": builders.images(failure="train")}),
+        ("train.exits-cleanly", {"train": builders.training(exit=builders.ended(code=1))}),
+        ("artifact.present", {"artifact": builders.artifact(files=())}),
+        ("serve.ready", {"serve": builders.serving(ready=False)}),
+    ],
+)
+def test_why_the_line_ended_is_judged(name: str, record: dict[str, Any]) -> None:
+    """A run of whose checks none was reached does not pass: what ended it fails though it was left out."""
+    (guard,) = (each for each in all_checks() if each.name == name)
+    selection = Selection(only=("contract.examples",))
+    assert _one(guard, builders.evidence(selection=selection)).status is Status.SKIP
+    assert _one(guard, builders.evidence(selection=selection, **record)).status is Status.FAIL
 
 
 def test_optional_evidence() -> None:

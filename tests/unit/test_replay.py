@@ -270,6 +270,16 @@ def test_a_file_with_hidden_secrets(stage: Stage) -> None:
     assert stage.replay(recorded, redacted=frozenset({"compose.yaml"})).outcome is Outcome.REPRODUCED
 
 
+def test_the_variables_of_compose(stage: Stage) -> None:
+    """A `.env` that a bundle wrote anew, or left out, is no change of the project, and nothing is missing."""
+    sources = {"compose.yaml": hash_file(stage.root / "compose.yaml"), ".env": "0" * 64}
+    surroundings = builders.surroundings(sources=sources)
+    recorded = _write(stage.root, evidence(stage.root, surroundings=surroundings), [WRONG])
+    assert stage.replay(recorded).outcome is Outcome.REPRODUCED
+    (stage.root / ".env").write_text("BASE_IMAGE=another\n")
+    assert stage.replay(recorded).outcome is Outcome.REPRODUCED
+
+
 def test_another_platform(stage: Stage) -> None:
     """An engine of another platform cannot replay, unless told to."""
     recorded = _write(stage.root, evidence(stage.root), [WRONG])

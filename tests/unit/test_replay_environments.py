@@ -63,7 +63,7 @@ def test_nothing_differs() -> None:
         ({"cpu_model": "Xeon"}, "machine", "CPU model", ("EPYC", "Xeon")),
         ({"cpu_flags": ("avx", "fma", "sse4_2")}, "cpu", "CPU flags", ("avx2", "-")),
         ({"cpu_flags": ("avx", "avx2", "fma", "ibpb", "sse4_2")}, "machine", "further CPU flags", ("-", "ibpb")),
-        ({"timezone": "Asia/Tokyo"}, "locale", "host: time zone", ("Etc/UTC", "Asia/Tokyo")),
+        ({"timezone": "Asia/Tokyo"}, "time zone", "host: time zone", ("Etc/UTC", "Asia/Tokyo")),
         ({"variables": {"LANG": "de_DE.UTF-8"}}, "machine", "host: LANG", ("C.UTF-8", "de_DE.UTF-8")),
         ({"compose": "Compose 2.0"}, "tools", "compose", ("Compose 5.0.0 (plugin)", "Compose 2.0")),
         ({"harness": "9"}, "tools", "harness", ("0.1.0", "9")),
@@ -148,12 +148,34 @@ def test_images() -> None:
     assert found.subject == "architecture"
 
 
+def test_a_base_of_the_same_name() -> None:
+    """A base is told by its layers where both runs know them, for its name can mean another image on another engine."""
+
+    def with_base(**changes: Any) -> Evidence:
+        return builders.evidence(images=builders.images(bases=(builders.base(digest=None, **changes),)))
+
+    (found,) = differences(with_base(layers="a" * 64), with_base(layers="b" * 64))
+    assert (found.subject, found.name) == ("base", "base image of train")
+    assert found.recorded == f"{builders.base().reference} (layers {'a' * 12})"
+    assert differences(with_base(layers="a" * 64), with_base(layers="a" * 64, reference="another-name")) == ()
+    assert differences(with_base(layers="a" * 64), with_base()) == (), "an old run did not record them"
+    (named,) = differences(with_base(), with_base(reference="another-name"))
+    assert named.here == "another-name"
+
+
+def test_the_variables_of_compose() -> None:
+    """A `.env` is no code: a bundle writes its own, and what came of it is in the containers' variables."""
+    sources = {**builders.surroundings().sources, ".env": "3" * 64}
+    own = builders.evidence(surroundings=builders.surroundings(sources=sources))
+    assert differences(own, builders.evidence()) == ()
+
+
 def test_order_without_a_hint() -> None:
-    """Data before code, packages, threads, processor, memory, engine, kernel and locale."""
+    """Data, packages, threads and locale of a container, processor, memory, engine, kernel, zone of the machine."""
     here = _on(_inside(variables={"OMP_NUM_THREADS": "4", "TZ": "UTC"}, packages={"numpy": "1"}, memory=2**29), **OTHER)
     data = builders.data(sha256="9" * 64)
     subjects = [each.subject for each in differences(builders.evidence(), replace(here, data=data))]
-    wanted = ["data", "packages", "threads", "cpu", "memory", "cores", "engine", "kernel", "locale"]
+    wanted = ["data", "packages", "threads", "locale", "cpu", "memory", "cores", "engine", "kernel", "time zone"]
     assert list(dict.fromkeys(subjects)) == wanted
     assert set(subjects) <= set(RANKS)
     assert set(HINTS) <= set(RANKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +29,7 @@ class Engine:
     compose_host = None
 
     def __init__(self) -> None:
+        self.reach = SimpleNamespace(shares_files=True, published_at="127.0.0.1")
         self.images: dict[str, dict[str, Any]] = {OWN: {"Id": OWN, "Config": {"User": "10001:10002"}}}
         self.files = {"/bin/sh"}
         self.volumes: set[str] = set()
@@ -187,3 +188,32 @@ def test_a_dataset_that_changed(engine: Engine, monkeypatch: pytest.MonkeyPatch,
     engine.volumes = {f"{data_stage.volume_name(builders.data())}-ready"}
     found, _ = _enter(monkeypatch, tmp_path, "train")
     assert found["volumes"]["harness-data"]["name"] == "harness-data-x"
+
+
+def _mounting(root: Path, content: bytes) -> dict[str, Any]:
+    """Make a project whose training mounts a folder and a file of it."""
+    builders.write_files(root, {"conf/a.txt": "a"})
+    (root / "limit.txt").write_bytes(content)
+    mounts = [
+        {"type": "bind", "source": str(root / "conf"), "target": "/conf", "read_only": True},
+        {"type": "bind", "source": str(root / "limit.txt"), "target": "/limit.txt"},
+    ]
+    spec = builders.spec(root=root)
+    train = {**spec.model["services"]["train"], "volumes": [*spec.model["services"]["train"]["volumes"], *mounts]}
+    return {"spec": replace(spec, model={**spec.model, "services": {**spec.model["services"], "train": train}})}
+
+
+def test_mounts_on_an_engine_elsewhere(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the engine does not see the project its folders come as volumes and its files as texts, with dollars."""
+    _other_data(monkeypatch)
+    engine.reach.shares_files = False
+    brought: list[Path] = []
+    monkeypatch.setattr(shell, "fill", lambda _engine, carried, *_: brought.extend(carried.folders.values()))
+    found, _ = _enter(monkeypatch, tmp_path, "train", ["true"], **_mounting(tmp_path, b"$7"))
+    assert brought == [tmp_path / "conf"]
+    assert {m["type"] for m in found["service"]["volumes"]} == {"volume"}
+    assert "/conf" in {m["target"] for m in found["service"]["volumes"]}
+    (taken,) = found["service"]["configs"]
+    assert (taken["target"], found["configs"][taken["source"]]["content"]) == ("/limit.txt", "$$7")
+    with pytest.raises(DescriptionError, match="mounted and no text"):
+        _enter(monkeypatch, tmp_path, "train", ["true"], **_mounting(tmp_path, b"\xff\xfe"))
