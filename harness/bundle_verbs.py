@@ -56,8 +56,7 @@ def _pack_run(arguments: argparse.Namespace, console: Console | Events, path: Pa
     from harness.evidence import RunFolder
 
     root, folder = arguments.project.resolve(), RunFolder(path)
-    evidence, _, _ = folder.salvage()
-    end = evidence.end if evidence is not None else None
+    end = folder.ending()
     failed = end is None or end.exit_code not in (errors.PASSED, errors.INTERRUPTED)
     if failed or arguments.bundle:
         made = _pack(folder, root, with_images=arguments.with_images, artifact=arguments.bundle_artifact)

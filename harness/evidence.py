@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import DescriptionError, DiskFullError, InfrastructureError, is_disk_full
-from harness.records import Evidence, Exchange, Finding
+from harness.records import Ending, Evidence, Exchange, Finding
 
 STORE = ".harness"
 LATEST = "latest"
@@ -159,6 +159,14 @@ class RunFolder:
         if "spec" not in values:
             raise DescriptionError(f"{self.path} holds no spec.json", hint="Give the folder of a run.")
         return Evidence(**values)
+
+    def ending(self) -> Ending | None:
+        """Return how the run ended, without reading the rest; None where nothing readable says so."""
+        try:
+            ending: Ending | None = _ADAPTERS["end"].validate_json((self.path / _file_of("end")).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return ending
 
     def salvage(self) -> tuple[Evidence | None, tuple[Finding, ...], tuple[str, ...]]:
         """Read what can be read, for a report on an incomplete run: evidence, findings, and what is amiss.

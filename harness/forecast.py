@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from harness.evidence import RunFolder
-from harness.records import Ending, Selection, StageTime
+from harness.records import Selection, StageTime
+from harness.records.run import JUDGED
 
 LOOKS = 20  # runs that are looked at, newest first
-WHOLE = "judged"
 _STAGES = TypeAdapter(tuple[StageTime, ...])
 _SELECTION = TypeAdapter(Selection)
-_ENDING = TypeAdapter(Ending)
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,10 @@ def forecast(folder: RunFolder, selection: Selection) -> Forecast | None:
     """
     others = sorted((path for path in folder.path.parent.glob("2*") if path.name < folder.id), reverse=True)
     for path in others[:LOOKS]:
+        ending = RunFolder(path).ending()
+        if ending is None or ending.kind != JUDGED:
+            continue
         try:
-            if _ENDING.validate_json((path / "end.json").read_bytes()).kind != WHOLE:
-                continue
             if _SELECTION.validate_json((path / "selection.json").read_bytes()) != selection:
                 continue
             stages = _STAGES.validate_json((path / "stages.json").read_bytes())

@@ -16,6 +16,7 @@ from harness.evidence import RunFolder
 from harness.forecast import Forecast
 from harness.judge import exit_code, judge, judge_one
 from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
+from harness.records.run import JUDGED
 from harness.spec import Spec
 from harness.stages import Recording
 
@@ -42,7 +43,6 @@ LINE = (
     "tracked",
 )
 MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
-JUDGED = "judged"  # the kind of Ending of a run that has a verdict
 LEFT_OUT = "no selected check reads it"
 
 

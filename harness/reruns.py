@@ -13,13 +13,12 @@ from harness.blocks import SmallBatchBlock
 from harness.description import mount_over
 from harness.errors import DescriptionError
 from harness.records import Artifact, Data, Labels
+from harness.records.trainings import FULL_DISK, INTERRUPTED, MUST_FAIL, NO_COLUMN, NO_DATA, NOISE
 from harness.runfile import ARTIFACT_VOLUME, DATA_VOLUME, Model, Variant, mount
 from harness.spec import Handover, Spec
 from harness.values import parse_duration
 
-AGAIN, REPEAT, SEED, BATCH, SHUFFLED, INTERRUPTED = "again", "repeat", "seed", "small-batch", "shuffled", "interrupted"
-NO_DATA, NO_COLUMN, NOISE, FULL_DISK = "no-data", "no-column", "unreadable-data", "full-disk"
-MUST_FAIL = (NO_COLUMN, NO_DATA, NOISE, FULL_DISK)  # one of them tells nearly as much as all: the first is made
+AGAIN, REPEAT, SEED, BATCH, SHUFFLED = "again", "repeat", "seed", "small-batch", "shuffled"
 PAGE = 4096  # bytes that tmpfs counts in
 PREFIX = "harness-train-"  # of the services
 MAX_DATA = 256 * 1024**2  # bytes of a dataset that is copied and changed

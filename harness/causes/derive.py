@@ -8,14 +8,15 @@ from dataclasses import replace
 from harness.causes.recognise import cause_of
 from harness.causes.record import Cause, Failure
 from harness.records import Ending, Evidence, Exit, Images, Limits, Rerun, Serving, Start, Training
+from harness.records.run import JUDGED
+from harness.records.trainings import INTERRUPTED, MUST_FAIL
 from harness.spec import Spec
 
 TRAIN_TIMEOUT, SERVE_TIMEOUT = "train.timeout", "serve.timeout"
 # Further trainings that are meant to fail: how they end is no failure of the project.
-MEANT_TO_FAIL = frozenset({"no-data", "no-column", "unreadable-data", "full-disk", "interrupted"})
+MEANT_TO_FAIL = frozenset({*MUST_FAIL, INTERRUPTED})
 # Further starts that may end or never be ready.
 MAY_FAIL = frozenset({"artifact-missing", "artifact-truncated"})
-JUDGED = "judged"  # the kind of Ending of a run that has a verdict
 
 
 def causes_of(evidence: Evidence) -> tuple[Cause, ...]:

@@ -8,13 +8,13 @@ from harness.causes import of_rerun, relevant
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.learning import series
 from harness.records import Artifact, Finding, Rerun, Trainings
+from harness.records.trainings import MUST_FAIL
 from harness.spec import Spec
 
 SHOWN = 5
 MOMENT = 0.3  # seconds: a program at its end needs no signal
 CLOSE = 1e-9  # relative: a parallel sum ends in other last digits
 SAME = "the same content in other bytes"  # of `harness.differences`
-MUST_FAIL = ("no-column", "no-data", "unreadable-data", "full-disk")  # of `harness.reruns`
 DEEP = "left to --deep"
 CAUSES = (
     "Seed every generator that training uses, sort what comes out of a folder or a set, and use one thread where sums "

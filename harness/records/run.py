@@ -80,6 +80,9 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict)  # of the harness: locale, time zone, numbers of threads
 
 
+JUDGED = "judged"  # the kind of the Ending of a run that has a verdict
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a run ended: with a verdict, or with an error before there was one."""

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from harness.records.finding import FileHash
 from harness.records.training import Exit
 
+# Further trainings that must not succeed. One of them tells nearly as much as all: the first that is possible is made.
+MUST_FAIL = NO_COLUMN, NO_DATA, NOISE, FULL_DISK = "no-column", "no-data", "unreadable-data", "full-disk"
+INTERRUPTED = "interrupted"
+
 
 @dataclass(frozen=True)
 class Rerun:

@@ -14,10 +14,11 @@ from harness.description import load
 from harness.engine import Engine
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
 from harness.evidence import RunFolder, disk_errors, write_atomic
-from harness.line import JUDGED, Watcher
+from harness.line import Watcher
 from harness.pipeline import Repeat, run
 from harness.records import Ending, Evidence, Finding, Selection
 from harness.records.replay import Outcome, Repeated, Replay
+from harness.records.run import JUDGED
 from harness.replay import recorded as records
 from harness.replay.environments import differences
 from harness.replay.matching import FAILURES, RUN, compare, compare_endings

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.line import JUDGED
 from harness.records import Ending, Finding, Status
 from harness.records.replay import Match, Repeated
+from harness.records.run import JUDGED
 
 FAILURES = (Status.FAIL, Status.ERROR)
 RUN = "run"  # in place of a check, for an error that ended the run

@@ -10,12 +10,12 @@ from pathlib import Path
 from harness.checks import Check, all_checks
 from harness.compose_file import KEY, NAMES
 from harness.records import Finding, StageTime, Status
+from harness.records.run import JUDGED
 from harness.reports.run_report import SERVICES, Place, RunReport
 from harness.reports.text import plain
 
 VERDICT = "run.verdict"  # stands for the run itself where it ended without a verdict
 FOLDER = "run.folder"  # stands for what could not be read of its folder
-JUDGED = "judged"
 LEFT_OUT = "left out by "
 ORDER = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP)  # the worst first
 WELL = (Status.PASS, Status.SKIP)

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.bundle import Redactor
 from harness.compose_file import KEY, child, parse
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
 from harness.records import Evidence, Finding
 from harness.spec import Spec
+
+if TYPE_CHECKING:  # it would bring the Docker SDK to whoever only renders a report
+    from harness.bundle import Redactor
 
 SERVICES = "services"
 

@@ -19,7 +19,8 @@ from typing import Any
 from harness.checks import Check, all_checks
 from harness.errors import CHECK_FAILED
 from harness.records import Finding, Status
-from harness.reports.cases import JUDGED, WELL, Case, cases, explain
+from harness.records.run import JUDGED
+from harness.reports.cases import WELL, Case, cases, explain
 from harness.reports.run_report import Place, RunReport
 from harness.reports.text import plain, shorten
 

@@ -18,6 +18,7 @@ from harness.engine import Leftover, Running
 from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
+from harness.records.trainings import INTERRUPTED
 from harness.reruns import Plan, Plans
 from harness.stages import Run, not_for_want_of_disk
 
@@ -145,7 +146,7 @@ def _ended(run: Run, training: Training, plan: Plan, container: str, log: str) -
 
     with run.engine.started(container, hear) as process:
         limit = run.spec.block.train.timeout
-        if plan.name == reruns.INTERRUPTED:
+        if plan.name == INTERRUPTED:
             patience = limit if training.exit.log_tail else SILENT * training.exit.seconds
             if not _ended_before(process, speaks, patience):
                 signalled = process.seconds

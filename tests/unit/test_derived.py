@@ -17,6 +17,7 @@ from harness.derived import labels_of, read_tables, shuffled, small_batch, train
 from harness.differences import SAME, UNKNOWN, differences
 from harness.errors import DescriptionError
 from harness.records import Data, FileHash
+from harness.records.trainings import FULL_DISK, MUST_FAIL
 from harness.runfile import run_file, varied
 from harness.spec import Handover, Spec
 from harness.stages.data import hash_files
@@ -129,16 +130,16 @@ def test_all_plans(dataset: Path, tmp_path: Path) -> None:
     """A run as it is has five; --deep has another seed and all the ways in which training must fail."""
     some = _plans(dataset, tmp_path / "1", _spec(), deep=False)
     assert [run.name for run in some.runs] == ["again", "small-batch", "no-column", "shuffled", "interrupted"]
-    assert some.left_out == dict.fromkeys(["seed", *reruns.MUST_FAIL[1:]], "left to --deep")
+    assert some.left_out == dict.fromkeys(["seed", *MUST_FAIL[1:]], "left to --deep")
     every = _plans(dataset, tmp_path / "2", _spec(), deep=True)
     assert every.left_out == {}
-    assert {run.name for run in every.runs} == {run.name for run in some.runs} | {"seed", *reruns.MUST_FAIL}
+    assert {run.name for run in every.runs} == {run.name for run in some.runs} | {"seed", *MUST_FAIL}
 
 
 def test_a_small_disk(dataset: Path, tmp_path: Path) -> None:
     """The tmpfs for a full disk has half of the pages of the artifact without its metrics, or no inode to spare."""
     plans = _plans(dataset, tmp_path / "made", _spec(), deep=True)
-    plan = next(run for run in plans.runs if run.name == reruns.FULL_DISK)
+    plan = next(run for run in plans.runs if run.name == FULL_DISK)
     assert (plan.disk, plan.change) == ("size=4096,nr_inodes=1,mode=1777", "the disk for the artifact is full")
     service, volumes = _service(_spec(), plan)
     mounted = next(entry for entry in service["volumes"] if entry["target"] == "/model")
@@ -152,7 +153,7 @@ def test_a_small_disk(dataset: Path, tmp_path: Path) -> None:
 def test_no_disk_of_its_own(dataset: Path, tmp_path: Path) -> None:
     """An artifact that lies in the container's own files cannot be given a small disk, and the run says so."""
     plans = _plans(dataset, tmp_path / "made", _spec(handover=Handover.TRAINED_IN_BUILD), deep=True)
-    assert "no small disk" in plans.left_out[reruns.FULL_DISK]
+    assert "no small disk" in plans.left_out[FULL_DISK]
 
 
 def test_without_a_dataset_the_disk_is_what_fails(dataset: Path, tmp_path: Path) -> None:

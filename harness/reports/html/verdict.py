@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from harness.errors import CHECK_FAILED, INTERRUPTED, PASSED
 from harness.judge import exit_code
 from harness.records import Finding, StageTime, Status
+from harness.records.run import JUDGED
 from harness.reports.html.plain import counted, duration
 from harness.reports.run_report import RunReport
 
-JUDGED = "judged"  # `harness.line.JUDGED`
 _STARTED = re.compile(r"(\d{8}T\d{6})Z-")
 NAMES = {
     Status.PASS: "passed",
