@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from itertools import groupby
 
 from harness import labels
 from harness.engine import Engine, Leftover
@@ -12,6 +14,8 @@ from harness.errors import INTERRUPTED, PASSED, DescriptionError
 from harness.records import Ending
 from harness.runfile import baked_name, dependencies
 from harness.spec import Spec
+
+AT_ONCE = 4
 
 
 class Keep(StrEnum):
@@ -39,11 +43,20 @@ def sweep(engine: Engine) -> list[Leftover]:
 
 
 def remove_run(engine: Engine, run: str, looks: int = 1) -> list[Leftover]:
-    """Remove all that a run created, looking again where the engine may still be creating things."""
+    """Remove all that a run created, looking again where the engine may still be creating things.
+
+    The engine takes 0.03 s for each container, most of it waiting: so several at a time, then what they used.
+    """
     removed = []
-    for look in range(looks):
-        time.sleep(0.1 if look else 0.0)
-        removed += [thing for thing in engine.labelled(f"{labels.RUN_ID}={run}") if engine.remove(thing)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for look in range(looks):
+            time.sleep(0.1 if look else 0.0)
+            found = engine.labelled(f"{labels.RUN_ID}={run}")
+            for _, alike in groupby(found, key=lambda thing: thing.kind):
+                things = list(alike)
+                removed += [
+                    thing for thing, is_gone in zip(things, pool.map(engine.remove, things), strict=True) if is_gone
+                ]
     return removed
 
 

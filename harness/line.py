@@ -104,8 +104,8 @@ class Line:
         self._findings: dict[str, list[Finding]] = {}
         self._working: dict[Future[Any], Callable[[], object]] = {}  # beside the line -> what settles it
         self._settled: set[str] = set()  # stages of which nothing more will come
-        taken = [check for check in self._checks if not selection.left_out(check)]
-        self._needed = {name for check in taken for name in (*check.reads, *check.may_read)}
+        self._taken = [check for check in self._checks if not selection.left_out(check)]
+        self._needed = {name for check in self._taken for name in (*check.reads, *check.may_read)}
         self.keep("spec", run.spec)
         self.keep("selection", selection)
 
@@ -114,6 +114,10 @@ class Line:
         self.evidence = replace(self.evidence, **{field: record})
         if record is not None:
             self.run.folder.write(field, record)
+
+    def takes(self, check: str) -> bool:
+        """Whether a check is among those that are judged: selected, and not skipped by the project."""
+        return check not in self.run.spec.block.skip and any(taken.name == check for taken in self._taken)
 
     def wants(self, stage: str) -> bool:
         """Whether a selected check reads what a stage would record."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from harness.engine import Running
 from harness.errors import HarnessError
-from harness.further import train_again
+from harness.further import prepare_again, train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
@@ -36,7 +36,7 @@ from harness.stages import stop as stop_stage
 from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
-from harness.stages.trainings import Basis
+from harness.stages.trainings import Prepared, Start
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
 LOOKING = 10.0  # seconds for what is looked at beside the line, when the line is over
@@ -109,8 +109,15 @@ def _train_and_serve(
     baking = run.spec.handover is not Handover.MOUNTED
     if run.spec.block.quality is not None and line.wants("quality"):
         pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import: now only a container works
+    start, deep = Start(images, data, volume), line.selection.deep
+    prepared: list[Future[Prepared]] = []
+
+    def prepare() -> None:
+        if line.wants("trainings"):
+            prepared.append(pool.submit(prepare_again, run, start, deep=deep))
+
     with line.timed("train"):
-        training, container = train_stage.collect(run, images, volume)
+        training, container = train_stage.collect(run, images, volume, meanwhile=prepare)
     line.settle("train", training, final=not baking)
 
     with line.timed("artifact"):
@@ -120,9 +127,8 @@ def _train_and_serve(
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
-    basis = Basis(images=images, data=data, data_volume=volume, training=training, artifact=artifact)
-    again = partial(train_again, run, basis, deep=line.selection.deep)
-    further = _beside(line, pool, "trainings", again)
+    again = partial(train_again, run, start, training=training, artifact=artifact, deep=deep)
+    further = _beside(line, pool, "trainings", lambda: again(prepared=prepared[0].result()))
     if baking:
         with line.timed("bake"):
             images = images_stage.bake(run, images)
@@ -241,7 +247,13 @@ def _skew_beside(service: Service) -> Callable[[], Skew] | None:
 
     def predict() -> Skew:
         return skew_stage.collect(
-            run, service.images, service.volume, block=block, artifact=service.artifact, spoken=service.interface
+            run,
+            service.images,
+            service.volume,
+            block=block,
+            artifact=service.artifact,
+            spoken=service.interface,
+            with_rows=line.takes("contract.skew"),
         )
 
     return line.beside(service.pool, "skew", predict)

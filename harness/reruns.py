@@ -81,10 +81,11 @@ class Plans:
     numeric: bool = False
 
 
-def plan(spec: Spec, data: Data | None, artifact: Artifact, folder: Path, *, deep: bool) -> Plans:
-    """Return the runs; their datasets are written below `folder`. Raises DescriptionError for a broken table.
+def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
+    """Return the runs that can be made before the artifact is known; their datasets are written below `folder`.
 
-    What other runs tell nearly as well is left to `deep`: another seed, and all but one of those that must fail.
+    What other runs tell nearly as well is left to `deep`: another seed, and all but one of those that must fail. The
+    longest come first, so that at the end no core waits for one of them. Raises DescriptionError for a broken table.
     """
     train = spec.block.train
     plans = Plans()
@@ -99,14 +100,10 @@ def plan(spec: Spec, data: Data | None, artifact: Artifact, folder: Path, *, dee
         adapt = with_environment(train.seed_env, new)
         plans.runs.append(Plan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
     _with_data(spec, data, folder, plans)
-    if not has_volume(spec):
-        plans.left_out[FULL_DISK] = "the artifact lies in the container's own files: no small disk can be put there"
-    else:
-        options, change = small_disk(artifact)
-        plans.runs.append(Plan(FULL_DISK, change, disk=options))
     plans.runs.append(Plan(INTERRUPTED, "SIGTERM while it runs"))
     if not deep:
         _leave_to_deep(plans)
+    plans.runs.sort(key=lambda run: run.name in (*MUST_FAIL, INTERRUPTED))
     return plans
 
 
@@ -115,6 +112,19 @@ def _leave_to_deep(plans: Plans) -> None:
     made = [name for name in MUST_FAIL if any(run.name == name for run in plans.runs)]
     plans.runs = [run for run in plans.runs if run.name not in made[1:]]
     plans.left_out |= dict.fromkeys(made[1:], DEEP)
+
+
+def add_full_disk(plans: Plans, spec: Spec, artifact: Artifact, *, deep: bool) -> list[Plan]:
+    """Add the run on a disk that is too small for the artifact; return it, nothing where it is not to be made."""
+    if not has_volume(spec):
+        plans.left_out[FULL_DISK] = "the artifact lies in the container's own files: no small disk can be put there"
+        return []
+    if not deep and any(run.name in MUST_FAIL for run in plans.runs):
+        plans.left_out[FULL_DISK] = DEEP
+        return []
+    options, change = small_disk(artifact)
+    plans.runs.append(Plan(FULL_DISK, change, disk=options))
+    return plans.runs[-1:]
 
 
 def small_disk(artifact: Artifact) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from harness.spec import Example, Spec, Tolerance
 
 ABSOLUTE = 1e-12  # in place of a relative tolerance of numbers around zero
 MAX_SHOWN = 3
+ADVICE = "Correct the model's code or its predict program; if the new answer is right, correct the example."
 NOT_RUN = "there is no record of the training image's answers"
 
 
@@ -46,10 +47,16 @@ def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
         yield skipped("x-harness.contract.skew names no `command` that predicts in the training image")
     elif skew is None:
         yield Finding(Status.ERROR, NOT_RUN, "the evidence that the check reads", "Run again.")
-    elif _unusable(skew):
+    elif skew.with_rows and _unusable(skew):
         yield skipped("the training image did not answer: `contract.skew` says why")
     elif not skew.examples:
         yield skipped("no example of the contract promises an answer")
+    elif problem := _unusable(skew):
+        yield failed(
+            expected=f"`{' '.join(block.command)}` answers the {len(skew.examples)} examples in the training image",
+            received=problem,
+            advice=ADVICE,
+        )
     else:
         yield _promised(block, {example.name: example for example in spec.examples}, skew)
 
@@ -69,7 +76,7 @@ def _promised(block: SkewBlock, examples: Mapping[str, Example], skew: Skew) -> 
     return failed(
         expected=f"`{' '.join(block.command)}` answers the {len(skew.examples)} examples as the contract promises",
         received="\n".join([*wrong[:MAX_SHOWN], *more]),
-        advice="Correct the model's code or its predict program; if the new answer is right, correct the example.",
+        advice=ADVICE,
     )
 
 

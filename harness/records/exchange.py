@@ -146,6 +146,7 @@ class Skew:
     error: str = ""  # what of the output could not be read
     examples: tuple[str, ...] = ()  # names of the examples that were asked after the rows
     example_answers: tuple[Any, ...] = ()
+    with_rows: bool = True  # False: `contract.skew` was left out, and the examples alone were asked
 
     blocker: None = None
 

@@ -82,8 +82,11 @@ def speak(spec: Spec, target: Target) -> Interface | None:
             asked[path] = http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
         return asked[path]
 
+    ready = get(interface(spec, PLAIN).ready)
+    if ready.status is None:
+        return None  # nobody listens yet: the dialects would ask a dozen times in vain, and take the cores to do so
     found = recognise(get, spec.examples[0].request if spec.examples else None)
-    plain = PLAIN.is_ready(get(interface(spec, PLAIN).ready))
+    plain = PLAIN.is_ready(ready)
     if any(exchange.status is None for exchange in asked.values()):
         return None  # it began to answer in between: a dialect that was asked for before may be the right one
     if found is None:

@@ -33,16 +33,25 @@ NOT_RUN = Exit(code=None, oom_killed=False, timed_out=False, seconds=0.0, log_ta
 
 
 def collect(
-    run: Run, images: Images, data_volume: str | None, *, block: SkewBlock, artifact: Artifact, spoken: Interface
+    run: Run,
+    images: Images,
+    data_volume: str | None,
+    *,
+    block: SkewBlock,
+    artifact: Artifact,
+    spoken: Interface,
+    with_rows: bool = True,
 ) -> Skew:
-    """Make the requests and answer them in the training image."""
+    """Make the requests, of the hold-out rows (`with_rows`) and of the examples; answer them in the training image."""
     dialect = DIALECTS[spoken.dialect]
     try:
-        requests = row_requests(_rows(run.spec, block), run.spec.examples, dialect)
+        requests = row_requests(_rows(run.spec, block), run.spec.examples, dialect) if with_rows else []
     except ValueError as exc:
         return Skew(requests=(), answers=(), exit=NOT_RUN, error=f"{block.rows}: {exc}")
     examples = [example for example in run.spec.examples if example.is_good and example.has_response]
     asked = [*requests, *(example.request for example in examples)]
+    if not asked:
+        return Skew(requests=(), answers=(), exit=NOT_RUN, with_rows=with_rows)
     ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=asked)
     answers = answers_in(printed, len(asked), dialect)
     short = ended.code == 0 and len(answers) != len(asked)
@@ -55,6 +64,7 @@ def collect(
         error=error,
         examples=tuple(example.name for example in examples),
         example_answers=tuple(answers[len(requests) :]),
+        with_rows=with_rows,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.archive import read_text
 from harness.conventions import dialect_of
 from harness.engine import Peak
@@ -13,15 +15,19 @@ LOG = "train/log.txt"
 MAX_FAILURE = 64 * 1024  # bytes
 
 
-def collect(run: Run, images: Images, data_volume: str | None) -> tuple[Training, str]:
+def collect(
+    run: Run, images: Images, data_volume: str | None, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[Training, str]:
     """Train; return the record and the ID of the ended container, from which the artifact is taken.
 
+    `meanwhile` is called as soon as the container runs.
     Raises DiskFullError when the training wrote to a full disk: that is never the model's fault.
     """
     spec = run.spec
     image = images.of(spec.train_key).id
     container = run.create(spec.train_key, {spec.train_key: image}, data_volume)
     with run.engine.started(container, lambda line: run.log("train", LOG, line)) as training, Peak(training) as peak:
+        meanwhile()
         if not training.wait(spec.block.train.timeout):
             training.stop()
         ended = training.exit()

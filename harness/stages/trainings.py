@@ -6,7 +6,7 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,30 +34,58 @@ Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> ho
 
 
 @dataclass(frozen=True)
-class Basis:
-    """The main training run, and what it started from."""
+class Start:
+    """What every training run starts from."""
 
     images: Images
     data: Data | None
     data_volume: str | None
-    training: Training
-    artifact: Artifact
 
 
-def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Repeat, deep: bool = False) -> Trainings:
+@dataclass(frozen=True)
+class Prepared:
+    """The runs to make, and their containers, which are created and not started."""
+
+    plans: Plans
+    containers: Mapping[str, str]  # name of the run -> ID
+
+
+def prepare(run: Run, start: Start, *, deliver: Deliver, deep: bool) -> Prepared:
+    """Make the datasets and create the containers. Raises RunOverError when the run ends meanwhile.
+
+    Nothing of it needs the main training run, so that it can be done while that one works.
+    """
+    plans = reruns.plan(run.spec, start.data, run.folder.path / "trainings/data", deep=deep)
+    return Prepared(plans, _created(run, start, plans.runs, deliver))
+
+
+def collect(
+    run: Run,
+    start: Start,
+    prepared: Prepared,
+    training: Training,
+    artifact: Artifact,
+    *,
+    deliver: Deliver,
+    take: Take,
+    repeat: Repeat,
+    deep: bool = False,
+) -> Trainings:
     """Make the further runs; `repeat` predicts with two artifacts that differ in more than their form.
 
-    Raises RunOverError when the run ends meanwhile.
+    `training` and `artifact` are those of the main run. Raises RunOverError when the run ends meanwhile.
     """
-    spec = run.spec
-    plans = reruns.plan(spec, basis.data, basis.artifact, run.folder.path / "trainings/data", deep=deep)
-    runs = _train(run, basis, plans, deliver, take)
+    spec, plans = run.spec, prepared.plans
+    late = reruns.add_full_disk(plans, spec, artifact, deep=deep)
+    containers = {**prepared.containers, **(_created(run, start, late, deliver) if late else {})}
+    runs = _train(run, training, plans, containers, take)
     again = runs[0]
     if again.exit.code != 0:  # one of the restrictions is too much: which?
-        runs += _train(run, basis, Plans(reruns.singly(spec)), deliver, take)
+        single = Plans(reruns.singly(spec))
+        runs += _train(run, training, single, _created(run, start, single.runs, deliver), take)
         again = next(made for made in runs if made.name == reruns.REPEAT)
     first, second = (run.folder.path / name for name in ("artifact", f"trainings/{again.name}/artifact"))
-    content = differences(basis.artifact.files, again.files, first, second) if again.exit.code == 0 else {}
+    content = differences(artifact.files, again.files, first, second) if again.exit.code == 0 else {}
     predict = None if all(how == SAME for how in content.values()) else repeat
     return Trainings(
         runs=tuple(runs),
@@ -73,27 +101,28 @@ def collect(run: Run, basis: Basis, *, deliver: Deliver, take: Take, repeat: Rep
     )
 
 
-def _train(run: Run, basis: Basis, plans: Plans, deliver: Deliver, take: Take) -> list[Rerun]:
-    """Create the containers with one call of Compose, then train in two of them at a time.
-
-    A run for which the engine has no small disk is noted among those left out.
-    """
+def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) -> dict[str, str]:
+    """Create the containers of runs with one call of Compose; return name of the run -> ID."""
     key = run.spec.train_key
-    image = basis.images.of(key).id
+    image = start.images.of(key).id
     variants = []
-    for plan in plans.runs:
+    for plan in plans:
         volume = _volume(run, plan.name)
         tmpfs = {"type": "tmpfs", "device": "tmpfs", "o": plan.disk}
         run.engine.create_volume(volume, run.labels, tmpfs if plan.disk else None)
         if plan.open_artifact and reruns.has_volume(run.spec):
             _open(run, image, volume)
         variants.append(plan.variant(run.spec, volume, deliver(plan.dataset) if plan.dataset else None))
-    made = run.create_variants(key, {key: image}, basis.data_volume, variants)
+    made = run.create_variants(key, {key: image}, start.data_volume, variants)
+    return {plan.name: made[f"{reruns.PREFIX}{plan.name}"] for plan in plans}
+
+
+def _train(run: Run, training: Training, plans: Plans, containers: Mapping[str, str], take: Take) -> list[Rerun]:
+    """Train in two containers at a time; a run for which the engine has no small disk joins those left out."""
 
     def one(plan: Plan) -> Rerun | None:
-        container = made[f"{reruns.PREFIX}{plan.name}"]
         try:
-            return _once(run, basis.training, plan, container, take)
+            return _once(run, training, plan, containers[plan.name], take)
         except EngineUnavailableError:
             raise
         except (DescriptionError, InfrastructureError) as exc:
@@ -124,6 +153,7 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
     if plan.name not in MEANT_TO_FAIL:
         not_for_want_of_disk(ended, "a further training")
     left = take(container, f"trainings/{plan.name}/artifact", log)
+    run.engine.remove(Leftover("container", container, plan.name, {}))
     run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
     return Rerun(
         name=plan.name,

@@ -152,3 +152,24 @@ def test_the_examples_in_the_training_image(predict: str, said: str, mini: Mini,
     assert finding["status"] == ("fail" if said else "pass"), str(ran)
     assert said in finding["received"]
     assert ran.finding("contract.skew")["status"] == "pass", str(ran)
+
+
+@pytest.mark.parametrize(
+    ("predict", "status"),
+    [
+        (PREDICT, "pass"),
+        pytest.param(
+            "raise SystemExit('no model here')",
+            "fail",
+            marks=defect("code.api", "the project's code does not start, and `contract.skew` is not there to say so"),
+        ),
+    ],
+    ids=["good", "no-answer"],
+)
+def test_the_examples_alone(predict: str, status: str, mini: Mini, run_harness: Harness) -> None:
+    """Without `contract.skew` no hold-out row is asked, and what keeps the program from answering is told here."""
+    ran = run_harness(skewed(mini, predict=predict), "--only", "code.api")
+    finding = ran.finding("code.api")
+    assert finding["status"] == status, str(ran)
+    assert ran.record("skew.json")["requests"] == []
+    assert status == "pass" or "no model here" in finding["received"], str(ran)

@@ -112,7 +112,9 @@ def test_a_broken_table(tmp_path: Path) -> None:
 
 def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> reruns.Plans:
     files = hash_files(dataset)
-    return reruns.plan(spec, Data(path=str(dataset), files=files, sha256="0"), builders.artifact(), folder, deep=deep)
+    plans = reruns.plan(spec, Data(path=str(dataset), files=files, sha256="0"), folder, deep=deep)
+    reruns.add_full_disk(plans, spec, builders.artifact(), deep=deep)
+    return plans
 
 
 def _spec(**changes: Any) -> Spec:
@@ -129,7 +131,7 @@ def _service(spec: Spec, plan: reruns.Plan, data: str | None = None) -> Any:
 def test_all_plans(dataset: Path, tmp_path: Path) -> None:
     """A run as it is has five; --deep has another seed and all the ways in which training must fail."""
     some = _plans(dataset, tmp_path / "1", _spec(), deep=False)
-    assert [run.name for run in some.runs] == ["again", "small-batch", "no-column", "shuffled", "interrupted"]
+    assert [run.name for run in some.runs] == ["again", "small-batch", "shuffled", "no-column", "interrupted"]
     assert some.left_out == dict.fromkeys(["seed", *MUST_FAIL[1:]], "left to --deep")
     every = _plans(dataset, tmp_path / "2", _spec(), deep=True)
     assert every.left_out == {}
@@ -159,7 +161,7 @@ def test_no_disk_of_its_own(dataset: Path, tmp_path: Path) -> None:
 def test_without_a_dataset_the_disk_is_what_fails(dataset: Path, tmp_path: Path) -> None:
     """A project without a dataset gets the full disk without --deep: it is the one way in which training must fail."""
     plans = _plans(dataset, tmp_path / "made", builders.spec({"data": None}), deep=False)
-    assert [run.name for run in plans.runs] == ["again", "full-disk", "interrupted"]
+    assert [run.name for run in plans.runs] == ["again", "interrupted", "full-disk"]
 
 
 @pytest.mark.parametrize(

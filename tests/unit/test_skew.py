@@ -22,6 +22,7 @@ from harness.judge import judge_one
 from harness.records import Contract, Evidence, Exchange, Exit, Finding, Interface, Skew, Status
 from harness.row_file import read_rows
 from harness.runfile import Variant, run_file, varied
+from harness.stages.skew import NOT_RUN
 
 CHECK = next(check for check in all_checks() if check.name == "contract.skew")
 
@@ -260,7 +261,7 @@ def test_what_is_wrong_is_said_before_the_run(rows: str, files: dict[str, str], 
 API = next(check for check in all_checks() if check.name == "code.api")
 ASKED = Skew(ROWS, ANSWERS, ENDED, examples=("one", "two"), example_answers=(builders.ANSWER, {"predictions": [1.5]}))
 CRASHED = Exit(code=1, oom_killed=False, timed_out=False, seconds=1.0, log_tail=("boom",))
-
+ALONE = replace(ASKED, requests=(), answers=(), with_rows=False)
 
 OF_CODE: list[tuple[Skew | None, Status, str]] = [
     (ASKED, Status.PASS, "2 examples answered in the training image"),
@@ -269,6 +270,11 @@ OF_CODE: list[tuple[Skew | None, Status, str]] = [
     (GOOD, Status.SKIP, "no example"),
     (replace(ASKED, answers=ANSWERS[:1], example_answers=(), exit=CRASHED), Status.SKIP, "`contract.skew` says"),
     (replace(ASKED, exit=CRASHED), Status.SKIP, "`contract.skew` says why"),
+    (ALONE, Status.PASS, "2 examples answered"),
+    (replace(ALONE, example_answers=(builders.ANSWER,), exit=CRASHED), Status.FAIL, "two: no answer, exit code 1"),
+    (replace(ALONE, example_answers=(), exit=CRASHED), Status.FAIL, "boom"),
+    (replace(ALONE, example_answers=(), error="expected 2 answers"), Status.FAIL, "expected 2 answers"),
+    (Skew((), (), NOT_RUN, with_rows=False), Status.SKIP, "no example"),
     (None, Status.ERROR, "no record"),
 ]
 
@@ -280,7 +286,7 @@ def test_the_examples_in_the_training_image(skew: Skew | None, status: Status, s
     """The training image's own answers are judged as the service's are; what ends the program early is skew's."""
     [found] = judge_one(Evidence(spec=builders.spec(BLOCK), skew=skew), API)
     assert (found.status, said in found.received) == (status, True), found
-    if skew is not None and status is Status.FAIL:
+    if skew is not None and skew.with_rows and status is Status.FAIL:
         assert judged(skew).status is Status.PASS
     [bare] = judge_one(Evidence(spec=builders.spec({"contract": {"skew": None}}), skew=skew), API)
     assert bare.status is Status.SKIP
