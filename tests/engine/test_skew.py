@@ -168,7 +168,7 @@ def test_the_examples_in_the_training_image(predict: str, said: str, mini: Mini,
 )
 def test_the_examples_alone(predict: str, status: str, mini: Mini, run_harness: Harness) -> None:
     """Without `contract.skew` no hold-out row is asked, and what keeps the program from answering is told here."""
-    ran = run_harness(skewed(mini, predict=predict), "--only", "code.api")
+    ran = run_harness(skewed(mini, predict=predict), "run", "--only", "code.api")
     finding = ran.finding("code.api")
     assert finding["status"] == status, str(ran)
     assert ran.record("skew.json")["requests"] == []
