@@ -74,7 +74,7 @@ class RunFolder:
     def write(self, field: str, record: Any) -> None:
         """Write one record of the evidence; the exchanges of the contract lie beside it, one a line."""
         if field == "contract":
-            self.write_text(EXCHANGES, "\n".join(_line(exchange) for exchange in record.exchanges))
+            self.write_lines(EXCHANGES, map(_line, record.exchanges))
             record = replace(record, exchanges=())
         self.write_text(_file_of(field), _json(_ADAPTERS[field], record, indent=1))
 
@@ -198,9 +198,9 @@ class RunFolder:
         path = self.path / EXCHANGES
         if not path.is_file():
             raise DescriptionError(f"{path} is missing", hint="The run folder is incomplete: run again.")
-        lines = path.read_bytes().splitlines()
         try:
-            return tuple(_EXCHANGE.validate_json(line) for line in lines if line.strip())
+            with path.open("rb") as lines:
+                return tuple(_EXCHANGE.validate_json(line) for line in lines if line.strip())
         except ValidationError as exc:
             raise DescriptionError(
                 f"{path} holds a line that is no exchange: {exc}", hint="Judge it with the version that ran it."
