@@ -108,7 +108,7 @@ def _train_and_serve(
     """Train, take the artifact, and serve it."""
     baking = run.spec.handover is not Handover.MOUNTED
     if run.spec.block.quality is not None and line.wants("quality"):
-        pool.submit(quality_stage.warm)  # SciPy and scikit-learn take seconds to import: now only a container works
+        pool.submit(quality_stage.warm, run, run.spec.block.quality)
     start, deep = Start(images, data, volume), line.selection.deep
     prepared: list[Future[Prepared]] = []
 

@@ -151,18 +151,26 @@ def _r2(scored: Scored) -> Callable[[Places], float]:
 
 
 def _roc_auc(of_class: str | None, scored: Scored) -> Callable[[Places], float]:
-    from sklearn.metrics import roc_auc_score
+    """The area under the ROC curve, by the ranks of the rows: that of Mann and Whitney's U (Hanley and McNeil 1982).
+
+    As scikit-learn's, but fast enough to be resampled; rows with equal chances have the mean of their ranks.
+    """
+    import numpy as np
 
     chances, places, names = _probabilities(scored)
     if of_class is None and len(names) != BINARY:
         raise UnmeasurableError(f"roc_auc of {len(names)} classes: name one, for example roc_auc[{names[0]}]")
     positive = names.index(_known(of_class, scored)) if of_class is not None else 1
-    truth = places == positive
+    truth, chance = places == positive, chances[:, positive]
 
     def score(at: Places) -> float:
-        if truth[at].all() or not truth[at].any():
+        true = truth[at]
+        many, others = int(true.sum()), int((~true).sum())
+        if not many or not others:
             return math.nan
-        return float(roc_auc_score(truth[at], chances[at, positive]))
+        _, place, counts = np.unique(chance[at], return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+        return float((ranks[true].sum() - many * (many + 1) / 2) / (many * others))
 
     return score
 

@@ -18,11 +18,12 @@ from harness.http import Target
 from harness.provenance import hash_file
 from harness.quality import language
 from harness.quality.block import QualityBlock
+from harness.quality.language import Condition
 from harness.quality.metrics import summary
 from harness.quality.names import METRICS, Family
-from harness.quality.others import predicted
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
 from harness.records import Exchange, FileHash, Interface, Quality
+from harness.remembered import Memory, Question
 from harness.row_file import read_rows
 from harness.stages import Recording
 
@@ -91,10 +92,29 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
     )
 
 
-def warm() -> None:
-    """Import what is slow to import, on a thread while containers work: SciPy and scikit-learn take seconds."""
-    for name in ("scipy.stats", "sklearn.linear_model", "sklearn.feature_extraction", "sklearn.metrics"):
+def warm(run: Recording, block: QualityBlock) -> None:
+    """Import what this run will need and is slow to import, on a thread while only a container works.
+
+    scikit-learn learns the two simpler models, unless their predictions are remembered; SciPy resamples.
+    """
+    conditions = [language.parse(text) for text in block.conditions]
+    names = ["scipy.special"]
+    if block.training is not None and _memory(run, block).is_empty:
+        names += ["sklearn.linear_model", "sklearn.feature_extraction"]
+    if not all(_is_counted(condition) for condition in conditions):
+        names.append("scipy.stats")
+    if Family.NUMBERS in families(block):
+        names.append("sklearn.metrics")
+    for name in names:
         import_module(name)
+
+
+def _is_counted(condition: Condition) -> bool:
+    """Whether a condition is judged by counting rows, so that nothing needs to be resampled."""
+    measure = condition.measure
+    if measure.metric in ("precision", "recall"):
+        return measure.of_class is not None and not condition.is_difference
+    return measure.metric == "accuracy"
 
 
 def families(block: QualityBlock) -> frozenset[Family]:
@@ -172,19 +192,25 @@ def _with_others(
         table = [row for row in read_rows(run.spec.root / block.training) if _truth(row, block) is not None]
         known = row_requests(table, run.spec.examples, dialect)
         numbers = Family.NUMBERS in families(block)
-        truth = [_target(row, block, numbers=numbers) for row in table]
-        dummy, linear = predicted(
-            [_features(request, dialect) for request in known],
-            truth,
-            [_features(request, dialect) for request in requests],
+        question = Question(
+            train=[_features(request, dialect) for request in known],
+            truth=[_target(row, block, numbers=numbers) for row in table],
+            rows=[_features(request, dialect) for request in requests],
             numbers=numbers,
         )
+        dummy, linear = _memory(run, block).predicted(question)
     except (OSError, ValueError) as exc:
         return rows, f"{block.training}: {exc}"
     return [
         _also(row, {DUMMY: Prediction(left), LINEAR: Prediction(right)})
         for row, left, right in zip(rows, dummy, linear, strict=True)
     ], ""
+
+
+def _memory(run: Recording, block: QualityBlock) -> Memory:
+    """Return where the predictions over these files are remembered: known before it is known how the service speaks."""
+    training, holdout = (hash_file(run.spec.root / str(name)) for name in (block.training, block.holdout))
+    return Memory.of(run.folder.cache / "baselines", training, holdout)
 
 
 def _truth(row: Mapping[str, Any], block: QualityBlock) -> Scalar | None:

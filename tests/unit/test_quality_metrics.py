@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from harness.quality.metrics import UnmeasurableError, measured, per_row, summary
+from harness.quality.metrics import UnmeasurableError, measured, per_row, statistic, summary
 from harness.quality.names import METRICS, Family
 from harness.quality.scored import Prediction, Row, Scalar, Scored, label, scored, selected
 
@@ -91,6 +92,18 @@ def test_two_classes() -> None:
     assert measured("brier", None, BINARY) == pytest.approx(brier_score_loss([1, 0, 1, 0], chances))
     assert measured("log_loss", None, BINARY) == pytest.approx(log_loss([1, 0, 1, 0], chances))
     assert measured("accuracy", None, BINARY) == 0.75
+
+
+def test_area_with_ties() -> None:
+    """Equal chances count half, on resampled rows too, as scikit-learn counts them; one class alone has no area."""
+    random = np.random.default_rng(3)
+    truth, chances = random.integers(0, 2, 60), random.integers(0, 6, 60) / 5
+    rows = _scored(truth.tolist(), truth.tolist(), [{"0": 1 - p, "1": p} for p in chances.tolist()])
+    area = statistic("roc_auc", None, rows)
+    for _ in range(50):
+        places = random.integers(0, 60, 60)
+        assert area(places) == pytest.approx(roc_auc_score(truth[places], chances[places]), rel=1e-12)
+    assert math.isnan(area(np.flatnonzero(truth)))
 
 
 def test_calibration_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from harness.quality.block import QualityBlock
 from harness.quality.others import predicted
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction
 from harness.records import Finding, Quality, Status
+from harness.remembered import Memory, Question
 from harness.row_file import read_rows
 from harness.spec import Spec
 from harness.stages import Recording
@@ -412,7 +414,72 @@ def test_parquet_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_rows(tmp_path / "rows.parquet")
 
 
-def test_slow_imports_can_be_done_early() -> None:
-    """What the stage and its checks import exists under these names."""
-    warm()
-    assert {"scipy.stats", "sklearn.linear_model"} <= set(sys.modules)
+IMPORTED = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+from test_quality_stage import Classifier, _collected, _project, _warmed
+root = Path({root!r})
+_warmed(root, {conditions!r})
+slow = {{"sklearn", "scipy.stats"}} & set(sys.modules)
+_, findings = _collected(root, Classifier(), *{conditions!r})
+assert {{finding.status for finding in findings}} <= {{"pass", "skip"}}, findings
+print(sorted(slow), sorted({{"sklearn", "scipy.stats"}} & set(sys.modules)))
+"""
+
+
+def _warmed(root: Path, conditions: Sequence[str]) -> None:
+    spec, block = _project(root, *conditions)
+    warm(Recording(spec=spec, folder=RunFolder.create(root), say=lambda *_: None), block)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "runs_before", "imported"),
+    [
+        (["accuracy >= 0.9", "accuracy[island=Dream] >= 0.8", "recall[long] >= 0.8"], 1, "[] []"),
+        (["accuracy >= 0.9"], 0, "['scipy.stats', 'sklearn'] ['scipy.stats', 'sklearn']"),
+        (["log_loss <= 0.2"], 1, "['scipy.stats'] ['scipy.stats']"),
+    ],
+    ids=["remembered", "first-run", "resampled"],
+)
+def test_slow_libraries_are_imported_early_or_not_at_all(
+    conditions: list[str], runs_before: int, imported: str, tmp_path: Path
+) -> None:
+    """SciPy and scikit-learn take two seconds of a core: what the stage and its checks need of them is there before."""
+    for _ in range(runs_before):
+        _collected(tmp_path, Classifier())
+    here = Path(__file__).parent
+    script = IMPORTED.format(paths=[str(here), str(here.parent)], root=str(tmp_path), conditions=conditions)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == imported
+
+
+def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the answer to the very same question counts; a broken file is as good as none, and few files are kept."""
+    memory = Memory.of(tmp_path, "train", "holdout")
+    rows = [{"x": float(n)} for n in range(20)]
+    question = Question(rows, ["big" if n > 9 else "small" for n in range(20)], rows[::7], numbers=False)
+    asked: list[Question] = []
+
+    def learn(*given: Any, numbers: bool) -> Any:
+        asked.append(Question(*given, numbers=numbers))
+        return predicted(*given, numbers=numbers)
+
+    monkeypatch.setattr("harness.quality.others.predicted", learn)
+    first = memory.predicted(question)
+    assert first[1] == ["small", "small", "big"]
+    assert memory.predicted(question) == first
+    assert len(asked) == 1
+    other = replace(question, truth=["small", *question.truth[1:-1], "small"])
+    memory.predicted(other)
+    assert asked[1:] == [other]
+    memory.predicted(question)
+    assert len(asked) == 3
+    for text in ("{", "[]", json.dumps({"question": question.digest, "dummy": ["big"], "linear": ["big"]})):
+        memory.file.write_text(text, encoding="utf-8")
+        assert memory.predicted(question) == first
+    assert len(asked) == 6
+    for number in range(12):
+        Memory.of(tmp_path, "train", str(number)).predicted(question)
+    assert len(list(tmp_path.iterdir())) == 8
+    assert memory.is_empty

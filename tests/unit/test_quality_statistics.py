@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from harness.quality import needed
 from harness.quality.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
@@ -60,6 +61,16 @@ def test_clopper_pearson(successes: int, rows: int, low: float, high: float) -> 
     """Newcombe (1998), Statistics in Medicine 17, 857-872, table I, method 5."""
     found = exact(successes, rows, TWO_SIDED)
     assert [found.low, found.high] == [pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5)]
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.9999])
+def test_clopper_pearson_as_scipy_has_it(confidence: float) -> None:
+    """The bounds are those of `binomtest`, which takes a second of a core to import, for every count of some rows."""
+    for rows in (1, 2, 7, 30, 333):
+        for successes in range(rows + 1):
+            known = binomtest(successes, rows).proportion_ci(2 * confidence - 1, "exact")
+            found = exact(successes, rows, confidence)
+            assert (found.low, found.high) == pytest.approx((known.low, known.high), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("bounds", "low", "high"), [(paired, -0.508, -0.013), (tango, -0.517, -0.026)])
