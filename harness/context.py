@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.engine import context_files
 from harness.evidence import STORE
+from harness.hashes import Hashes
 
 # With one of these, more than the context decides what a build gives.
 BEYOND_THE_CONTEXT = ("additional_contexts", "secrets", "ssh", "no_cache", "pull", "cache_from", "network")
@@ -27,7 +28,7 @@ def copy_context(source: Path, target: Path, dockerfile: str = "Dockerfile") -> 
 
 
 def fingerprint(
-    build: Mapping[str, Any], dockerfile: str, bases: Mapping[str, str], seen: dict[Path, str]
+    build: Mapping[str, Any], dockerfile: str, bases: Mapping[str, str], seen: dict[Path, str], hashes: Hashes
 ) -> str | None:
     """Return a SHA-256 over all that decides what a build gives; None where that cannot be known.
 
@@ -40,32 +41,30 @@ def fingerprint(
     if not context.is_dir():
         return None  # a URL, say
     if context not in seen:
-        seen[context] = _digest(context, build.get("dockerfile", "Dockerfile"))
+        seen[context] = _digest(context, build.get("dockerfile", "Dockerfile"), hashes)
     parts = [{**build, "context": ""}, dockerfile, dict(bases), seen[context]]  # where the context lies is no input
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def context_hashes(root: Path, dockerfile: str = "Dockerfile") -> dict[Path, str]:
+def context_hashes(root: Path, hashes: Hashes, dockerfile: str = "Dockerfile") -> dict[Path, str]:
     """Return the files that a build would see with their SHA-256; nothing for a context that is no folder here."""
     found = {}
     for name in files_of(root, dockerfile) if root.is_dir() else ():
         path = root.resolve() / name
         if path.is_file() and not path.is_symlink():
-            with path.open("rb") as stream:
-                found[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[path] = hashes.of(path)
     return found
 
 
-def _digest(context: Path, dockerfile: str) -> str:
+def _digest(context: Path, dockerfile: str, hashes: Hashes) -> str:
     """Hash names, modes and contents, as the engine's own build cache does (it leaves out the times)."""
     whole = hashlib.sha256()
     for name in files_of(context, dockerfile):
-        path = context / name
+        path = context.resolve() / name
         if path.is_symlink():
             content = f"-> {path.readlink()}"
         elif path.is_file():
-            with path.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            content = hashes.of(path)
         else:
             content = "folder"
         whole.update(f"{name}\0{path.lstat().st_mode:o}\0{content}\n".encode())

@@ -18,6 +18,7 @@ from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
 from harness.evidence import RunFolder
 from harness.forecast import forecast
+from harness.hashes import remembered
 from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
 from harness.machine import describe
@@ -78,15 +79,24 @@ def run(
         marks = labels.labels_of_run(folder.id, spec.project, keep=keep is not Keep.NEVER)
         environment = describe(engine, compose)
         watcher.run_begins(spec, environment, folder.id, forecast(folder, selection))
-        whole = Run(spec=spec, engine=engine, compose=compose, folder=folder, labels=marks, say=watcher.line)
-        line = Line(whole, watcher, selection)
-        line.keep("environment", environment)
-        line.keep("lock", locked)
         given = repeat.images if repeat else {}
-        with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:
-            with ended(line):
-                go(line, whole, pool, then or judge_service, rebuild=rebuild, given=given)
-            return line.verdict()
+        with remembered(folder.cache / "hashes.json", fresh=rebuild) as hashes:
+            whole = Run(
+                spec=spec,
+                engine=engine,
+                compose=compose,
+                folder=folder,
+                labels=marks,
+                say=watcher.line,
+                hashes=hashes,
+            )
+            line = Line(whole, watcher, selection)
+            line.keep("environment", environment)
+            line.keep("lock", locked)
+            with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:
+                with ended(line):
+                    go(line, whole, pool, then or judge_service, rebuild=rebuild, given=given)
+                return line.verdict()
 
 
 def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:

@@ -15,6 +15,7 @@ from harness.compose import Compose
 from harness.engine import Engine
 from harness.errors import DescriptionError, DiskFullError
 from harness.evidence import RunFolder
+from harness.hashes import Hashes
 from harness.records import Exit
 from harness.runfile import Model, Variant, inline_files, project_name, run_file, varied
 from harness.spec import Spec
@@ -52,6 +53,7 @@ class Run(Recording):
     engine: Engine
     compose: Compose
     labels: Mapping[str, str]
+    hashes: Hashes = field(default_factory=Hashes)  # of the files that images are built from
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
     creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
 

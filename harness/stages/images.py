@@ -168,7 +168,7 @@ def _inputs(run: Run, model: dict[str, Any], bases: tuple[BaseImage, ...]) -> di
     for key, service in model["services"].items():
         own = {base.reference: (run.engine.image(base.reference) or {}).get("Id", "") for base in bases}
         text = dockerfile_text(key, service["build"])
-        found[key] = fingerprint(service["build"], text, own, seen)
+        found[key] = fingerprint(service["build"], text, own, seen, run.hashes)
     return found
 
 

@@ -17,6 +17,7 @@ from harness.spec import Example, Spec
 from harness.stages import Run
 
 INTERVAL = 0.05  # seconds between two questions; the death of the container ends the waiting at once
+REFRESH = 1.0  # seconds between two looks for the container's addresses: one that is started again may get others
 PROBE_TIMEOUT = 2.0
 NOT_YET = (502, 503, 504)
 PATIENCE = 2.0  # seconds for which a service that fails at once after its yes is asked again
@@ -52,10 +53,12 @@ def wait(run: Run, server: Running, timeout: float, spoken: Interface | None = N
     run.engine.reach.join(server.container)
     asked: list[Asked] = []
     lied: float | None = None  # when it first said yes and could not predict
+    targets, looked = candidates(run, server.container), start
     while True:
-        for target in candidates(run, server.container):
-            spoken = spoken or speak(run.spec, target)
-            said = ask(run.spec, target, spoken, start, timeout)
+        if not targets or time.monotonic() > looked + REFRESH:
+            targets, looked = candidates(run, server.container), time.monotonic()
+        for target in targets:
+            spoken, said = approach(run.spec, target, spoken, start, timeout)
             if not asked or replace(said, at=asked[-1].at) != asked[-1]:
                 asked.append(said)
             lied = time.monotonic() if lied is None and said.ready and not said.honest else lied
@@ -65,6 +68,19 @@ def wait(run: Run, server: Running, timeout: float, spoken: Interface | None = N
             return Ready(None, spoken, time.monotonic() - start, tuple(asked), server.exit())
         if time.monotonic() > start + timeout:
             return Ready(None, spoken, time.monotonic() - start, tuple(asked))
+
+
+def approach(
+    spec: Spec, target: Target, spoken: Interface | None, start: float, timeout: float
+) -> tuple[Interface | None, Asked]:
+    """Ask as `ask` does; find out how the service is spoken to as soon as it answers anything, and ask again then.
+
+    While nobody listens one question is enough: those of all dialects would take the cores from what starts there.
+    """
+    said = ask(spec, target, spoken, start, timeout)
+    if spoken is None and said.code is not None and (spoken := speak(spec, target)):
+        said = ask(spec, target, spoken, start, timeout)
+    return spoken, said
 
 
 def speak(spec: Spec, target: Target) -> Interface | None:
@@ -82,11 +98,8 @@ def speak(spec: Spec, target: Target) -> Interface | None:
             asked[path] = http.send(target, path, case="recognise", timeout=PROBE_TIMEOUT)
         return asked[path]
 
-    ready = get(interface(spec, PLAIN).ready)
-    if ready.status is None:
-        return None  # nobody listens yet: the dialects would ask a dozen times in vain, and take the cores to do so
     found = recognise(get, spec.examples[0].request if spec.examples else None)
-    plain = PLAIN.is_ready(ready)
+    plain = PLAIN.is_ready(get(interface(spec, PLAIN).ready))
     if any(exchange.status is None for exchange in asked.values()):
         return None  # it began to answer in between: a dialect that was asked for before may be the right one
     if found is None:
@@ -102,8 +115,7 @@ def await_ready(spec: Spec, target: Target) -> Interface:
     start, timeout = time.monotonic(), spec.block.serve.timeout
     spoken: Interface | None = None
     while True:
-        spoken = spoken or speak(spec, target)
-        said = ask(spec, target, spoken, start, timeout)
+        spoken, said = approach(spec, target, spoken, start, timeout)
         if spoken is not None and said.ready and said.honest:
             return spoken
         if time.monotonic() > start + timeout:

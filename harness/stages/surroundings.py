@@ -22,7 +22,6 @@ from harness.errors import HarnessError
 from harness.evidence import write_atomic
 from harness.labels import STAGE
 from harness.machine import is_setting, parse_cpuinfo
-from harness.provenance import hash_file
 from harness.records import BuiltImage, Environment, Images, Inside, Surroundings
 from harness.stages import Run
 
@@ -59,12 +58,12 @@ def sources(run: Run) -> dict[str, str]:
     contract = {each.file for each in run.spec.examples} | {each.file for each in run.spec.behaviours}
     named = [*run.spec.files, root / "harness.lock", *(root / name for name in contract)]
     named += [root / name for name in _named(run.spec.block.model_dump(exclude={"data": {"path"}}))]
-    found = {path.resolve(): hash_file(path) for path in named if path.is_file()}
+    found = {path.resolve(): run.hashes.of(path) for path in named if path.is_file()}
     for service in run.spec.model["services"].values():
         if build := service.get("build"):
-            found |= context_hashes(Path(build["context"]), build.get("dockerfile", "Dockerfile"))
+            found |= context_hashes(Path(build["context"]), run.hashes, build.get("dockerfile", "Dockerfile"))
     if run.spec.block.train.from_ is not None:
-        found |= context_hashes(root / run.spec.block.train.source)
+        found |= context_hashes(root / run.spec.block.train.source, run.hashes)
     resolved = root.resolve()
     return {str(p.relative_to(resolved)): d for p, d in sorted(found.items()) if p.is_relative_to(resolved)}
 

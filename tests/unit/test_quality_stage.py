@@ -461,9 +461,9 @@ def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     question = Question(rows, ["big" if n > 9 else "small" for n in range(20)], rows[::7], numbers=False)
     asked: list[Question] = []
 
-    def learn(*given: Any, numbers: bool) -> Any:
-        asked.append(Question(*given, numbers=numbers))
-        return predicted(*given, numbers=numbers)
+    def learn(train: Any, truth: Any, rows: Any, *, numbers: bool) -> Any:
+        asked.append(Question(train, truth, rows, numbers))
+        return predicted(train, truth, rows, numbers=numbers)
 
     monkeypatch.setattr("harness.quality.others.predicted", learn)
     first = memory.predicted(question)
