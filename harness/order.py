@@ -127,21 +127,20 @@ def _train_and_serve(
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
-    again = partial(train_again, run, start, training=training, artifact=artifact, deep=deep)
-    further = _beside(line, pool, "trainings", lambda: again(prepared=prepared[0].result()))
-    if baking:
-        with line.timed("bake"):
-            images = images_stage.bake(run, images)
-        line.settle("images", images)
-
-    if line.needs("provenance"):
-        line.settle("provenance", provenance_stage.collect(run, line.evidence))
-    scan()
-    if baking:
-        pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
     with ExitStack() as stack:
-        with line.timed("serve"):
-            served = stack.enter_context(serve_stage.serving(run, images, volume))
+        with run.cores.for_the_line():  # until the service is ready: then its requests take one
+            again = partial(train_again, run, start, training=training, artifact=artifact, deep=deep)
+            further = _beside(line, pool, "trainings", lambda: again(prepared=prepared[0].result()))
+            if baking:
+                with line.timed("bake"):
+                    images = images_stage.bake(run, images)
+                line.settle("images", images)
+                pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
+            if line.needs("provenance"):
+                line.settle("provenance", provenance_stage.collect(run, line.evidence))
+            scan()
+            with line.timed("serve"):
+                served = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", served.record)
         spoken = served.record.interface
         if served.target is not None and spoken is not None:
@@ -159,7 +158,13 @@ def judge_service(service: Service) -> None:
     run, line, target, spoken = service.run, service.line, service.target, service.interface
     robustness, skew = _robustness_beside(service), _skew_beside(service)
     loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
-    contract = line.record("contract", lambda: _asked(service, contract_stage.collect(run, target, spoken, skew)))
+    with run.cores.for_the_line() as give_back:
+
+        def late() -> Skew | None:  # who waits for the training image needs no core
+            give_back()
+            return skew() if skew else None
+
+        contract = line.record("contract", lambda: _asked(service, contract_stage.collect(run, target, spoken, late)))
     loaded()
     _judge_quality(service)
     if line.needs("fuzz"):

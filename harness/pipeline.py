@@ -13,6 +13,7 @@ from harness import labels, lock, pins
 from harness.checks import all_checks
 from harness.cleanup import Keep, clean_run, keep_run, remove_run, sweep
 from harness.compose import Compose
+from harness.cores import Cores
 from harness.description import load
 from harness.engine import Engine, Leftover
 from harness.errors import HarnessError
@@ -89,6 +90,7 @@ def run(
                 labels=marks,
                 say=watcher.line,
                 hashes=hashes,
+                cores=Cores(environment.cores),
             )
             line = Line(whole, watcher, selection)
             line.keep("environment", environment)

@@ -12,6 +12,7 @@ from harness.archive import write_texts
 from harness.carried import Carried, complete, fill, without_binds
 from harness.causes import full_disk
 from harness.compose import Compose
+from harness.cores import Cores
 from harness.engine import Engine
 from harness.errors import DescriptionError, DiskFullError
 from harness.evidence import RunFolder
@@ -54,6 +55,7 @@ class Run(Recording):
     compose: Compose
     labels: Mapping[str, str]
     hashes: Hashes = field(default_factory=Hashes)  # of the files that images are built from
+    cores: Cores = field(default_factory=lambda: Cores(1))
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
     creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
 

@@ -26,10 +26,12 @@ PATIENCE = 10.0  # seconds for which a server may say that it is busy, while nob
 INTERVAL = 0.02
 
 
-def collect(run: Recording, target: Target, spoken: Interface, skew: Callable[[], Skew] | None = None) -> Contract:
+def collect(
+    run: Recording, target: Target, spoken: Interface, skew: Callable[[], Skew | None] = lambda: None
+) -> Contract:
     """Fetch the document and send every request of `requests`, one after the other.
 
-    `skew` waits for the hold-out rows that the training image predicts; they are asked last.
+    `skew` waits for the hold-out rows that the training image predicts, if there are any; they are asked last.
     """
     exchanges: list[Exchange] = []
     document, error = _document(target, DIALECTS[spoken.dialect], run.spec.block.serve.document)
@@ -96,9 +98,9 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
             yield Request(recovery(request.case), json.dumps(good).encode())
 
 
-def _asked_late(skew: Callable[[], Skew] | None) -> Iterator[Request]:
-    if skew is not None:
-        yield from skew_requests(skew())
+def _asked_late(skew: Callable[[], Skew | None]) -> Iterator[Request]:
+    if (known := skew()) is not None:
+        yield from skew_requests(known)
 
 
 def _document(target: Target, dialect: Dialect, named: str | None) -> tuple[dict[str, Any] | None, str | None]:

@@ -1,4 +1,4 @@
-"""Trains again, each time with one thing changed, beside the main line and two at a time; judges nothing."""
+"""Trains again, each time with one thing changed, beside the main line; judges nothing."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.records.trainings import INTERRUPTED
 from harness.reruns import Plan, Plans
-from harness.stages import Run, not_for_want_of_disk
+from harness.stages import Run, RunOverError, not_for_want_of_disk
 
-AT_ONCE = 2  # more would make each of them slower, and the main line too
+AT_ONCE = 4  # where the engine has so many cores: each of them needs its memory
 CANNOT_RUN = 126  # as a shell says it of a program that it may not run
 LOOK = 0.05  # seconds between two looks for a first line
 SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
@@ -118,11 +118,14 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
 
 
 def _train(run: Run, training: Training, plans: Plans, containers: Mapping[str, str], take: Take) -> list[Rerun]:
-    """Train in two containers at a time; a run for which the engine has no small disk joins those left out."""
+    """Train, as many at a time as there are free cores; a run for which the engine has no small disk is left out."""
 
     def one(plan: Plan) -> Rerun | None:
         try:
-            return _once(run, training, plan, containers[plan.name], take)
+            with run.cores.one():
+                if run.over.is_set():
+                    raise RunOverError("the run has ended")
+                return _once(run, training, plan, containers[plan.name], take)
         except EngineUnavailableError:
             raise
         except (DescriptionError, InfrastructureError) as exc:
@@ -131,7 +134,7 @@ def _train(run: Run, training: Training, plans: Plans, containers: Mapping[str, 
             plans.left_out[plan.name] = f"no container starts here with a disk that small: {exc}"
             return None
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, run.cores.count)) as pool:
         return [again for again in pool.map(one, plans.runs) if again is not None]
 
 
