@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from harness.records import Artifact, Repeated, Training, Trainings
+from pathlib import Path
+
+from harness.records import Artifact, Repeated, Trainings
 from harness.reruns import has_volume
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import data as data_stage
 from harness.stages import repeated as repeated_stage
 from harness.stages import trainings as trainings_stage
-from harness.stages.trainings import Deliver, Prepared, Start
+from harness.stages.trainings import Main, Start
 
 
-def prepare_again(run: Run, start: Start, *, deep: bool) -> Prepared:
-    """Create what the further training runs of a project need. Raises RunOverError when the run ends meanwhile."""
-    return trainings_stage.prepare(run, start, deliver=_deliverer(run, start), deep=deep)
+def train_again(run: Run, start: Start, main: Main, *, deep: bool) -> Trainings:
+    """Make the further training runs of a project; `main` waits for the main one.
 
+    Raises RunOverError when the run ends meanwhile.
+    """
+    image = start.images.of(run.spec.train_key).id
 
-def train_again(
-    run: Run, start: Start, prepared: Prepared, training: Training, artifact: Artifact, *, deep: bool
-) -> Trainings:
-    """Make the further training runs of a project. Raises RunOverError when the run ends meanwhile."""
-    deliver = _deliverer(run, start)
+    def deliver(folder: Path) -> str:
+        return data_stage.deliver_folder(run, folder, image)
 
     def take(container: str, into: str, log: str) -> Artifact:
         return artifact_stage.collect(run, container, into=into, log=log, written_only=not has_volume(run.spec))
@@ -29,11 +30,4 @@ def train_again(
     def repeat(second: str) -> Repeated | None:
         return repeated_stage.collect(run, start.images, start.data_volume, second=second, deliver=deliver)
 
-    return trainings_stage.collect(
-        run, start, prepared, training, artifact, deliver=deliver, take=take, repeat=repeat, deep=deep
-    )
-
-
-def _deliverer(run: Run, start: Start) -> Deliver:
-    image = start.images.of(run.spec.train_key).id
-    return lambda folder: data_stage.deliver_folder(run, folder, image)
+    return trainings_stage.collect(run, start, main, deliver=deliver, take=take, repeat=repeat, deep=deep)

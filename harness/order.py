@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from harness.engine import Running
 from harness.errors import HarnessError
-from harness.further import prepare_again, train_again
+from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Contract, Data, Fuzz, Images, Interface, Load, Serving, Skew
+from harness.records import Artifact, Contract, Data, Fuzz, Images, Interface, Load, Serving, Skew, Training
 from harness.spec import Handover
-from harness.stages import Run, not_for_want_of_disk
+from harness.stages import Run, RunOverError, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
 from harness.stages import code as code_stage
 from harness.stages import contract as contract_stage
@@ -36,7 +36,7 @@ from harness.stages import stop as stop_stage
 from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
-from harness.stages.trainings import Prepared, Start
+from harness.stages.trainings import Start
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
 LOOKING = 10.0  # seconds for what is looked at beside the line, when the line is over
@@ -109,28 +109,18 @@ def _train_and_serve(
     baking = run.spec.handover is not Handover.MOUNTED
     if run.spec.block.quality is not None and line.wants("quality"):
         pool.submit(quality_stage.warm, run, run.spec.block.quality)
-    start, deep = Start(images, data, volume), line.selection.deep
-    prepared: list[Future[Prepared]] = []
+    main: Future[tuple[Training, Artifact]] = Future()
+    further: list[Callable[[], object]] = []
 
-    def prepare() -> None:
-        if line.wants("trainings"):
-            prepared.append(pool.submit(prepare_again, run, start, deep=deep))
+    def begin() -> None:
+        again = partial(train_again, run, Start(images, data, volume), main.result, deep=line.selection.deep)
+        further.append(_beside(line, pool, "trainings", again))
 
-    with line.timed("train"):
-        training, container = train_stage.collect(run, images, volume, meanwhile=prepare)
-    line.settle("train", training, final=not baking)
-
-    with line.timed("artifact"):
-        artifact = artifact_stage.collect(run, container)
-    line.settle("artifact", artifact, final=not baking)
-
-    if line.needs("manifest"):
-        line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
-    scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
     with ExitStack() as stack:
-        with run.cores.for_the_line():  # until the service is ready: then its requests take one
-            again = partial(train_again, run, start, training=training, artifact=artifact, deep=deep)
-            further = _beside(line, pool, "trainings", lambda: again(prepared=prepared[0].result()))
+        with run.cores.for_the_line(), _promised(main):  # until the service is ready: then its requests take the core
+            training, artifact = _trained(line, run, images, volume, begin)
+            main.set_result((training, artifact))
+            scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
             if baking:
                 with line.timed("bake"):
                     images = images_stage.bake(run, images)
@@ -145,7 +135,34 @@ def _train_and_serve(
         spoken = served.record.interface
         if served.target is not None and spoken is not None:
             given = (served.record, served.running, served.target, spoken)
-            then(Service(run, line, pool, images, volume, artifact, *given, further))
+            then(Service(run, line, pool, images, volume, artifact, *given, further[0]))
+
+
+def _trained(
+    line: Line, run: Run, images: Images, volume: str | None, begin: Callable[[], object]
+) -> tuple[Training, Artifact]:
+    """Train and take the artifact; `begin` is called while the container works."""
+    final = run.spec.handover is Handover.MOUNTED  # else baking comes
+    with line.timed("train"):
+        training, container = train_stage.collect(run, images, volume, meanwhile=begin)
+    line.settle("train", training, final=final)
+    with line.timed("artifact"):
+        artifact = artifact_stage.collect(run, container)
+    line.settle("artifact", artifact, final=final)
+    if line.needs("manifest"):
+        line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
+    return training, artifact
+
+
+@contextmanager
+def _promised(main: Future[tuple[Training, Artifact]]) -> Iterator[None]:
+    """Let nobody wait for a training run that failed."""
+    try:
+        yield
+    except BaseException:
+        if not main.done():
+            main.set_exception(RunOverError("the training left nothing"))
+        raise
 
 
 def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], object]:

@@ -37,6 +37,7 @@ from harness.stages import images as images_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
+MOST_AT_ONCE = 3  # trainings, or two beside a service: each of them needs its memory
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def run(
                 labels=marks,
                 say=watcher.line,
                 hashes=hashes,
-                cores=Cores(environment.cores),
+                cores=Cores(min(environment.cores, MOST_AT_ONCE)),
             )
             line = Line(whole, watcher, selection)
             line.keep("environment", environment)

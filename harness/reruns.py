@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from harness.description import mount_over
 from harness.errors import DescriptionError
 from harness.records import Artifact, Data, Labels
 from harness.records.trainings import FULL_DISK, INTERRUPTED, MUST_FAIL, NO_COLUMN, NO_DATA, NOISE
+from harness.restrictions import RUNGS, Change, restricted
 from harness.runfile import ARTIFACT_VOLUME, DATA_VOLUME, Model, Variant, mount
 from harness.spec import Handover, Spec
 from harness.values import parse_duration
@@ -25,9 +26,6 @@ MAX_DATA = 256 * 1024**2  # bytes of a dataset that is copied and changed
 DEEP = "left to --deep"
 GRACE = 10.0  # seconds: what Docker gives where `stop_grace_period` says nothing
 SHUFFLE_SEED = 0
-USER = "54321:54321"  # one that no image knows
-
-Change = Callable[[Model], None]
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,17 @@ class Plan:
     open_artifact: bool = False  # its folder may be written by every user
     disk: str = ""  # mount options of a tmpfs in place of the artifact's folder
 
-    def variant(self, spec: Spec, artifact: str, data: str | None) -> Variant:
-        """Return the service with volumes of its own: one for the artifact, one for another dataset."""
+    def variant(self, spec: Spec, artifact: str, data: str | None, shares: int | None = None) -> Variant:
+        """Return the service with volumes of its own, one for the artifact, one for another dataset.
+
+        `shares` weigh it against others that want the same core, who have 1024; None: they are equals.
+        """
         volumes = {f"{ARTIFACT_VOLUME}-{self.name}": artifact} if has_volume(spec) else {}
         if data is not None:
             volumes[f"{DATA_VOLUME}-{self.name}"] = data
 
         def change(service: Model) -> None:
-            service.pop("depends_on", None)  # they are up
-            for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
-                for network in (service.get("networks") or {}).values():
-                    (network or {}).pop(key, None)
+            _unname(service)
             if has_volume(spec):
                 source = f"{ARTIFACT_VOLUME}-{self.name}"
                 mount(service, spec.block.train.artifact, source, read_only=False)
@@ -64,9 +62,19 @@ class Plan:
                     if entry["source"] == DATA_VOLUME:
                         entry["source"] = f"{DATA_VOLUME}-{self.name}"
                         entry["volume"] = {"nocopy": True}
+            if shares is not None:
+                service["cpu_shares"] = min(shares, int(service.get("cpu_shares") or shares))
             self.adapt(service)
 
         return Variant(f"{PREFIX}{self.name}", change, volumes)
+
+
+def _unname(service: Model) -> None:
+    """Take away what only one container can have, and the services that it waits for: they are up."""
+    service.pop("depends_on", None)
+    for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
+        for network in (service.get("networks") or {}).values():
+            (network or {}).pop(key, None)
 
 
 @dataclass
@@ -195,59 +203,6 @@ def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
         add(SHUFFLED, change, derived.shuffled(tables, target, SHUFFLE_SEED))
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One restriction of the hermetic ladder."""
-
-    name: str
-    apply: Change
-
-
-def _no_network(service: Model) -> None:
-    for key in ("networks", "ports", "links"):
-        service.pop(key, None)
-    service["network_mode"] = "none"
-
-
-def _read_only(service: Model) -> None:
-    service["read_only"] = True
-    tmpfs = service.get("tmpfs") or []
-    tmpfs = [tmpfs] if isinstance(tmpfs, str) else tmpfs
-    if not any(entry.partition(":")[0] == "/tmp" for entry in tmpfs) and mount_over(service, "/tmp") is None:  # noqa: S108
-        service["tmpfs"] = [*tmpfs, "/tmp"]  # noqa: S108 - inside the container
-
-
-def _no_capabilities(service: Model) -> None:
-    for key in ("cap_add", "privileged"):
-        service.pop(key, None)
-    service["cap_drop"] = ["ALL"]
-    options = [o for o in service.get("security_opt") or () if not o.startswith("no-new-privileges")]
-    service["security_opt"] = [*options, "no-new-privileges:true"]
-
-
-def _arbitrary_user(service: Model) -> None:
-    service["user"] = USER
-
-
-RUNGS = (
-    Rung("without a network", _no_network),
-    Rung("with a read-only root", _read_only),
-    Rung("without capabilities", _no_capabilities),
-    Rung("as an arbitrary user", _arbitrary_user),
-)
-
-
-def restricted(*names: str) -> Change:
-    """Return the change that makes all these restrictions at once."""
-
-    def change(service: Model) -> None:
-        for rung in RUNGS:
-            if rung.name in names:
-                rung.apply(service)
-
-    return change
-
-
 def tried(spec: Spec) -> tuple[str, ...]:
     """Return the restrictions that can be tried: an artifact in the container's own files needs a writable root.
 
@@ -266,6 +221,24 @@ def has_volume(spec: Spec) -> bool:
     own = spec.handover is Handover.BAKED and train.from_ is None
     service = spec.model["services"].get(train.service, {})
     return spec.handover is Handover.MOUNTED or (own and mount_over(service, train.artifact) is not None)
+
+
+def is_apart(spec: Spec) -> bool:
+    """Whether further runs can go on beside the main one without a trace in what that leaves.
+
+    Not where both may write to the same files, use the same other services, or want the same device for themselves.
+    """
+    service = spec.model["services"].get(spec.block.train.service, {})
+    data = spec.block.data
+    own = [mount_over(service, path) for path in (spec.block.train.artifact, data.mount if data else None) if path]
+    reserved = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    shared = [
+        entry
+        for entry in service.get("volumes") or ()
+        if entry not in own and entry.get("type") != "tmpfs" and not entry.get("read_only")
+    ]
+    devices = service.get("devices") or service.get("gpus") or reserved.get("devices")
+    return not (shared or devices or service.get("depends_on"))
 
 
 def place(spec: Spec) -> str:

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import features
 import joblib
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import accuracy_score, log_loss
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+# scikit-learn takes a second to import, so it is imported where it is used: data that cannot be trained on is
+# refused before that.
+if TYPE_CHECKING:
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import Pipeline
 
 MANIFEST_FORMAT = 1
 EPOCHS = 60
-REPORT_EVERY = 10
+REPORT_EVERY = 5
 PACKAGES = ("scikit-learn", "pandas", "numpy", "joblib")
 
 
@@ -72,8 +72,14 @@ class Dataset:
         return cls(path, rows, table[features.TARGET].to_numpy(dtype=object))
 
 
-def build(seed: int) -> Pipeline:
+def build(seed: int) -> "Pipeline":
     """Return the untrained pipeline; it takes rows as they stand in the CSV files."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
     numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
         StandardScaler(),
@@ -102,13 +108,15 @@ def build(seed: int) -> Pipeline:
 
 
 def fit(
-    model: Pipeline,
+    model: "Pipeline",
     train: Dataset,
     holdout: Dataset,
     seed: int,
     metrics: Path,
 ) -> dict[str, float]:
-    """Fit in epochs, write one line of metrics for each, now and then with the hold-out rows; return the last."""
+    """Fit in epochs, write a line of metrics after the first and every few, and return the last."""
+    from sklearn.metrics import accuracy_score
+
     prepare, classify = model[:-1], model[-1]
     inputs, unseen = prepare.fit_transform(train.rows), prepare.transform(holdout.rows)
     generator = np.random.default_rng(seed)
@@ -117,30 +125,32 @@ def fit(
         for epoch in range(1, EPOCHS + 1):
             order = generator.permutation(len(inputs))
             classify.partial_fit(inputs[order], train.labels[order], classes=features.SPECIES)
-            line = {"epoch": epoch, "loss": loss(classify, inputs, train.labels)}
-            reports = epoch == 1 or epoch % REPORT_EVERY == 0 or epoch == EPOCHS
-            if reports:  # the hold-out rows cost as much as the epoch itself
-                line |= {
-                    "holdout_loss": loss(classify, unseen, holdout.labels),
-                    "accuracy": float(accuracy_score(holdout.labels, classify.predict(unseen))),
-                }
-            # Flushed, so that whoever follows the file sees each epoch as it ends.
+            if epoch > 1 and epoch % REPORT_EVERY:  # measuring costs more than the epoch itself
+                continue
+            line = {
+                "epoch": epoch,
+                "loss": loss(classify, inputs, train.labels),
+                "holdout_loss": loss(classify, unseen, holdout.labels),
+                "accuracy": float(accuracy_score(holdout.labels, classify.predict(unseen))),
+            }
+            # Flushed, so that whoever follows file and log sees each line as it comes.
             print(json.dumps(line), file=file, flush=True)
-            if reports:
-                print(
-                    f"epoch {epoch}/{EPOCHS}: loss {line['loss']:.4f}, "
-                    f"hold-out loss {line['holdout_loss']:.4f}, accuracy {line['accuracy']:.3f}",
-                    flush=True,
-                )
+            print(
+                f"epoch {epoch}/{EPOCHS}: loss {line['loss']:.4f}, "
+                f"hold-out loss {line['holdout_loss']:.4f}, accuracy {line['accuracy']:.3f}",
+                flush=True,
+            )
     return line
 
 
-def loss(classify: SGDClassifier, inputs: np.ndarray, labels: np.ndarray) -> float:
+def loss(classify: "SGDClassifier", inputs: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean log loss."""
+    from sklearn.metrics import log_loss
+
     return float(log_loss(labels, classify.predict_proba(inputs), labels=features.SPECIES))
 
 
-def example(model: Pipeline, holdout: Dataset) -> dict[str, object]:
+def example(model: "Pipeline", holdout: Dataset) -> dict[str, object]:
     """Return one row and its probabilities: who loads the model can check that it still agrees."""
     fullest = holdout.rows.isna().sum(axis="columns").idxmin()
     row = holdout.rows.loc[[fullest]]
@@ -156,7 +166,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def save(model: Pipeline, out: Path, facts: Mapping[str, object]) -> None:
+def save(model: "Pipeline", out: Path, facts: Mapping[str, object]) -> None:
     """Write the model and then the manifest, each under a temporary name first.
 
     The manifest comes last: where it stands, the artifact is complete.
@@ -182,8 +192,8 @@ def run(data: Path, out: Path, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # A run that breaks off must not leave an earlier run's artifact as its own.
     (out / "manifest.json").unlink(missing_ok=True)
-    print(f"training on {len(train.rows)} rows, seed {seed}", flush=True)
     model = build(seed)
+    print(f"training on {len(train.rows)} rows, seed {seed}", flush=True)
     metrics = fit(model, train, holdout, seed, out / "metrics.jsonl")
     facts = {
         "seed": seed,

@@ -22,7 +22,8 @@ from harness.records.trainings import INTERRUPTED
 from harness.reruns import Plan, Plans
 from harness.stages import Run, RunOverError, not_for_want_of_disk
 
-AT_ONCE = 4  # where the engine has so many cores: each of them needs its memory
+AT_ONCE = 2  # each of them needs its memory
+SHARES = 128  # of the time of a core that is asked for by others too, who have 1024: the main line goes first
 CANNOT_RUN = 126  # as a shell says it of a program that it may not run
 LOOK = 0.05  # seconds between two looks for a first line
 SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
@@ -30,6 +31,7 @@ SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM t
 Deliver = Callable[[Path], str]  # folder -> volume that holds it
 Take = Callable[[str, str, str], Artifact]  # container, folder and log in the run folder -> what training left
 
+Main = Callable[[], tuple[Training, Artifact]]  # waits for what the main run trained
 Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
 
 
@@ -42,47 +44,26 @@ class Start:
     data_volume: str | None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """The runs to make, and their containers, which are created and not started."""
-
-    plans: Plans
-    containers: Mapping[str, str]  # name of the run -> ID
-
-
-def prepare(run: Run, start: Start, *, deliver: Deliver, deep: bool) -> Prepared:
-    """Make the datasets and create the containers. Raises RunOverError when the run ends meanwhile.
-
-    Nothing of it needs the main training run, so that it can be done while that one works.
-    """
-    plans = reruns.plan(run.spec, start.data, run.folder.path / "trainings/data", deep=deep)
-    return Prepared(plans, _created(run, start, plans.runs, deliver))
-
-
 def collect(
-    run: Run,
-    start: Start,
-    prepared: Prepared,
-    training: Training,
-    artifact: Artifact,
-    *,
-    deliver: Deliver,
-    take: Take,
-    repeat: Repeat,
-    deep: bool = False,
+    run: Run, start: Start, main: Main, *, deliver: Deliver, take: Take, repeat: Repeat, deep: bool = False
 ) -> Trainings:
-    """Make the further runs; `repeat` predicts with two artifacts that differ in more than their form.
+    """Make the further runs, beside the main one where they can do nothing to it.
 
-    `training` and `artifact` are those of the main run. Raises RunOverError when the run ends meanwhile.
+    `main` waits for the main run, `repeat` predicts with two artifacts that differ in more than their form. Raises
+    RunOverError when the run ends meanwhile.
     """
-    spec, plans = run.spec, prepared.plans
+    spec = run.spec
+    plans = reruns.plan(spec, start.data, run.folder.path / "trainings/data", deep=deep)
+    containers = _created(run, start, plans.runs, deliver)
+    if not reruns.is_apart(spec):
+        main()
+    runs = _train(run, main, plans.runs, containers, take)
+    again, (_, artifact) = runs[0], main()
     late = reruns.add_full_disk(plans, spec, artifact, deep=deep)
-    containers = {**prepared.containers, **(_created(run, start, late, deliver) if late else {})}
-    runs = _train(run, training, plans, containers, take)
-    again = runs[0]
+    runs += _on_a_full_disk(run, main, plans, _created(run, start, late, deliver), take) if late else []
     if again.exit.code != 0:  # one of the restrictions is too much: which?
-        single = Plans(reruns.singly(spec))
-        runs += _train(run, training, single, _created(run, start, single.runs, deliver), take)
+        single = reruns.singly(spec)
+        runs += _train(run, main, single, _created(run, start, single, deliver), take)
         again = next(made for made in runs if made.name == reruns.REPEAT)
     first, second = (run.folder.path / name for name in ("artifact", f"trainings/{again.name}/artifact"))
     content = differences(artifact.files, again.files, first, second) if again.exit.code == 0 else {}
@@ -105,6 +86,7 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
     """Create the containers of runs with one call of Compose; return name of the run -> ID."""
     key = run.spec.train_key
     image = start.images.of(key).id
+    shares = SHARES if run.engine.info().get("CPUShares") else None  # not every engine of a user may divide cores
     variants = []
     for plan in plans:
         volume = _volume(run, plan.name)
@@ -112,30 +94,35 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
         run.engine.create_volume(volume, run.labels, tmpfs if plan.disk else None)
         if plan.open_artifact and reruns.has_volume(run.spec):
             _open(run, image, volume)
-        variants.append(plan.variant(run.spec, volume, deliver(plan.dataset) if plan.dataset else None))
+        data = deliver(plan.dataset) if plan.dataset else None
+        variants.append(plan.variant(run.spec, volume, data, shares))
     made = run.create_variants(key, {key: image}, start.data_volume, variants)
     return {plan.name: made[f"{reruns.PREFIX}{plan.name}"] for plan in plans}
 
 
-def _train(run: Run, training: Training, plans: Plans, containers: Mapping[str, str], take: Take) -> list[Rerun]:
-    """Train, as many at a time as there are free cores; a run for which the engine has no small disk is left out."""
+def _train(run: Run, main: Main, plans: Sequence[Plan], containers: Mapping[str, str], take: Take) -> list[Rerun]:
+    """Train, as many at a time as there are free cores."""
 
-    def one(plan: Plan) -> Rerun | None:
-        try:
-            with run.cores.one():
-                if run.over.is_set():
-                    raise RunOverError("the run has ended")
-                return _once(run, training, plan, containers[plan.name], take)
-        except EngineUnavailableError:
-            raise
-        except (DescriptionError, InfrastructureError) as exc:
-            if not plan.disk:
-                raise
-            plans.left_out[plan.name] = f"no container starts here with a disk that small: {exc}"
-            return None
+    def one(plan: Plan) -> Rerun:
+        training = main()[0] if plan.name == INTERRUPTED else None
+        with run.cores.one():
+            if run.over.is_set():
+                raise RunOverError("the run has ended")
+            return _once(run, training, plan, containers[plan.name], take)
 
-    with ThreadPoolExecutor(min(AT_ONCE, run.cores.count)) as pool:
-        return [again for again in pool.map(one, plans.runs) if again is not None]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, plans))
+
+
+def _on_a_full_disk(run: Run, main: Main, plans: Plans, containers: Mapping[str, str], take: Take) -> list[Rerun]:
+    """Train on a disk that is too small, the last plan; where the engine has none so small, it joins those left out."""
+    try:
+        return _train(run, main, plans.runs[-1:], containers, take)
+    except EngineUnavailableError:
+        raise
+    except (DescriptionError, InfrastructureError) as exc:
+        plans.left_out[plans.runs[-1].name] = f"no container starts here with a disk that small: {exc}"
+        return []
 
 
 def _volume(run: Run, name: str) -> str:
@@ -143,11 +130,11 @@ def _volume(run: Run, name: str) -> str:
     return f"{run.project}-{reruns.PREFIX}{name}"
 
 
-def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) -> Rerun:
+def _once(run: Run, training: Training | None, plan: Plan, container: str, take: Take) -> Rerun:
     """Run one container to its end, or interrupt it; one that cannot even start with its change has failed."""
     log = f"trainings/{plan.name}/log.txt"
     try:
-        ended, signalled = _ended(run, training, plan, container, log)
+        ended, signalled = _ended(run, training, container, log)
     except DescriptionError as exc:
         if plan.disk:  # it says nothing of training
             raise
@@ -169,8 +156,11 @@ def _once(run: Run, training: Training, plan: Plan, container: str, take: Take) 
     )
 
 
-def _ended(run: Run, training: Training, plan: Plan, container: str, log: str) -> tuple[Exit, float | None]:
-    """Run a container; return how it ended, and when SIGTERM was sent. Raises DescriptionError if it cannot start."""
+def _ended(run: Run, training: Training | None, container: str, log: str) -> tuple[Exit, float | None]:
+    """Run a container; return how it ended, and when SIGTERM was sent: it is, where the main training is given.
+
+    It shares the cores with others and has more time for that. Raises DescriptionError if it cannot start.
+    """
     speaks, signalled = threading.Event(), None
 
     def hear(line: str) -> None:
@@ -178,8 +168,8 @@ def _ended(run: Run, training: Training, plan: Plan, container: str, log: str) -
         speaks.set()
 
     with run.engine.started(container, hear) as process:
-        limit = run.spec.block.train.timeout
-        if plan.name == INTERRUPTED:
+        limit = run.spec.block.train.timeout * (AT_ONCE + 1)
+        if training is not None:
             patience = limit if training.exit.log_tail else SILENT * training.exit.seconds
             if not _ended_before(process, speaks, patience):
                 signalled = process.seconds
