@@ -192,8 +192,8 @@ def run(data: Path, out: Path, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # A run that breaks off must not leave an earlier run's artifact as its own.
     (out / "manifest.json").unlink(missing_ok=True)
-    model = build(seed)
     print(f"training on {len(train.rows)} rows, seed {seed}", flush=True)
+    model = build(seed)
     metrics = fit(model, train, holdout, seed, out / "metrics.jsonl")
     facts = {
         "seed": seed,

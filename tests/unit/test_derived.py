@@ -200,6 +200,41 @@ def test_volumes_of_a_further_run(dataset: Path, tmp_path: Path) -> None:
     assert volumes["harness-data-small-batch"] == {"name": "vol-d", "external": True}
 
 
+@pytest.mark.parametrize(("own", "weight"), [({}, 128), ({"cpu_shares": 64}, 64), ({"cpu_shares": 2048}, 128)])
+def test_the_main_line_goes_first(own: dict[str, Any], weight: int, dataset: Path, tmp_path: Path) -> None:
+    """Where a core is wanted by others, a further run gets little of it, and no more than the project gives it."""
+    spec = _spec(model={"services": {"train": own}})
+    plan = _plans(dataset, tmp_path / "made", spec, deep=False).runs[0]
+    model = run_file(spec, project="p", images={"train": "sha256:1"}, data_volume="harness-data-1", labels={})
+    weighed = varied(model, "train", plan.variant(spec, "vol-a", None, 128))["services"]["harness-train-again"]
+    assert weighed["cpu_shares"] == weight
+    assert _service(spec, plan)[0].get("cpu_shares") == own.get("cpu_shares")
+
+
+@pytest.mark.parametrize(
+    ("service", "apart"),
+    [
+        ({}, True),
+        ({"volumes": [{"type": "tmpfs", "target": "/scratch"}]}, True),
+        ({"volumes": [{"type": "bind", "source": "/x", "target": "/data"}]}, True),
+        ({"volumes": [{"type": "bind", "source": "/x", "target": "/code", "read_only": True}]}, True),
+        ({"volumes": [{"type": "bind", "source": "/x", "target": "/logs"}]}, False),
+        ({"volumes": [{"type": "volume", "source": "cache", "target": "/cache"}]}, False),
+        ({"depends_on": {"tracker": {"condition": "service_started"}}}, False),
+        ({"devices": [{"source": "/dev/kfd"}]}, False),
+        ({"gpus": [{"count": 1}]}, False),
+        ({"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"]}]}}}}, False),
+        ({"deploy": {"resources": {"limits": {"memory": "1g"}}}}, True),
+    ],
+)
+def test_what_may_run_beside_the_main_training(service: dict[str, Any], apart: bool) -> None:  # noqa: FBT001
+    """Not what could write into its files, use its services or take its device: the main run is the evidence."""
+    model = {"services": {"train": service}}
+    artifact = {"type": "volume", "source": "model", "target": "/model"}
+    model["services"]["train"]["volumes"] = [artifact, *service.get("volumes", ())]
+    assert reruns.is_apart(_spec(model=model)) is apart
+
+
 def test_all_restrictions_at_once(dataset: Path, tmp_path: Path) -> None:
     """The second run has no network, no writable root, no capabilities, and a user that nobody knows."""
     model = {"services": {"train": {"networks": {"default": None}, "cap_add": ["SYS_ADMIN"], "privileged": True}}}
