@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from harness.quality.others import Features
 from harness.quality.scored import Scalar
 
 KEPT = 8  # pairs of files: the newest
+LIBRARIES = ("scikit-learn", "scipy", "numpy")  # the distributions that compute the predictions
 FORMAT = 1  # of the memory; a change of what `others.predicted` does changes it too
 
 Both = tuple[list[Scalar], list[Scalar]]  # the dummy's and the linear model's predictions, one of each row
@@ -33,9 +34,10 @@ class Question:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of it, and of the library that answers."""
-        limits = (FORMAT, others.MAX_ROWS, others.MAX_TEXTS, others.SEED, version("scikit-learn"))
-        return hashlib.sha256(json.dumps([limits, asdict(self)], sort_keys=True, default=repr).encode()).hexdigest()
+        """The SHA-256 of what is learnt from and asked, and of the libraries that answer."""
+        limits = (FORMAT, others.MAX_ROWS, others.MAX_TEXTS, others.SEED, *map(version, LIBRARIES))
+        decisive = [limits, self.numbers, *others.sampled(self.train, self.truth), self.rows]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=repr).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ class Memory:
 
     def _recalled(self, question: Question) -> Both | None:
         """Return the answer to the same question; a file that is broken is as good as none."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            known = json.loads(self.file.read_text(encoding="utf-8"))
-            both = known["dummy"], known["linear"]
-            whole = all(isinstance(each, list) and len(each) == len(question.rows) for each in both)
-            if known["question"] == question.digest and whole:
-                return both
+        kind, count = float if question.numbers else str, len(question.rows)
+        with suppress(OSError, ValueError, RecursionError):  # the last of JSON that is nested without an end
+            match json.loads(self.file.read_text(encoding="utf-8")):
+                case {"question": question.digest, "dummy": list() as dummy, "linear": list() as linear}:
+                    if all(len(each) == count and {*map(type, each)} <= {kind} for each in (dummy, linear)):
+                        return dummy, linear
         return None
 
     def _keep(self, question: Question, both: Both) -> None:

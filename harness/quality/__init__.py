@@ -9,5 +9,6 @@ and scikit-learn inside its functions. Formulas cite their source where they sta
 - Tango (1998), Equivalence Test and Confidence Interval for the Difference in Proportions for the Paired-Sample
   Design, Stat. Med. 17(8).
 - Clopper and Pearson (1934), Biometrika 26(4). Efron (1987), Better Bootstrap Confidence Intervals, JASA 82(397).
+- Hanley and McNeil (1982), The Meaning and Use of the Area under a ROC Curve, Radiology 143(1).
 - Hoeffding (1963), JASA 58(301). Bennett (1962), JASA 57(297). Guo et al. (2017), On Calibration, ICML.
 """

@@ -10,7 +10,7 @@ from enum import StrEnum
 from harness.quality import needed
 from harness.quality.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
 from harness.quality.language import CONFIDENCE, Condition, Measure
-from harness.quality.metrics import averaged, measured, per_row, proportion, statistic
+from harness.quality.metrics import averaged, is_per_row, is_proportion, measured, per_row, proportion, statistic
 from harness.quality.scored import BASELINE, NEW, Row, Scored, scored, selected
 
 POWER = 0.8
@@ -58,6 +58,16 @@ def assess(condition: Condition, rows: Sequence[Row]) -> Outcome:
         new, old = scored(chosen, NEW, BASELINE)
         return _difference(condition, new, old)
     return _single(condition, *scored(chosen, NEW))
+
+
+def library(condition: Condition) -> str:
+    """Return the slowest module that judging a condition imports: who knows can import it while others work."""
+    measure = condition.measure
+    if condition.is_difference:
+        return "numpy" if measure.metric == "accuracy" else "scipy.stats"
+    if is_proportion(measure.metric, measure.of_class):
+        return "scipy.special"
+    return "scipy.stats" if condition.confidence is not None or is_per_row(measure.metric) else "numpy"
 
 
 def by_bounds(condition: Condition, interval: Interval) -> Verdict:

@@ -36,17 +36,27 @@ def measured(metric: str, of_class: str | None, scored: Scored) -> float:
     return value
 
 
+def is_proportion(metric: str, of_class: str | None) -> bool:
+    """Whether a metric is a proportion of rows."""
+    return metric == "accuracy" or (of_class is not None and metric in ("precision", "recall"))
+
+
 def proportion(metric: str, of_class: str | None, scored: Scored) -> tuple[int, int] | None:
     """Return (right, of how many) for a metric that is a proportion of rows; None for any other."""
     pairs = list(zip(scored.labels, scored.predicted, strict=True))
     if metric == "accuracy":
         return sum(truth == predicted for truth, predicted in pairs), len(pairs)
-    if of_class is None or metric not in ("precision", "recall"):
+    if of_class is None or not is_proportion(metric, of_class):
         return None
     name = _known(of_class, scored)
     side = 1 if metric == "precision" else 0
     chosen = [pair for pair in pairs if pair[side] == name]
     return sum(truth == predicted for truth, predicted in chosen), len(chosen)
+
+
+def is_per_row(metric: str) -> bool:
+    """Whether a metric is the mean of what single rows lose, or its root."""
+    return metric in ("mae", "rmse", "log_loss", "brier")
 
 
 def per_row(metric: str, scored: Scored) -> Numbers | None:
@@ -142,18 +152,28 @@ def _of_labels(metric: str, of_class: str | None, scored: Scored) -> Callable[[P
 
 
 def _r2(scored: Scored) -> Callable[[Places], float]:
-    from sklearn.metrics import r2_score
+    """Coefficient of determination, as scikit-learn's: a truth that never changes is met (1) or not (0)."""
+    import numpy as np
 
     truth, predicted = _numbers(scored)
     if len(scored) < 2:  # noqa: PLR2004 - one row has no variance
         raise UnmeasurableError("r2 needs two rows")
-    return lambda places: float(r2_score(truth[places], predicted[places]))
+    losses = (truth - predicted) ** 2
+
+    def score(places: Places) -> float:
+        true, lost = truth[places], losses[places].sum()
+        # The mean of equal numbers may be off in the last digit, and a variance of almost 0 is no divisor.
+        spread = ((true - true.mean()) ** 2).sum() if np.ptp(true) else 0.0
+        return float(1 - lost / spread) if spread else float(not lost)
+
+    return score
 
 
 def _roc_auc(of_class: str | None, scored: Scored) -> Callable[[Places], float]:
-    """The area under the ROC curve, by the ranks of the rows: that of Mann and Whitney's U (Hanley and McNeil 1982).
+    """The area under the ROC curve: how often a row of the class has a larger probability of it than another row has.
 
-    As scikit-learn's, but fast enough to be resampled; rows with equal chances have the mean of their ranks.
+    That is Mann and Whitney's U / (n1 n0), a tie counting half (Hanley and McNeil 1982). Probabilities are sorted once
+    and then counted, so that it is fast enough to be resampled.
     """
     import numpy as np
 
@@ -161,16 +181,14 @@ def _roc_auc(of_class: str | None, scored: Scored) -> Callable[[Places], float]:
     if of_class is None and len(names) != BINARY:
         raise UnmeasurableError(f"roc_auc of {len(names)} classes: name one, for example roc_auc[{names[0]}]")
     positive = names.index(_known(of_class, scored)) if of_class is not None else 1
-    truth, chance = places == positive, chances[:, positive]
+    ranked, ranks = np.unique(chances[:, positive], return_inverse=True)
+    cells = 2 * ranks + (places == positive)
 
     def score(at: Places) -> float:
-        true = truth[at]
-        many, others = int(true.sum()), int((~true).sum())
-        if not many or not others:
-            return math.nan
-        _, place, counts = np.unique(chance[at], return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-        return float((ranks[true].sum() - many * (many + 1) / 2) / (many * others))
+        others, own = np.bincount(cells[at], minlength=2 * len(ranked)).reshape(-1, 2).T
+        pairs = int(own.sum()) * int(others.sum())
+        below = others.cumsum() - others / 2  # rows of other classes with less than this, and half of those with this
+        return float(own @ below) / pairs if pairs else math.nan
 
     return score
 

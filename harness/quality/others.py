@@ -16,6 +16,12 @@ SEED = 7
 Features = Mapping[str, Any]
 
 
+def sampled(train: Sequence[Features], truth: Sequence[Scalar]) -> tuple[Sequence[Features], Sequence[Scalar]]:
+    """Return the rows that are learnt from: no more than `MAX_ROWS`, evenly spaced."""
+    step = max(1, -(-len(train) // MAX_ROWS))
+    return train[::step], truth[::step]
+
+
 def predicted(
     train: Sequence[Features], truth: Sequence[Scalar], rows: Sequence[Features], *, numbers: bool
 ) -> tuple[list[Scalar], list[Scalar]]:
@@ -32,8 +38,7 @@ def predicted(
 
     if not train:
         raise ValueError("no row has a label")
-    step = -(-len(train) // MAX_ROWS)
-    train, truth = train[::step], truth[::step]
+    train, truth = sampled(train, truth)
     medians = _medians(train)
     known = [_filled(row, medians) for row in train]
     unknown = [_filled(row, medians) for row in rows]

@@ -18,7 +18,7 @@ from harness.http import Target
 from harness.provenance import hash_file
 from harness.quality import language
 from harness.quality.block import QualityBlock
-from harness.quality.language import Condition
+from harness.quality.gate import library
 from harness.quality.metrics import summary
 from harness.quality.names import METRICS, Family
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
@@ -97,24 +97,14 @@ def warm(run: Recording, block: QualityBlock) -> None:
 
     scikit-learn learns the two simpler models, unless their predictions are remembered; SciPy resamples.
     """
-    conditions = [language.parse(text) for text in block.conditions]
-    names = ["scipy.special"]
-    if block.training is not None and _memory(run, block).is_empty:
-        names += ["sklearn.linear_model", "sklearn.feature_extraction"]
-    if not all(_is_counted(condition) for condition in conditions):
-        names.append("scipy.stats")
-    if Family.NUMBERS in families(block):
-        names.append("sklearn.metrics")
-    for name in names:
+    names = {library(language.parse(text)) for text in block.conditions}
+    if block.training is not None:
+        if Family.NUMBERS in families(block):
+            names.add("scipy.stats")  # `quality.beats-baselines` asks Student of numbers
+        if _memory(run, block).is_empty:
+            names |= {"sklearn.linear_model", "sklearn.feature_extraction"}
+    for name in sorted(names):
         import_module(name)
-
-
-def _is_counted(condition: Condition) -> bool:
-    """Whether a condition is judged by counting rows, so that nothing needs to be resampled."""
-    measure = condition.measure
-    if measure.metric in ("precision", "recall"):
-        return measure.of_class is not None and not condition.is_difference
-    return measure.metric == "accuracy"
 
 
 def families(block: QualityBlock) -> frozenset[Family]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from harness.quality.gate import Outcome, Verdict, assess, by_bounds
+from harness.quality.gate import Outcome, Verdict, assess, by_bounds, library
 from harness.quality.intervals import Interval
 from harness.quality.language import parse
 from harness.quality.metrics import UnmeasurableError
 from harness.quality.scored import BASELINE, NEW, Prediction, Row, Scalar
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+
+SLOWER = ("numpy", "scipy.special", "scipy.stats", "sklearn")  # to import, each than the one before
 
 
 def _rows(right: Sequence[bool], old: Sequence[bool] | None = None) -> list[Row]:
@@ -181,3 +185,50 @@ def test_rows_of_only_one_model_do_not_count() -> None:
     rows = [*_rows([True] * 5), Row(6, "a", {}, {NEW: Prediction("b")}), Row(7, None, {}, {NEW: Prediction("b")})]
     assert _assessed("new - baseline > -0.9", rows).given == 5
     assert _assessed("accuracy > 0.1", rows).given == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "slowest"),
+    [
+        ("accuracy >= 0.9", "scipy.special"),
+        ("accuracy[half=left] >= 0.9 +/- 0.1 @ 0.9", "scipy.special"),
+        ("recall[0] >= 0.8", "scipy.special"),
+        ("precision[1] >= 0.8 @ 0.95", "scipy.special"),
+        ("new - baseline > -0.05 +/- 0.05 @ 0.95", "numpy"),
+        ("f1 >= 0.5", "numpy"),
+        ("f1[0] >= 0.5", "numpy"),
+        ("recall >= 0.5", "numpy"),
+        ("roc_auc >= 0.5", "numpy"),
+        ("ece <= 0.5", "numpy"),
+        ("r2 >= 0.5", "numpy"),
+        ("f1 >= 0.5 @ 0.95", "scipy.stats"),
+        ("roc_auc >= 0.5 @ 0.95", "scipy.stats"),
+        ("r2 >= 0.5 +/- 0.1", "scipy.stats"),
+        ("log_loss <= 0.5", "scipy.stats"),
+        ("brier <= 0.5", "scipy.stats"),
+        ("rmse <= 0.5", "scipy.stats"),
+        ("mae <= 0.5", "scipy.stats"),
+        ("recall[0]: new - baseline > -0.5", "scipy.stats"),
+        ("mae: new - baseline < 0.5", "scipy.stats"),
+    ],
+)
+def test_what_a_condition_imports(text: str, slowest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be judged without what is slower to import than what it names, and not without that."""
+    rows = [
+        Row(n, n % 2, {"half": "left"}, {NEW: _chances(n % 2, n % 3 == 0), BASELINE: _chances(n % 2, n % 5 == 0)})
+        for n in range(40)
+    ]
+    condition = parse(text)
+    place = SLOWER.index(slowest)
+    assert library(condition) == slowest
+    for name in SLOWER[place + 1 :]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert assess(condition, rows).given
+    monkeypatch.setitem(sys.modules, slowest, None)
+    with pytest.raises(ImportError, match=slowest):
+        assess(condition, rows)
+
+
+def _chances(truth: int, is_wrong: bool) -> Prediction:  # noqa: FBT001
+    said = 1 - truth if is_wrong else truth
+    return Prediction(said, {str(said): 0.8, str(1 - said): 0.2})

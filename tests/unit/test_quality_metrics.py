@@ -106,6 +106,46 @@ def test_area_with_ties() -> None:
     assert math.isnan(area(np.flatnonzero(truth)))
 
 
+def test_area_under_the_curve_as_published() -> None:
+    """Hanley and McNeil (1982), table I: 109 images rated from 1 to 5, nearly all of them tied; W = 0.893."""
+    normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
+    rated = [
+        (kind, n / 6) for kind, counts in enumerate((normal, abnormal)) for n in range(5) for _ in range(counts[n])
+    ]
+    rows = _scored([kind for kind, _ in rated], [0] * 109, [{"0": 1 - p, "1": p} for _, p in rated])
+    assert measured("roc_auc", None, rows) == pytest.approx(0.893, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted"),
+    [
+        ([2.0, 2.0, 2.0], [2.0, 2.0, 2.0]),  # constant and met
+        ([2.0, 2.0, 2.0], [2.0, 2.0, 2.1]),  # constant and not met
+        ([1.0, 2.0, 4.0], [1.0, 2.0, 4.0]),
+        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]),
+        ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]),
+        ([1e8 + 1, 1e8 + 2], [1e8 + 1, 1e8 + 1]),
+        ([-1e-9, 1e-9, 0.0], [0.0, 0.0, 1e3]),
+        ([1e-200, 2e-200], [1e-200, 1.0]),  # a variance that underflows
+    ],
+)
+def test_r2_at_the_edges(truth: list[float], predicted: list[float]) -> None:
+    """What scikit-learn says, of resampled rows too."""
+    rows = _scored(truth, predicted)
+    assert measured("r2", None, rows) == pytest.approx(r2_score(truth, predicted))
+    score, generator = statistic("r2", None, rows), np.random.default_rng(2)
+    for _ in range(50):
+        places = generator.integers(0, len(truth), size=len(truth))
+        assert score(places) == pytest.approx(r2_score(np.array(truth)[places], np.array(predicted)[places]))
+
+
+def test_r2_of_a_constant_that_has_no_exact_mean() -> None:
+    """It is 0 as of every constant that is not met: scikit-learn divides by the rounding error, and says -1.7e31."""
+    assert np.mean([0.1] * 3) != 0.1
+    assert measured("r2", None, _scored([0.1] * 3, [0.1, 0.1, 0.2])) == 0
+    assert measured("r2", None, _scored([0.1] * 3, [0.1] * 3)) == 1
+
+
 def test_calibration_error() -> None:
     """By hand: two answers of 0.7, one right, and one of 0.9, right: (|1 - 1.4| + |1 - 0.9|) / 3."""
     rows = _scored(["a", "b", "a"], ["a", "a", "a"], [{"a": p, "b": 1 - p} for p in (0.7, 0.7, 0.9)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from harness.evidence import RunFolder
 from harness.holdout_file import completed
 from harness.judge import judge
 from harness.quality.block import QualityBlock
-from harness.quality.others import predicted
+from harness.quality.others import MAX_ROWS, predicted
 from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction
 from harness.records import Finding, Quality, Status
 from harness.remembered import Memory, Question
@@ -420,38 +421,127 @@ from pathlib import Path
 sys.path[:0] = {paths!r}
 from test_quality_stage import Classifier, _collected, _project, _warmed
 root = Path({root!r})
-_warmed(root, {conditions!r})
+_warmed(root, *{conditions!r}, **{block!r})
 slow = {{"sklearn", "scipy.stats"}} & set(sys.modules)
-_, findings = _collected(root, Classifier(), *{conditions!r})
+_, findings = _collected(root, Classifier(), *{conditions!r}, **{block!r})
 assert {{finding.status for finding in findings}} <= {{"pass", "skip"}}, findings
 print(sorted(slow), sorted({{"sklearn", "scipy.stats"}} & set(sys.modules)))
 """
 
 
-def _warmed(root: Path, conditions: Sequence[str]) -> None:
+# Like those of the reference project: nothing has to be resampled.
+COUNTED = (
+    "accuracy >= 0.9",
+    "accuracy[island=Dream] >= 0.8",
+    "recall[long] >= 0.8",
+    "new - baseline > -0.05 +/- 0.05 @ 0.95",
+)
+
+
+def _warmed(root: Path, *conditions: str, **changes: Any) -> None:
     spec, block = _project(root, *conditions)
-    warm(Recording(spec=spec, folder=RunFolder.create(root), say=lambda *_: None), block)
+    run = Recording(spec=spec, folder=RunFolder.create(root), say=lambda *_: None)
+    warm(run, block.model_copy(update=changes))
 
 
 @pytest.mark.parametrize(
     ("conditions", "runs_before", "imported"),
     [
-        (["accuracy >= 0.9", "accuracy[island=Dream] >= 0.8", "recall[long] >= 0.8"], 1, "[] []"),
-        (["accuracy >= 0.9"], 0, "['scipy.stats', 'sklearn'] ['scipy.stats', 'sklearn']"),
-        (["log_loss <= 0.2"], 1, "['scipy.stats'] ['scipy.stats']"),
+        (COUNTED, 1, "[] []"),
+        (COUNTED[:1], 0, "['scipy.stats', 'sklearn'] ['scipy.stats', 'sklearn']"),
+        (("log_loss <= 0.2",), 1, "['scipy.stats'] ['scipy.stats']"),
     ],
     ids=["remembered", "first-run", "resampled"],
 )
 def test_slow_libraries_are_imported_early_or_not_at_all(
-    conditions: list[str], runs_before: int, imported: str, tmp_path: Path
+    conditions: Sequence[str], runs_before: int, imported: str, tmp_path: Path
 ) -> None:
     """SciPy and scikit-learn take two seconds of a core: what the stage and its checks need of them is there before."""
     for _ in range(runs_before):
         _collected(tmp_path, Classifier())
+    block = {}
+    for kept in (tmp_path / ".harness" / "runs").glob(f"*/{PREDICTIONS}"):
+        shutil.copy(kept, tmp_path / "b.jsonl")
+        block["baseline"] = "b.jsonl"
     here = Path(__file__).parent
-    script = IMPORTED.format(paths=[str(here), str(here.parent)], root=str(tmp_path), conditions=conditions)
+    paths = [str(here), str(builders.REPO)]
+    script = IMPORTED.format(paths=paths, root=str(tmp_path), conditions=conditions, block=block)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == imported
+
+
+def test_only_what_is_needed_is_imported_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """scikit-learn until its models are remembered; scipy.stats for what is resampled, and for numbers."""
+    found: list[str] = []
+    monkeypatch.setattr("harness.stages.quality.import_module", found.append)
+
+    def early(*conditions: str, **changes: Any) -> list[str]:
+        found.clear()
+        _warmed(tmp_path, *conditions, **changes)
+        return list(found)
+
+    learners = ["sklearn.feature_extraction", "sklearn.linear_model"]
+    assert early(*COUNTED) == ["numpy", "scipy.special", *learners]
+    _collected(tmp_path, Classifier())
+    assert early(*COUNTED) == ["numpy", "scipy.special"]
+    assert early("f1 > 0.5 @ 0.9") == ["scipy.stats"]
+    assert early("r2 > 0.5") == ["numpy", "scipy.stats"]
+    assert early("r2 > 0.5", training=None) == ["numpy"]
+    builders.write_files(tmp_path, {"data/train.csv": _csv(range(0, 100, 4))})
+    assert early("f1 > 0.5") == ["numpy", *learners]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train": [{"x": 1.0, "c": "v"}, {"x": 2.0}]},
+        {"train": [{"x": 1.0, "c": "u"}, {"x": 2}]},  # a whole number in its place
+        {"truth": ["b", "a"]},
+        {"rows": [{"x": 3.0}, {"x": 3.0}]},
+        {"numbers": True},
+    ],
+)
+def test_what_decides_makes_another_question(change: dict[str, Any]) -> None:
+    """A feature, its type, a label, a row, the kind of model."""
+    question = Question([{"x": 1.0, "c": "u"}, {"x": 2.0}], ["a", "b"], [{"x": 3.0}], numbers=False)
+    assert replace(question, **change).digest != question.digest
+    assert replace(question).digest == question.digest
+
+
+def test_rows_that_are_passed_over_decide_nothing() -> None:
+    """Of a large table a sample is learnt from: the digest is of that alone, and soon made."""
+    rows: list[dict[str, Any]] = [{"x": n} for n in range(MAX_ROWS + 1)]
+    question = Question(rows, ["a", "b"] * (MAX_ROWS // 2) + ["a"], [], numbers=False)
+    assert replace(question, train=[rows[0], {"x": -1}, *rows[2:]]).digest == question.digest
+    assert replace(question, train=[{"x": -1}, *rows[1:]]).digest != question.digest
+
+
+@pytest.mark.parametrize(
+    "name", ["remembered.FORMAT", *(f"quality.others.{n}" for n in ("MAX_ROWS", "MAX_TEXTS", "SEED"))]
+)
+def test_settings_make_another_question(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The format, the limits and the seed, and the version of each library that computes."""
+    question = Question([{"x": 1.0}], ["a"], [], numbers=False)
+    before = question.digest
+    monkeypatch.setattr(f"harness.{name}", 3)
+    assert replace(question).digest != before
+    monkeypatch.undo()
+    for library in ("scikit-learn", "scipy", "numpy"):
+        versions = {"scikit-learn": "1", "scipy": "1", "numpy": "1"}
+        monkeypatch.setattr("harness.remembered.version", versions.__getitem__)
+        before = replace(question).digest
+        versions[library] = "2"
+        assert replace(question).digest != before
+
+
+def test_numbers_are_remembered_to_the_last_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A regression gets the same predictions again."""
+    memory = Memory.of(tmp_path, "train", "holdout")
+    rows = [{"x": n / 7} for n in range(20)]
+    question = Question(rows, [n / 3 + n % 3 for n in range(20)], rows, numbers=True)
+    first = memory.predicted(question)
+    monkeypatch.delattr("harness.quality.others.predicted")
+    assert memory.predicted(question) == first
 
 
 def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,10 +565,13 @@ def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert asked[1:] == [other]
     memory.predicted(question)
     assert len(asked) == 3
-    for text in ("{", "[]", json.dumps({"question": question.digest, "dummy": ["big"], "linear": ["big"]})):
-        memory.file.write_text(text, encoding="utf-8")
+    entries = [(["big"], ["big"]), (first[0], [1, 2, 3]), (first[0], [["big"]] * 3), (None, first[1])]
+    broken = [json.dumps({"question": question.digest, "dummy": one, "linear": two}) for one, two in entries]
+    broken += ["{", "[]", "[" * 100_000, "\ud800"]
+    for text in broken:
+        memory.file.write_bytes(text.encode("utf-8", "surrogatepass"))
         assert memory.predicted(question) == first
-    assert len(asked) == 6
+    assert len(asked) == 3 + len(broken)
     for number in range(12):
         Memory.of(tmp_path, "train", str(number)).predicted(question)
     assert len(list(tmp_path.iterdir())) == 8
