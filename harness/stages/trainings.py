@@ -95,7 +95,8 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
         if plan.open_artifact and reruns.has_volume(run.spec):
             _open(run, image, volume)
         data = deliver(plan.dataset) if plan.dataset else None
-        variants.append(plan.variant(run.spec, volume, data, shares))
+        weight = None if plan.name == INTERRUPTED else shares  # how soon it ends is measured
+        variants.append(plan.variant(run.spec, volume, data, weight))
     made = run.create_variants(key, {key: image}, start.data_volume, variants)
     return {plan.name: made[f"{reruns.PREFIX}{plan.name}"] for plan in plans}
 

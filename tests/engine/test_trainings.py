@@ -58,6 +58,10 @@ def test_a_good_training_passes(mini: Mini, run_harness: Harness) -> None:
     assert made == {"again", "seed", "small-batch", *MUST_FAIL, "shuffled", "interrupted"}
     said = ran.finding("train.exit-code-truth")["received"]
     assert "exit code 1, no complete artifact (error: [Errno 28] No space left on device)" in said, str(ran)
+    services = ran.record("compose-harness-train-again.json")["services"]
+    weights = {name.removeprefix("harness-train-"): services[name].get("cpu_shares") for name in services}
+    assert weights.pop("interrupted") is None, "how soon it ends is measured"
+    assert {weights[name] for name in ("again", "shuffled", "small-batch")} == {128}, "the main line goes first"
 
 
 FAULTS: list[tuple[str, set[str], str]] = [
