@@ -77,7 +77,10 @@ class TrainBlock(_Block):
     )
     source: str = Field(".", description="With `from`: the folder that is copied into the training image.")
     command: Argv | None = Field(None, description="The train command; default: what the service says.")
-    timeout: Seconds = Field(600.0, description="Longest time that training may take.")
+    timeout: Seconds = Field(
+        600.0,
+        description="Longest time that training may take; a further one shares the cores: three times as much.",
+    )
     artifact: ContainerPath = Field(
         "/model", description="Folder or file that training writes; with sagemaker: /opt/ml/model."
     )
