@@ -7,6 +7,7 @@
     operator   = ">=" | "<=" | ">" | "<"
     precision  = [ "+/-" number ] [ "@" number ]
 
+A column, value or class stands in double quotes where it holds one of `"=,[]`; a quote in it is doubled: "5"" disk".
 A metric alone is compared as it was measured. With a precision, and always for a difference, the one-sided bounds at
 the confidence after `@` decide (0.95 where none is given): pass, fail, or unknown.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness.quality.names import METRICS, Metric
@@ -32,7 +33,10 @@ EXAMPLES = (
 _OPERATORS = (">=", "<=", ">", "<")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PART = re.compile(r'"([^"]*)"|([^"=,\[\]]+)')
+_PART = re.compile(r'"((?:[^"]|"")*)"|([^"=,\[\]]+)')
+_COMPARISONS = ("!", "<", ">", "~")  # before a `=`: what a slice does not know
+FINEST = 1e-6  # precision of a bounded metric: it asks for 10^12 rows
+EXTREME = 1e100  # beyond the scale of any metric
 
 
 class ConditionError(ValueError):
@@ -101,13 +105,14 @@ def parse(text: str) -> Condition:
         reader.refuse("one of >=, <=, >, <")
     start = reader.skip()
     threshold = reader.number("a number to compare with")
-    _check_range(reader, start, threshold, METRICS[measure.metric], is_difference=is_difference)
-    epsilon, confidence = _precision(reader)
+    condition = Condition(text.strip(), measure, is_difference, operator, threshold)
+    _check_range(reader, start, condition)
+    epsilon, confidence = _precision(reader, METRICS[measure.metric])
     if reader.rest:
         reader.refuse("the end, or `+/- 0.02`, or `@ 0.95`")
     if confidence is None and (is_difference or epsilon is not None):
         confidence = CONFIDENCE
-    return Condition(text.strip(), measure, is_difference, operator, threshold, epsilon, confidence)
+    return replace(condition, epsilon=epsilon, confidence=confidence)
 
 
 class _Reader:
@@ -143,7 +148,7 @@ class _Reader:
     def number(self, expected: str) -> float:
         """Take a number."""
         match = _NUMBER.match(self.rest)
-        if match is None or re.match(r"[\w%.]", self.rest[match.end() :]):
+        if match is None or re.match(r"[\w%.,]", self.rest[match.end() :]):
             self.refuse(expected)
         self.at += match.end()
         return float(match[0])
@@ -154,7 +159,7 @@ class _Reader:
         if match is None or not match[0].strip():
             self.refuse(expected)
         self.at += match.end()
-        return match[1] if match[1] is not None else match[2].strip()
+        return match[1].replace('""', '"') if match[1] is not None else match[2].strip()
 
     def refuse(self, expected: str, at: int | None = None) -> NoReturn:
         """Raise ConditionError: what was expected here, what stands here, and what is valid."""
@@ -183,8 +188,8 @@ def _measure(reader: _Reader) -> Measure:
     while True:
         start = reader.skip()
         part = reader.part("a class, or column=value")
-        if reader.takes("="):
-            where.append((part, reader.part("a value after `=`")))
+        if reader.sees("="):
+            where.append((part, _value(reader)))
         elif of_class is not None:
             reader.refuse("column=value, because a class is named already", start)
         elif not METRICS[name].of_class:
@@ -197,13 +202,26 @@ def _measure(reader: _Reader) -> Measure:
             reader.refuse("`,` or `]`")
 
 
-def _precision(reader: _Reader) -> tuple[float | None, float | None]:
+def _value(reader: _Reader) -> str:
+    """Take `=` and the value after it; `!=` and the like are refused where they stand."""
+    before = reader.at - 1
+    if reader.text[before] in _COMPARISONS:
+        reader.refuse("column=value, because a slice knows no other comparison,", before)
+    reader.takes("=")
+    return reader.part("a value after `=`")
+
+
+def _precision(reader: _Reader, metric: Metric) -> tuple[float | None, float | None]:
     epsilon = confidence = None
     if reader.takes("+/-"):
         start = reader.skip()
         epsilon = reader.number("a number after `+/-`")
         if epsilon <= 0:
             reader.refuse("a precision above 0", start)
+        low, high = _span(metric, is_difference=False)
+        finest, widest = (1 / EXTREME, EXTREME) if low is None or high is None else (FINEST, high - low)
+        if not finest <= epsilon < widest:
+            reader.refuse(f"a precision from {finest:g} to less than {widest:g}, as {metric.name} is measured", start)
     if reader.takes("@"):
         start = reader.skip()
         confidence = reader.number("a confidence such as 0.95 after `@`")
@@ -212,15 +230,25 @@ def _precision(reader: _Reader) -> tuple[float | None, float | None]:
     return epsilon, confidence
 
 
-def _check_range(reader: _Reader, start: int, value: float, metric: Metric, *, is_difference: bool) -> None:
-    """Refuse what is always or never true, such as `accuracy >= 90`."""
+def _span(metric: Metric, *, is_difference: bool) -> tuple[float | None, float | None]:
+    """Return between what a metric lies, or the difference of two of it."""
     low, high = metric.low, metric.high
-    if is_difference:
-        span = None if low is None or high is None else high - low
-        low, high = (None, None) if span is None else (-span, span)
+    if not is_difference:
+        return low, high
+    return (None, None) if low is None or high is None else (low - high, high - low)
+
+
+def _check_range(reader: _Reader, start: int, condition: Condition) -> None:
+    """Refuse what is always or never true, such as `accuracy >= 90`, `accuracy > 1` and `rmse >= 0`."""
+    metric, value = METRICS[condition.measure.metric], condition.threshold
+    low, high = _span(metric, is_difference=condition.is_difference)
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"from {low:g} to {high:g}" if low is not None and high is not None else _one_bound(low, high)
         reader.refuse(f"a threshold {bounds}, where {metric.name} lies", start)
+    if abs(value) > EXTREME:
+        reader.refuse(f"a threshold from {-EXTREME:g} to {EXTREME:g}", start)
+    if condition.operator in {low: (">=", "<"), high: ("<=", ">")}.get(value, ()):
+        reader.refuse(f"a threshold that can decide ({'always' if condition.holds(value) else 'never'} true)", start)
 
 
 def _one_bound(low: float | None, high: float | None) -> str:
@@ -233,4 +261,6 @@ def _near(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if _PART.fullmatch(text) is None or text != text.strip() else text
+    """Return a part as it is written in a condition."""
+    is_plain = '"' not in text and text == text.strip() and _PART.fullmatch(text) and not text.endswith(_COMPARISONS)
+    return text if is_plain else '"{}"'.format(text.replace('"', '""'))

@@ -108,6 +108,20 @@ def test_every_metric_can_be_named(name: str) -> None:
         ("accuracy[island=Dream > 0.1", "`,` or `]`", 28),
         ("accuracy[Adelie] > 0.1", "column=value, because accuracy is not measured for one class", 10),
         ("f1[a, b] > 0.1", "column=value, because a class is named already", 7),
+        ("accuracy >= 0,9", "a number to compare with", 13),
+        ("accuracy > 1", "a threshold that can decide (never true)", 12),
+        ("accuracy < 0", "a threshold that can decide (never true)", 12),
+        ("accuracy >= 0", "a threshold that can decide (always true)", 13),
+        ("accuracy <= 1", "a threshold that can decide (always true)", 13),
+        ("rmse >= 0", "a threshold that can decide (always true)", 9),
+        ("new - baseline >= -1", "a threshold that can decide (always true)", 19),
+        ("new - baseline > 1", "a threshold that can decide (never true)", 18),
+        ("rmse < 1e999", "a threshold from -1e+100 to 1e+100", 8),
+        ("accuracy >= 0.9 +/- 2", "a precision from 1e-06 to less than 1, as accuracy is measured", 21),
+        ("new - baseline > 0 +/- 1e-200", "a precision from 1e-06 to less than 1, as accuracy is measured", 24),
+        ("rmse < 1 +/- 1e-300", "a precision from 1e-100 to less than 1e+100, as rmse is measured", 14),
+        ("accuracy[island!=Dream] > 0.1", "column=value, because a slice knows no other comparison,", 16),
+        ("accuracy[mass >=3] > 0.1", "column=value, because a slice knows no other comparison,", 15),
     ],
 )
 def test_bad_conditions(text: str, expected: str, place: int) -> None:
@@ -121,10 +135,29 @@ def test_bad_conditions(text: str, expected: str, place: int) -> None:
     assert shown in EXAMPLES
 
 
-def test_a_measure_is_written_as_it_is_read() -> None:
-    """The name of a measure in a report can be put into a condition."""
-    measure = parse('recall["a, b", sex="x=y"] >= 0.8').measure
+@pytest.mark.parametrize(
+    ("selectors", "of_class", "where"),
+    [
+        ('"a, b", sex="x=y"', "a, b", (("sex", "x=y"),)),
+        ('disk="5"" disk"', None, (("disk", '5" disk'),)),
+        ('"""", "wow!"=a', '"', (("wow!", "a"),)),
+        ('sex=""', None, (("sex", ""),)),  # the rows without a value
+        ("île = São Tomé", None, (("île", "São Tomé"),)),
+    ],
+)
+def test_a_measure_is_written_as_it_is_read(
+    selectors: str, of_class: str | None, where: tuple[tuple[str, str], ...]
+) -> None:
+    """The name of a measure in a report can be put into a condition, whatever a class or a value is called."""
+    measure = parse(f"recall[{selectors}] >= 0.8").measure
+    assert measure == Measure("recall", of_class, where)
     assert parse(f"{measure} >= 0.8").measure == measure
+
+
+@pytest.mark.parametrize("text", ["f1 > 0", "f1 < 1", "r2 < 1", "new - baseline > -1", "new - baseline < 1", "r2 > -9"])
+def test_an_edge_that_can_decide(text: str) -> None:
+    """A threshold at the end of the range is good where a value can be on either side of it."""
+    assert parse(text).text == text
 
 
 @pytest.mark.parametrize(
