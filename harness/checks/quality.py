@@ -108,7 +108,7 @@ def _judged(block: QualityBlock, quality: Quality, conditions: Sequence[Conditio
                 received=problem,
                 advice="Correct the condition, the hold-out file or the service.",
             )
-        elif condition.is_difference and not scored(quality.rows, BASELINE)[0]:
+        elif condition.is_difference and not _both(condition, quality):
             yield _without_baseline(block, quality, condition)
         else:
             try:
@@ -137,8 +137,15 @@ def _impossible(condition: Condition, quality: Quality) -> str:
     return "" if scored(chosen, NEW)[0] else "no labelled row of it has a prediction"
 
 
+def _both(condition: Condition, quality: Quality) -> int:
+    """Return how many labelled rows of a condition have a prediction of both models."""
+    return len(scored(selected(quality.rows, condition.measure.where), NEW, BASELINE)[0])
+
+
 def _without_baseline(block: QualityBlock, quality: Quality, condition: Condition) -> Finding:
     received = quality.baseline_problem or "there is no baseline to compare with"
+    if scored(quality.rows, BASELINE)[0]:  # of other rows than those that the condition speaks of
+        received = f"the baseline has a prediction of none of these rows ({received})"
     if quality.baseline_state == "unpublished":
         return skipped(f"`{condition.text}`: {received}; publish a run that passes, and the next has a baseline")
     if quality.baseline_state == "broken":

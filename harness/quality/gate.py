@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.quality import needed
 from harness.quality.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
-from harness.quality.language import CONFIDENCE, Condition, Measure
+from harness.quality.language import CONFIDENCE, FINEST, Condition, Measure
 from harness.quality.metrics import averaged, is_per_row, is_proportion, measured, per_row, proportion, statistic
-from harness.quality.scored import BASELINE, NEW, Row, Scored, scored, selected
+from harness.quality.names import METRICS, Family
+from harness.quality.scored import BASELINE, NEW, Prediction, Row, Scored, scored, selected
 
 POWER = 0.8
 
@@ -138,6 +139,8 @@ def _resampled_difference(
     measure: Measure, new: Scored, old: Scored, confidence: float
 ) -> tuple[Interval | None, Interval | None]:
     """Return the BCa bounds of the difference on resampled rows, and Student's where it is a mean of differences."""
+    if METRICS[measure.metric].family is Family.LABELS:
+        return _eased_difference(measure, new, old, confidence), None
     if new.predictions == old.predictions:  # nothing to resample: the same model, or as good as that
         return Interval(0.0, 0.0, "the same predictions on every row"), None
     left, right = per_row(measure.metric, new), per_row(measure.metric, old)
@@ -146,6 +149,27 @@ def _resampled_difference(
     ours = statistic(measure.metric, measure.of_class, new)
     theirs = statistic(measure.metric, measure.of_class, old)
     return bootstrap_rows(len(new), lambda places: ours(places) - theirs(places), confidence), None
+
+
+def _eased_difference(measure: Measure, new: Scored, old: Scored, confidence: float) -> Interval | None:
+    """Return the bounds on rows to which each class adds two: only the new model is right on one, the old on the other.
+
+    So Bonett and Price (2012) ease the difference of two accuracies. Without these, few labels have few disagreements
+    or none, and resampling what is not there takes a worse model for an equal one: at 10 rows with 10 % disagreement
+    it passes 40 % of the models that are worse by the margin, at 30 rows 14 %.
+    """
+    names = sorted({*new.labels, *new.predicted, *old.predicted})
+    if len(names) == 1:
+        return None  # no other class that could be predicted
+    more = [(name, names[(names.index(name) + 1) % len(names)]) for name in sorted(set(new.labels))]
+    truth = (*new.truth, *(name for name, _ in more for _ in range(2)))
+    eased = [
+        Scored(truth, (*each.predictions, *(Prediction(pair[place]) for pair in more for place in order)))
+        for each, order in ((new, (0, 1)), (old, (1, 0)))
+    ]
+    ours, theirs = (statistic(measure.metric, measure.of_class, each) for each in eased)
+    found = bootstrap_rows(len(truth), lambda places: ours(places) - theirs(places), confidence)
+    return found and replace(found, method=f"{found.method}, a disagreement of each class added for either side")
 
 
 def _proportion_rows(condition: Condition, estimate: float, confidence: float) -> list[Needed]:
@@ -162,7 +186,7 @@ def _difference_rows(condition: Condition, confidence: float, disagreement: floa
         found.append(_hoeffding(condition.epsilon, confidence, 2.0))
         rows = needed.bennett(condition.epsilon, 1 - confidence, most)
         found.append(Needed(rows, f"Bennett, where the models differ on at most {most:.0%} of the rows"))
-    if margin := condition.epsilon or abs(condition.threshold):
+    if (margin := condition.epsilon or abs(condition.threshold)) >= FINEST:
         rows = needed.powered(margin, disagreement, confidence, POWER)
         found.append(Needed(rows, f"for an equal model to pass a margin of {margin:g} in {POWER:.0%} of all cases"))
     return found
@@ -175,7 +199,7 @@ def _width_rows(condition: Condition, estimate: float, interval: Interval | None
         return []
     reach = max(estimate - interval.low, interval.high - estimate)
     if not condition.epsilon:  # the bound on the threshold's side must leave it outside
-        reach = estimate - interval.low if estimate > condition.threshold else interval.high - estimate
+        reach = max(0.0, estimate - interval.low if estimate > condition.threshold else interval.high - estimate)
     why = (
         f"for bounds within {near:.3g}" if condition.epsilon else f"to tell {estimate:.3g} from {condition.threshold:g}"
     )

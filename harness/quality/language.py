@@ -15,6 +15,7 @@ the confidence after `@` decide (0.95 where none is given): pass, fail, or unkno
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -35,6 +36,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PART = re.compile(r'"((?:[^"]|"")*)"|([^"=,\[\]]+)')
 _COMPARISONS = ("!", "<", ">", "~")  # before a `=`: what a slice does not know
+ROUNDING = 1e-12
 FINEST = 1e-6  # precision of a bounded metric: it asks for 10^12 rows
 EXTREME = 1e100  # beyond the scale of any metric
 
@@ -70,16 +72,17 @@ class Condition:
     confidence: float | None = None  # None: the measured value itself decides
 
     def holds(self, value: float) -> bool:
-        """Whether a value satisfies the comparison."""
+        """Whether a value satisfies the comparison; a mean that is off in its last digits equals the threshold."""
+        equal = math.isclose(value, self.threshold, rel_tol=ROUNDING)
         match self.operator:
             case ">=":
-                return value >= self.threshold
+                return value >= self.threshold or equal
             case "<=":
-                return value <= self.threshold
+                return value <= self.threshold or equal
             case ">":
-                return value > self.threshold
+                return value > self.threshold and not equal
             case _:
-                return value < self.threshold
+                return value < self.threshold and not equal
 
     @property
     def wants_more(self) -> bool:

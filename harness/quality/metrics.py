@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from harness.quality.language import Measure
 from harness.quality.names import METRICS, Family
 from harness.quality.scored import Scalar, Scored, label
 
@@ -114,8 +115,7 @@ def summary(scored: Scored, families: frozenset[Family]) -> dict[str, float]:
         wanted: list[str | None] = [None, *(classes if metric.of_class else [])]
         for of_class in wanted:
             try:
-                key = name if of_class is None else f"{name}[{of_class}]"
-                found[key] = measured(name, of_class, scored)
+                found[str(Measure(name, of_class))] = measured(name, of_class, scored)
             except UnmeasurableError:
                 continue
     return found

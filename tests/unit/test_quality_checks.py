@@ -187,6 +187,16 @@ def test_baseline_of_other_rows() -> None:
     assert f"compared on the rows that both have: {problem}" in finding.received
 
 
+@pytest.mark.parametrize(("unknown", "status"), [("warn", WARN), ("fail", FAIL), ("pass", PASS)])
+def test_a_part_that_the_baseline_does_not_have(unknown: str, status: Status) -> None:
+    """Rows of a new island have nothing to be compared with: an open question, as without any baseline."""
+    rows = (*(_row(n, baseline="a") for n in range(1, 51)), *(_row(n, island="Biscoe") for n in range(51, 101)))
+    quality = _quality(*rows, baseline_problem="baseline.jsonl lacks 50 of 100 rows")
+    [finding] = _judged("quality.slices", quality, "accuracy[island=Biscoe]: new - baseline > -0.05", unknown=unknown)
+    assert finding.status is status
+    assert "of none of these rows (baseline.jsonl lacks 50 of 100 rows)" in finding.received
+
+
 @defect("quality.gate", "worse than the baseline")
 def test_worse_than_the_baseline() -> None:
     """A model that lost what the old one had fails."""

@@ -122,6 +122,68 @@ def test_the_same_model_again() -> None:
     assert outcome.interval == Interval(0.0, 0.0, "the same predictions on every row")
 
 
+@pytest.mark.parametrize("metric", ["f1", "balanced_accuracy", "precision", "recall[0]", "precision[1]"])
+def test_few_labels_that_agree_prove_nothing(metric: str) -> None:
+    """As with accuracy, the same labels on 10 rows leave it open, and on 200 rows they are no worse."""
+    few, many = (
+        [Row(n, n % 2, {}, {NEW: Prediction(n % 2), BASELINE: Prediction(n % 2)}) for n in range(rows)]
+        for rows in (10, 200)
+    )
+    assert _assessed(f"{metric}: new - baseline > -0.05", few).verdict is UNKNOWN
+    outcome = _assessed(f"{metric}: new - baseline > -0.05", many)
+    assert (outcome.verdict, outcome.beside) == (PASS, None)
+    assert outcome.interval is not None
+    assert outcome.interval.method == "BCa bootstrap, a disagreement of each class added for either side"
+
+
+def test_a_worse_model_of_few_labels_rarely_passes() -> None:
+    """On 12 rows with 10 % disagreement, 5 points worse: plain resampling lets about a third of them pass."""
+    generator = np.random.default_rng(3)
+    passes = 0
+    for _ in range(40):
+        truth = generator.integers(0, 2, 12)
+        right = generator.choice(3, 12, p=[0.075, 0.025, 0.9])  # 0: only the old model, 1: only the new one, 2: both
+        new, old = (np.where(right == wrong, 1 - truth, truth).tolist() for wrong in (0, 1))
+        rows = [
+            Row(n, value, {}, {NEW: Prediction(left), BASELINE: Prediction(before)})
+            for n, (value, left, before) in enumerate(zip(truth.tolist(), new, old, strict=True))
+        ]
+        passes += _assessed("f1: new - baseline > -0.05", rows).verdict is PASS
+    assert passes <= 2
+
+
+def test_labels_of_one_class_have_no_bounds() -> None:
+    """Where nobody predicts another class, no disagreement can be thought of."""
+    outcome = _assessed("f1: new - baseline > -0.05", _rows([True] * 200))
+    assert (outcome.verdict, outcome.interval) == (UNKNOWN, None)
+
+
+def test_labels_that_got_worse_fail() -> None:
+    """A class that the old model knew and the new one does not."""
+    rows = [Row(n, n % 2, {}, {NEW: Prediction(1), BASELINE: Prediction(n % 2)}) for n in range(40)]
+    assert _assessed("recall[0]: new - baseline > -0.05", rows).verdict is FAIL
+    assert _assessed("recall[1]: new - baseline < 0.3", rows).verdict is PASS
+
+
+def test_a_margin_of_nearly_nothing() -> None:
+    """No number of rows is needed for a margin below all precision; it crashes nothing."""
+    assert _assessed("new - baseline > -1e-200", _rows([True] * 10)).needed == ()
+
+
+def test_a_mean_is_as_exact_as_its_digits() -> None:
+    """Recalls of 0.7, 0.8 and 0.9 have a mean of 0.8, though it is 0.7999999999999999 in floating point."""
+    truth = [name for name in "abc" for _ in range(10)]
+    guesses = [
+        name for name, right in zip("abc", (7, 8, 9), strict=True) for name in [name] * right + ["x"] * (10 - right)
+    ]
+    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth, guesses, strict=True))]
+    assert _assessed("balanced_accuracy >= 0.8", rows).estimate < 0.8
+    assert _assessed("balanced_accuracy >= 0.8", rows).verdict is PASS
+    assert _assessed("balanced_accuracy > 0.8", rows).verdict is FAIL
+    assert _assessed("balanced_accuracy <= 0.8", rows).verdict is PASS
+    assert _assessed("balanced_accuracy < 0.8", rows).verdict is FAIL
+
+
 @pytest.mark.parametrize("metric", ["f1", "balanced_accuracy", "precision"])
 def test_metrics_that_are_resampled(metric: str) -> None:
     """A metric that is no proportion gets its bounds from resampled rows, where a confidence asks for them."""

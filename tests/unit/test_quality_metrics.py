@@ -18,6 +18,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from harness.quality.language import parse
 from harness.quality.metrics import UnmeasurableError, measured, per_row, statistic, summary
 from harness.quality.names import METRICS, Family
 from harness.quality.scored import Prediction, Row, Scalar, Scored, label, scored, selected
@@ -206,6 +207,8 @@ def test_summary_names_what_conditions_name() -> None:
     assert "rmse" not in found
     assert set(summary(REGRESSION, frozenset({Family.NUMBERS}))) == {"rmse", "mae", "r2"}
     assert summary(_scored([], []), frozenset({Family.LABELS})) == {}
+    odd = summary(_scored(["a, b", '"'], ["a, b", '"']), frozenset({Family.LABELS}))
+    assert {parse(f"{name} > 0.5").measure.of_class for name in odd} == {None, "a, b", '"'}
     assert set(METRICS) >= {name.partition("[")[0] for name in found}
 
 
