@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.blocks import SmallBatchBlock
@@ -12,9 +13,15 @@ from harness.checks.train import is_finite
 from harness.records import Artifact, Finding, Labels, Rerun, Trainings
 from harness.spec import Spec
 
+Metrics = Sequence[Mapping[str, float | int | str | bool | None]]
+Judged = tuple[str, str, bool | None]  # what is expected, what was received, whether that is enough: None, nobody knows
+
 ACCURACY, R2 = 0.99, 0.9  # what a learner reaches on ten rows that it saw thirty times
 FALL = 0.1  # of the first loss, where nothing else says what low means
 P = 0.001  # of the control with shuffled labels
+SLACK = 1e-6  # of a score in single precision
+NAMES_R2 = re.compile(r"(?<![a-z])r[\W_]?(2|sq)", re.IGNORECASE)  # r2, R^2, val_r2, r_squared
+NAMES_ACCURACY = re.compile(r"(?<![a-z])acc", re.IGNORECASE)
 CANNOT = (
     "Some learners cannot at their default settings: a minimum of rows in a leaf (HistGradientBoosting: 20), "
     "nearest neighbours that vote, strong regularisation, dropout, early stopping. Raise `train.small_batch.tile`, set "
@@ -49,27 +56,45 @@ def overfits_small_batch(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
         yield find(expected=f"{expected} on {run.change}", received=received, advice=advice)
 
 
-def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock) -> tuple[str, str, bool | None]:
-    """Return what is expected, what was received and whether that is enough; None where nobody can say."""
-    loss, score = spec.block.train.loss, spec.block.train.score
-    losses = series(run.metrics, loss)
-    scores = series(run.metrics, score) if score and trainings.labels else ()
-    wanted = block.min_score
-    if wanted is None and block.max_loss is None and scores:
-        wanted = R2 if trainings.numeric else ACCURACY
-    if wanted is not None and score is None:
+def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock) -> Judged:
+    """Judge by all that the description asks for; where it asks for nothing, by the score, or else by the loss."""
+    score = spec.block.train.score
+    # Without a hold-out table nobody knows whether the score is over these rows, but who asks for one says so.
+    has_score = bool(trainings.labels and score and recorded(run.metrics, score))
+    found = []
+    if block.min_score is not None or (block.max_loss is None and has_score):
+        found.append(_by_score(score, run, block.min_score, trainings))
+    if block.max_loss is not None or not found:
+        found.append(_by_loss(spec.block.train.loss, run, block.max_loss))
+    if unknown := next((each for each in found if each[2] is None), None):
+        return unknown
+    expected, received, good = zip(*found, strict=True)
+    return " and ".join(expected), ", ".join(received), all(good)
+
+
+def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Trainings) -> Judged:
+    if score is None:
         return "", "`train.small_batch.min_score` needs `train.score`: the key of the score", None
-    if wanted is not None:
-        last = scores[-1] if scores else math.nan
-        return f"a last `{score}` of at least {wanted:g}", f"{score} {last:.4g}", last >= wanted
+    last = next(reversed(recorded(run.metrics, score)), math.nan)
+    received = f"{score} {last:.4g}"
+    by_r2 = is_r2(score, numeric=trainings.numeric)
+    if least is None and _is_impossible(last, by_r2=by_r2):
+        return _range(score, by_r2=by_r2), received, False
+    wanted = least if least is not None else R2 if by_r2 else ACCURACY
+    return f"a last `{score}` of at least {wanted:g}", received, last >= wanted
+
+
+def _by_loss(loss: str, run: Rerun, most: float | None) -> Judged:
+    losses = recorded(run.metrics, loss)
     if not losses:
         return "", f"it recorded no `{loss}`: {run.metrics_error or 'the key is not there'}", None
-    first, last = losses[0], losses[-1]
-    if block.max_loss is not None:
-        return f"a last `{loss}` of at most {block.max_loss:g}", f"{loss} {last:.4g}", last <= block.max_loss
-    received = f"{loss} {first:.4g} -> {last:.4g}"
+    first, last = next(iter(series(run.metrics, loss)), math.nan), losses[-1]
+    if most is not None:
+        return f"a last `{loss}` of at most {most:g}", f"{loss} {last:.4g}", last <= most
+    if first <= 0:
+        return "", f"`{loss}` begins at {first:.4g}: `train.small_batch.max_loss` must say what is low", None
     expected = f"a last `{loss}` below {FALL:g} of the first (`train.small_batch.max_loss` can say better)"
-    return expected, received, last < FALL * first
+    return expected, f"{loss} {first:.4g} -> {last:.4g}", last < FALL * first
 
 
 @check("train.learns-signal")
@@ -79,48 +104,78 @@ def learns_signal(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     if run is None or labels is None:
         yield skipped(trainings.left_out.get("shuffled", "the dataset has no hold-out table"))
         return
-    real, control = (series(metrics, score) for metrics in (artifact.metrics, run.metrics))
-    if run.exit.code != 0 or not control or not real:
-        reason = f"no `{score}` in {artifact.metrics_path}" if run.exit.code == 0 else of_rerun(spec, run).text
+    real, control = (next(reversed(recorded(metrics, score)), math.nan) for metrics in (artifact.metrics, run.metrics))
+    by_r2 = is_r2(score, numeric=labels.numeric)
+    if run.exit.code != 0 or not math.isfinite(control) or not math.isfinite(real):
+        missing = f"no `{score}` that is a finite number at the end of {artifact.metrics_path}"
         yield failed(
             expected=f"the `{score}` of a training with {run.change}",
-            received=reason,
+            received=missing if run.exit.code == 0 else of_rerun(spec, run).text,
             advice="Correct `train.score`, or let training take labels that say nothing.",
         )
-        return
-    chance, limit = (
-        _chance(control[-1], labels),
-        "R2 0" if labels.numeric else f"the majority rate {labels.majority:.3f}",
-    )
-    shown = f"{score} {control[-1]:.4g} over {labels.rows} rows of {labels.table}, {limit}, p = {chance:.2g}"
-    if chance < P:
+    elif _is_impossible(real, by_r2=by_r2) or _is_impossible(control, by_r2=by_r2):
         yield failed(
-            expected=f"near {limit} with {run.change} (p >= {P:g})",
-            received=f"{shown}; with the true labels {real[-1]:.4g}",
+            expected=_range(score, by_r2=by_r2),
+            received=f"{score} {real:.4g}, with shuffled labels {control:.4g}",
+            advice="Record the part of right answers (0.95 for 95 %) or R2, and name that key in `train.score`.",
+        )
+    else:
+        yield _signal(score, real, control, labels, run.change)
+
+
+def _signal(score: str, real: float, control: float, labels: Labels, change: str) -> Finding:
+    by_r2 = is_r2(score, numeric=labels.numeric)
+    chance, limit = (
+        _chance(control, labels, by_r2=by_r2),
+        "R2 0" if by_r2 else f"the majority rate {labels.majority:.3f}",
+    )
+    shown = f"{score} {control:.4g} over {labels.rows} rows of {labels.table}, {limit}, p = {chance:.2g}"
+    if chance < P:
+        return failed(
+            expected=f"near {limit} with {change} (p >= {P:g})",
+            received=f"{shown}; with the true labels {real:.4g}",
             advice="The labels reach the model by another way: a feature made of the target, a hold-out that training "
             "has seen, a score over the rows that it was fitted to.",
         )
-    elif _chance(real[-1], labels) >= 0.05:  # noqa: PLR2004 - the usual level, for a warning
-        yield warned(
+    if _chance(real, labels, by_r2=by_r2) >= 0.05:  # noqa: PLR2004 - the usual level, for a warning
+        return warned(
             expected=f"a `{score}` better than chance with the true labels",
-            received=f"{score} {real[-1]:.4g} over {labels.rows} rows, {limit}; with shuffled labels {control[-1]:.4g}",
+            received=f"{score} {real:.4g} over {labels.rows} rows, {limit}; with shuffled labels {control:.4g}",
             advice="The model learns nothing that the hold-out shows: look at the features, or give it more rows.",
         )
-    else:
-        yield passed(f"shuffled labels: {shown}; true labels: {real[-1]:.4g}")
+    return passed(f"shuffled labels: {shown}; true labels: {real:.4g}")
 
 
-def series(metrics: Sequence[Mapping[str, float | int | str | bool | None]] | None, key: str) -> tuple[float, ...]:
+def recorded(metrics: Metrics | None, key: str) -> tuple[float, ...]:
+    """Return all values of one key; what is no finite number is NaN, so that the last is never an older one."""
+    values = [row[key] for row in metrics or () if key in row]
+    return tuple(float(value) if is_finite(value) else math.nan for value in values)
+
+
+def is_r2(score: str, *, numeric: bool) -> bool:
+    """Whether a score is R2: by its name where that says so, else by the target. A class may be one of many numbers."""
+    return bool(NAMES_R2.search(score)) or (numeric and not NAMES_ACCURACY.search(score))
+
+
+def _is_impossible(score: float, *, by_r2: bool) -> bool:
+    return score > 1 + SLACK or (not by_r2 and score < 0)
+
+
+def _range(score: str, *, by_r2: bool) -> str:
+    return f"`{score}` as {'an R2 of at most 1' if by_r2 else 'an accuracy from 0 to 1'}"
+
+
+def series(metrics: Metrics | None, key: str) -> tuple[float, ...]:
     """Return the finite values of one key."""
     return tuple(float(value) for row in metrics or () if is_finite(value := row.get(key)))
 
 
-def _chance(score: float, labels: Labels) -> float:
+def _chance(score: float, labels: Labels, *, by_r2: bool) -> float:
     """Return the probability of such a score, or a better one, where features say nothing about the labels.
 
     Accuracy: binomial test against the majority rate. R2: Fisher's z of the correlation that its root is at most.
     """
-    if labels.numeric:
+    if by_r2:
         if score <= 0 or labels.rows <= 3:  # noqa: PLR2004 - z has n - 3 degrees of freedom
             return 1.0
         z = math.atanh(min(math.sqrt(score), 1 - 1e-12)) * math.sqrt(labels.rows - 3)

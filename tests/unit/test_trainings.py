@@ -30,8 +30,9 @@ PLAIN = dict.fromkeys(("score", "seed_env", "max_time", "max_memory"))
 def given(*runs: Rerun, train: dict[str, Any] | None = None, strict: bool = False, **changes: Any) -> Evidence:
     """Evidence with these further runs."""
     spec = builders.spec({"train": {**PLAIN, **(train or {})}, "contract": {"strict": strict}})
-    accuracy = ({"loss": 0.9, "accuracy": 0.6}, {"loss": 0.2, "accuracy": 0.95})
-    metrics = accuracy if "score" in (train or {}) else artifact().metrics
+    score = (train or {}).get("score", "accuracy")
+    curves = ({"loss": 0.9, score: 0.6}, {"loss": 0.2, score: 0.95})
+    metrics = curves if "score" in (train or {}) else artifact().metrics
     return evidence(spec=spec, artifact=artifact(metrics=metrics), trainings=trainings(*runs, **changes))
 
 
@@ -45,12 +46,18 @@ def silent(name: str, *losses: Any) -> Rerun:
     return rerun(name, "the same once more", 0, *losses, files=OTHER)
 
 
-def scored(name: str, accuracy: Any, change: str = "changed") -> Rerun:
-    return rerun(name, change, metrics=({"loss": 0.5, "accuracy": accuracy},))
+def scored(name: str, *values: Any, key: str = "accuracy") -> Rerun:
+    return rerun(name, "changed", metrics=tuple({"loss": 0.5, key: value} for value in values))
 
 
-SCORE = {"score": "accuracy"}
+def lost(*losses: Any) -> Rerun:
+    return rerun("small-batch", "few rows", metrics=tuple({"loss": loss} for loss in losses))
+
+
+SCORE, BY_R2, BY_NAMELESS = {"score": "accuracy"}, {"score": "val_r2"}, {"score": "score"}
 NUMBERS = Labels(table="holdout.csv", rows=100, majority=0.1, numeric=True)
+LETTERS = Labels(table="holdout.csv", rows=1000, majority=0.05, numeric=True)  # 26 classes, each a number
+MARKS = Labels(table="holdout.csv", rows=400, majority=0.45, numeric=False)  # 7 numbers, to be met as near as can be
 NAN = rerun("small-batch", "few rows", metrics=())
 STUCK = rerun("small-batch", "few rows", metrics=({"loss": 1.0}, {"loss": 0.8}))
 REFUSED = rerun("small-batch", "few rows", 1)
@@ -65,13 +72,37 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.memory", FAIL, "peak 100 MiB", given(train={"max_memory": "50m"})),
     ("train.memory", FAIL, "all of its limit of 1024 MiB", replace(
         given(train={"max_memory": "1g"}), train=training(exit=ended(code=137, oom_killed=True)))),
+    ("train.memory", FAIL, "all of its limit of 1024 MiB", replace(
+        given(train={"max_memory": "512m"}), train=training(exit=ended(code=137, oom_killed=True)))),
+    ("train.memory", FAIL, "all of its limit of 1024 MiB", replace(
+        given(train={"max_memory": "512m"}), train=training(exit=ended(code=137, oom_killed=True), peak=None))),
     ("train.memory", WARN, "its peak is unknown", replace(
         given(train={"max_memory": "50m"}), train=training(peak=None, memory_limit=0))),
     ("train.overfits-small-batch", PASS, "loss 1 -> 0.01 on 10 distinct rows 30 times", given()),
     ("train.overfits-small-batch", PASS, "loss 0.01", given(train={"small_batch": {"max_loss": 0.05}})),
     ("train.overfits-small-batch", PASS, "accuracy 1", given(scored("small-batch", 1.0), train=SCORE)),
-    ("train.overfits-small-batch", PASS, "accuracy 0.92", given(
+    ("train.overfits-small-batch", PASS, "val_r2 0.92", given(
+        scored("small-batch", 0.92, key="val_r2"), train=BY_R2, numeric=False)),
+    ("train.overfits-small-batch", PASS, "score 0.92", given(
+        scored("small-batch", 0.92, key="score"), train=BY_NAMELESS, numeric=True)),
+    ("train.overfits-small-batch", WARN, "accuracy 0.92", given(
         scored("small-batch", 0.92), train=SCORE, numeric=True)),
+    ("train.overfits-small-batch", WARN, "accuracy 95", given(scored("small-batch", 95.0), train=SCORE)),
+    ("train.overfits-small-batch", PASS, "accuracy 95", given(
+        scored("small-batch", 95.0), train={**SCORE, "small_batch": {"min_score": 90.0}})),
+    ("train.overfits-small-batch", PASS, "accuracy 1", given(
+        scored("small-batch", 1.0), train={**SCORE, "small_batch": {"min_score": 0.9}}, labels=None)),
+    ("train.overfits-small-batch", WARN, "accuracy nan", given(scored("small-batch", 1.0, "NaN"), train=SCORE)),
+    ("train.overfits-small-batch", FAIL, "accuracy 1, loss 0.5", given(
+        scored("small-batch", 1.0), train={**SCORE, "small_batch": {"min_score": 0.9, "max_loss": 0.05}})),
+    ("train.overfits-small-batch", PASS, "accuracy 1, loss 0.5", given(
+        scored("small-batch", 1.0), train={**SCORE, "small_batch": {"min_score": 0.9, "max_loss": 0.5}})),
+    ("train.overfits-small-batch", WARN, "loss 1 -> nan", given(lost(1.0, 0.01, float("nan")))),
+    ("train.overfits-small-batch", FAIL, "loss nan", given(
+        lost(1.0, 0.01, float("inf")), train={"small_batch": {"max_loss": 0.05}})),
+    ("train.overfits-small-batch", SKIP, "begins at -1: `train.small_batch.max_loss`", given(lost(-1.0, -0.5))),
+    ("train.overfits-small-batch", PASS, "loss -5", given(
+        lost(-1.0, -5.0), train={"small_batch": {"max_loss": -4.0}})),
     ("train.overfits-small-batch", WARN, "loss 1 -> 0.8", given(STUCK)),
     ("train.overfits-small-batch", FAIL, "loss 1 -> 0.8", given(STUCK, strict=True)),
     ("train.overfits-small-batch", FAIL, "loss 0.8", given(STUCK, train={"small_batch": {"max_loss": 0.05}})),
@@ -88,15 +119,34 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.learns-signal", PASS, "p = 0.18", given(train=SCORE)),
     ("train.learns-signal", FAIL, "with the true labels 0.95", given(scored("shuffled", 0.7), train=SCORE)),
     ("train.learns-signal", PASS, "p = ", given(scored("shuffled", 0.64), train=SCORE)),
-    ("train.learns-signal", FAIL, "R2 0", given(scored("shuffled", 0.2), train=SCORE, labels=NUMBERS)),
-    ("train.learns-signal", PASS, "R2 0", given(scored("shuffled", -0.4), train=SCORE, labels=NUMBERS)),
+    ("train.learns-signal", FAIL, "R2 0", given(
+        scored("shuffled", 0.2, key="val_r2"), train=BY_R2, labels=NUMBERS)),
+    ("train.learns-signal", PASS, "R2 0", given(
+        scored("shuffled", -0.4, key="score"), train=BY_NAMELESS, labels=NUMBERS)),
+    ("train.learns-signal", PASS, "R2 0", given(scored("shuffled", -0.1, key="val_r2"), train=BY_R2, labels=MARKS)),
+    ("train.learns-signal", PASS, "the majority rate 0.050", given(
+        scored("shuffled", 0.045), train=SCORE, labels=LETTERS)),
+    ("train.learns-signal", FAIL, "the majority rate 0.050", given(
+        scored("shuffled", 0.1), train=SCORE, labels=LETTERS)),
+    ("train.learns-signal", FAIL, "accuracy 0.95, with shuffled labels 55", given(
+        scored("shuffled", 55.0), train=SCORE)),
+    ("train.learns-signal", FAIL, "accuracy 0.95, with shuffled labels -1", given(
+        scored("shuffled", -1.0), train=SCORE)),
+    ("train.learns-signal", FAIL, "val_r2 0.95, with shuffled labels 1.2", given(
+        scored("shuffled", 1.2, key="val_r2"), train=BY_R2, labels=NUMBERS)),
+    ("train.learns-signal", FAIL, "no `accuracy` that is a finite number", given(
+        scored("shuffled", 0.9, float("nan")), train=SCORE)),
     ("train.learns-signal", WARN, "with shuffled labels 0.55", replace(
         given(train=SCORE), artifact=artifact(metrics=({"accuracy": 0.57},)))),
     ("train.learns-signal", FAIL, "no `accuracy`", given(scored("shuffled", None), train=SCORE)),
     ("train.learns-signal", FAIL, "exit code 1", given(rerun("shuffled", "x", 1), train=SCORE)),
     ("train.learns-signal", SKIP, "left out for the test", evidence(trainings=without("shuffled"))),
     ("train.deterministic", PASS, "the bytes repeat: 2 files are the same", given()),
-    ("train.deterministic", PASS, "the parameters repeat", given(content=FORM)),
+    ("train.deterministic", PASS, "the parameters repeat: only the form of", given(content=FORM)),
+    ("train.deterministic", PASS, "the parameters repeat: all files but metrics.jsonl are the same", given(
+        content={"metrics.jsonl": "other bytes"})),
+    ("train.deterministic", PASS, "agree; the predictor told nothing: it ended badly", given(
+        silent("again"), content=CHANGED, repeated=Repeated(5, (), "it ended badly"))),
     ("train.deterministic", PASS, "the predictions repeat: the curves of `loss` agree", given(
         silent("again"), content=CHANGED)),
     ("train.deterministic", PASS, "5 predictions agree", given(
@@ -105,6 +155,8 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
         silent("again"), content=CHANGED, repeated=Repeated(5, ("/0: 1 and 2",)), train={"seed_env": "SEED"})),
     ("train.deterministic", WARN, "`loss` parts at point 2 of 3: 0.5 and 0.51", given(
         silent("again", 0.9, 0.51, 0.2), content=CHANGED)),
+    ("train.deterministic", WARN, "`loss` parts at point 3 of 3: ", given(
+        silent("again", 0.9, 0.5, float("nan"), 0.2), content=CHANGED)),
     ("train.deterministic", FAIL, "parts at point 3 of 3: 0.2", given(
         silent("again", 0.9, 0.5), content=CHANGED, train={"repeat": "predictions"})),
     ("train.deterministic", FAIL, "the predictions repeat, the bytes do not", given(
@@ -121,6 +173,13 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
         given(train={"seed_env": "SEED"}), trainings=without("seed"))),
     ("train.seed-matters", FAIL, "training ignores it", given(
         silent("again", 0.8, 0.4, 0.2), content=CHANGED, train={"seed_env": "SEED"})),
+    ("train.seed-matters", SKIP, "no second run with the same seed", replace(
+        given(train={"seed_env": "SEED"}), trainings=without("again", "repeat"))),
+    ("train.seed-matters", SKIP, "no second run with the same seed", given(
+        rerun("again", "x", 1), rerun("repeat", "x", 1), train={"seed_env": "SEED"})),
+    ("train.seed-matters", SKIP, "nothing tells whether", replace(
+        given(rerun("again", "x", metrics=None, files=OTHER), content=CHANGED, train={"seed_env": "SEED"}),
+        artifact=artifact(metrics=()))),
     ("train.seed-matters", FAIL, "exit code 1", given(rerun("seed", "SEED=8", 1), train={"seed_env": "SEED"})),
     ("train.exit-code-truth", PASS, "the column y is missing: exit code 1", given()),
     ("train.exit-code-truth", FAIL, "exit code 0, no complete artifact", given(rerun("no-data", "x", files=()))),
