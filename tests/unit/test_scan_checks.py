@@ -209,7 +209,8 @@ def test_no_repository() -> None:
         ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper", Category.KNOWN),
         ("sklearn.pipeline", "Outer.Inner", Category.KNOWN),
         ("sklearn.pipeline", "Outer.method", Category.UNKNOWN),
-        ("numpy", "loadtxt", Category.UNKNOWN),
+        ("numpy", "linspace", Category.UNKNOWN),
+        ("numpy", "loadtxt", Category.DANGEROUS),
         ("numpy.f2py", "compile", Category.DANGEROUS),
         ("scipy.stats._continuous_distns", "norm_gen", Category.UNKNOWN),  # its state holds code that it executes
         ("torch.nn.modules.linear", "Linear", Category.KNOWN),
