@@ -73,6 +73,8 @@ NAMES: dict[str, str] = {
     **_each(FILES, "numpy.genfromtxt numpy.ndarray.tofile numpy.ndarray.dump joblib.dump torch.save torch.from_file"),
     **_each(FILES, "torch.PyTorchFileWriter torch.PyTorchFileReader torch._C.PyTorchFileWriter logging.FileHandler"),
     **_each(FILES, "torch._C.PyTorchFileReader pandas.read_csv pandas.HDFStore pandas.DataFrame.to_pickle"),
+    **_each(FILES, "pathlib.Path.unlink pathlib.Path.rmdir pathlib.Path.open pathlib.Path.rename pathlib.Path.chmod"),
+    **_each(FILES, "pathlib.Path.write_text pathlib.Path.write_bytes pathlib.Path.replace pathlib.Path.symlink_to"),
     **_each(NET, "lightgbm.compat.Client sklearn.callback._transport.Client sklearn.callback._transport.Listener"),
     **_each(CARRIES, "torch.fx.graph_module.reduce_graph_module torch.fx.graph_module.reduce_package_graph_module"),
 }

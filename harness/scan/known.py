@@ -35,8 +35,8 @@ _NUMPY_TYPES = (
     r"u?(?:long|longlong|short|byte)|datetime64|timedelta64|int_|float_|complex_|intp|RandomState|Generator"
 )
 _SCORES = (
-    r"(?:[a-z]\w*_)?(?:score|loss|error|kernels?|distances?|similarit(?:y|ies)|deviance|matrix|curve|report|ratios|auc|"
-    r"argmin|argmin_min|samples|fscore_support|corrcoef|thresholds)"
+    r"auc|[a-z]\w*_(?:score|loss|error|kernels?|distances?|similarit(?:y|ies)|deviance|matrix|curve|report|ratios?|"
+    r"argmin|argmin_min|samples|fscore_support|corrcoef|thresholds|v_measure)"
 )
 _BUILTIN_TYPES = (
     "object|bool|int|long|float|complex|str|unicode|bytes|bytearray|list|tuple|dict|set|frozenset|slice|range|xrange|"
@@ -74,16 +74,19 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"scipy\.sparse(?:\.\w+)*", r"(?:csr|csc|coo|bsr|dia|dok|lil)_(?:matrix|array)"),
     (rf"scipy\.spatial{_BELOW}", rf"c?KDTree|{_CLASS}"),
     (rf"scipy\.interpolate{_BELOW}", rf"{_CLASS}|interp1d"),
-    (r"scipy\.special(?:\._ufuncs)?", r"expit|logit|xlogy|gammaln|erf"),
+    (r"scipy\.special(?:\._(?:special_)?ufuncs)?", r"expit|logit|xlogy|gammaln|erf"),
     (r"(?:scipy\._lib|sklearn\.externals)\.array_api_compat\.numpy(?:\._aliases)?", _NUMPY_MATH),
     (r"(?:sklearn\.externals\.)?joblib\.numpy_pickle(?:_compat)?", r"(?:Z?ND|Numpy)ArrayWrapper"),
     (rf"sklearn(?!\.(?:externals|callback|utils\._test)){_BELOW}", rf"{_CLASS}|__pyx_unpickle_\w+|newObj"),
-    (rf"sklearn\.metrics{_BELOW}", rf"{_SCORES}|_passthrough_scorer"),
+    (rf"sklearn\.metrics(?!\._plot){_BELOW}", rf"{_SCORES}|_passthrough_scorer"),
     (
         rf"sklearn\.feature_selection{_BELOW}",
         r"f_classif|f_oneway|[fr]_regression|chi2|mutual_info_(?:classif|regression)",
     ),
-    (rf"sklearn\.preprocessing{_BELOW}", r"scale|normalize|binarize|label_binarize|[a-z]+_(?:scale|transform)"),
+    (
+        rf"sklearn\.preprocessing{_BELOW}",
+        r"scale|normalize|binarize|label_binarize|add_dummy_feature|[a-z]+_(?:scale|transform)",
+    ),
     (r"sklearn\.cluster\._kmeans", r"_kmeans_single_(?:lloyd|elkan)"),
     (r"imblearn(?:\.\w+)*", _CLASS),
     (r"pandas\.(?:arrays|api\.types)", _CLASS),
@@ -112,6 +115,10 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"skorch(?:\.\w+)*", _CLASS),
 )
 _CLASS_NAME = re.compile(_CLASS)
+_METHODS = (  # the few functions of classes that a harmless file names
+    (re.compile(r"zoneinfo"), re.compile(r"ZoneInfo\._unpickle")),
+    (re.compile(r"scipy\.interpolate\._?interpolate"), re.compile(r"interp1d\._call_\w+")),
+)
 _PATTERNS = tuple((re.compile(module), re.compile(name)) for module, name in _KNOWN)
 
 
@@ -199,6 +206,6 @@ def _is_known(module: str, name: str) -> bool:
     """Whether a harmless list has it. Of a nested name all but the last part must be classes."""
     outer, _, last = name.rpartition(".")
     if outer and not all(re.fullmatch(_CLASS, part) for part in (*outer.split("."), last)):
-        return (module, name) == ("zoneinfo", "ZoneInfo._unpickle")
+        return any(m.fullmatch(module) and n.fullmatch(name) for m, n in _METHODS)
     last = last if outer else name
     return any(m.fullmatch(module) and n.fullmatch(last) for m, n in _PATTERNS)
