@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Artifact, Finding, Import, Kind, Note, Scan, ScannedFile, Status, Tracked
+from harness.records import Artifact, Borrowed, Finding, Import, Kind, Note, Scan, ScannedFile, Status, Tracked
 from harness.scan.known import Category, categorise, danger
 from harness.spec import Spec
 
 SHOWN = 8
-FATAL = {Kind.OUTSIDE, Kind.EMBEDDED_CODE}
+FATAL = {Kind.OUTSIDE, Kind.EMBEDDED_CODE, Kind.COMPUTED_CALL}
 HARMLESS = {Kind.EXTERNAL_DATA}
 REMOVE = (
     "Take it out of git: `git rm --cached FILE`, add it to .gitignore, and keep it with `dvc add FILE` or "
@@ -29,7 +29,11 @@ def safe(spec: Spec, scan: Scan) -> Iterator[Finding]:
     groups: dict[Category, list[tuple[ScannedFile, Import]]] = {category: [] for category in Category}
     for file, each in imports:
         groups[categorise(each.module, each.name, own=own, allow=block.allow)].append((file, each))
-    findings = [*_unreadable(scan), *_imports(spec, groups), *_notes(spec, scan)]
+    borrowed = {each.full: each for each in scan.borrowed}
+    lent = [pair for pair in groups[Category.OWN] if pair[1].full in borrowed and pair[1].full not in block.allow]
+    groups[Category.DANGEROUS] += lent
+    groups[Category.OWN] = [pair for pair in groups[Category.OWN] if pair not in lent]
+    findings = [*_unreadable(scan), *_imports(spec, groups, borrowed), *_notes(spec, scan)]
     yield from findings
     if not findings:
         formats = Counter(file.formats[0] for file in scan.files if file.formats)
@@ -49,13 +53,15 @@ def _unreadable(scan: Scan) -> Iterator[Finding]:
             )
 
 
-def _imports(spec: Spec, groups: dict[Category, list[tuple[ScannedFile, Import]]]) -> Iterator[Finding]:
+def _imports(
+    spec: Spec, groups: dict[Category, list[tuple[ScannedFile, Import]]], borrowed: dict[str, Borrowed]
+) -> Iterator[Finding]:
     altered = [pair for pairs in groups.values() for pair in pairs if pair[1].use.word == "altered"]
     dangerous = groups[Category.DANGEROUS] + [pair for pair in altered if pair not in groups[Category.DANGEROUS]]
     if dangerous:
         yield failed(
             expected="imports that only rebuild the model",
-            received=_listed([_where(file, each, _why(each)) for file, each in dangerous]),
+            received=_listed([_where(file, each, _why(each, borrowed)) for file, each in dangerous]),
             advice="Do not load this file. Find out who wrote it; save the model without functions and lambdas, in "
             "skops, safetensors or ONNX; an import that you do need is named in full in `artifact.allow`.",
         )
@@ -71,7 +77,7 @@ def _notes(spec: Spec, scan: Scan) -> Iterator[Finding]:
     notes = [(file, note) for file in scan.files for note in file.notes if note.kind not in HARMLESS]
     if fatal := [pair for pair in notes if pair[1].kind in FATAL]:
         yield failed(
-            expected="a model that brings no code and reads no files outside its folder",
+            expected="a model that brings no code, calls what it names, and reads no files outside its folder",
             received=_listed([_noted(file, note) for file, note in fatal]),
             advice="Save the model without Lambda layers, and its external data beside it.",
         )
@@ -128,7 +134,9 @@ def _lax(spec: Spec) -> Callable[..., Finding]:
     return failed if spec.block.contract.strict else warned
 
 
-def _why(each: Import) -> str:
+def _why(each: Import, borrowed: dict[str, Borrowed]) -> str:
+    if origin := borrowed.get(each.full):
+        return f"is {origin.module}.{origin.name}, which {danger(origin.module, origin.name)}"
     return danger(each.module, each.name) or "overwrites attributes of the imported thing itself"
 
 

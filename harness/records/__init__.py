@@ -16,7 +16,7 @@ from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.run import Ending, Environment, Evidence, Selection, StageTime
-from harness.records.scan import Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
+from harness.records.scan import Borrowed, Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.surroundings import Inside, Surroundings
 from harness.records.training import Artifact, Exit, Training
@@ -27,6 +27,7 @@ __all__ = [
     "Asked",
     "BaseImage",
     "Body",
+    "Borrowed",
     "BuiltImage",
     "Claim",
     "Code",

@@ -73,12 +73,22 @@ class ScannedFile:
 
 
 @dataclass(frozen=True)
+class Borrowed:
+    """A name that a module of the project has from somewhere else: `train.run` is `subprocess.run`."""
+
+    full: str
+    module: str  # where it comes from
+    name: str
+
+
+@dataclass(frozen=True)
 class Scan:
     """All files of the artifact."""
 
     files: tuple[ScannedFile, ...]
     own: tuple[str, ...] = ()  # modules among the imports of which the project holds the source
     seconds: float = 0.0
+    borrowed: tuple[Borrowed, ...] = ()  # imports of those modules, and of `__main__`, that are dangerous ones
 
     @property
     def blocker(self) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,14 +23,13 @@ from harness.scan.arrays import has_objects
 from harness.scan.carve import carve
 from harness.scan.onnx import is_onnx, scan_onnx
 from harness.scan.pickles import HEAD, TORCH_MAGIC, attempt, scan_pickles, starts_as_pickle
-from harness.scan.source import Budget, Source, UnreadableError, unpacked
+from harness.scan.source import CHUNK, Budget, Source, UnreadableError, unpacked
 from harness.scan.values import Found
 
 _MAX_NPY_HEADER = 10_000  # as numpy's own limit
-_ZFILE = b"ZF0x"  # joblib before 0.10: `ZF`, the length in 19 characters, zlib
-_ZFILE_HEADER = 21
 _TENSOR = re.compile(r"[^/]+/(?:data|constants|tensors)/\d+")  # of a PyTorch archive: bytes, never a pickle
 _NESTED = 16  # bytes that can be a file of their own
+_USER_BLOCK = 512  # HDF5 begins at byte 0, or at this one times any power of two
 
 
 def scan_file(path: Path, name: str, budget: Budget | None = None) -> ScannedFile:
@@ -72,7 +72,8 @@ class _Scanner:
             self.stream(source, "", size)
         finally:
             if zipfile.is_zipfile(file):
-                self._zip(file, "archive at the end")
+                self._zip(file, "archive at the end", whole=False)
+            self._user_block(file, size)
 
     def stream(self, source: Source, where: str, size: int | None = None) -> None:
         """Scan a stream to its end."""
@@ -88,8 +89,9 @@ class _Scanner:
         head = source.peek(HEAD)
         if not head:
             self.formats.append("empty")
-        elif head.startswith(_ZFILE):
-            source.skip(_ZFILE_HEADER)
+        elif formats.is_zfile(head):
+            source.skip(formats.ZFILE_HEADER)
+            source.skip(source.peek(1) == b" ")  # of Python 2
             self._packed(source, "zlib", where)
         elif packing := formats.packing(head):
             self._packed(source, packing, where)
@@ -97,8 +99,7 @@ class _Scanner:
             with seekable(source) as file:
                 self._zip(file, where)
         elif formats.is_tar(head):
-            self.formats.append("tar")
-            scan_tar(source, lambda inner, name: self.stream(inner, _inside(where, name)))
+            self._tar(source, head, where)
         elif head.startswith(formats.NPY):
             self._npy(source, where)
         else:
@@ -113,7 +114,7 @@ class _Scanner:
             scan_pickles(source, self.found, where, self._nested)
         elif head.startswith(formats.HDF5):
             self.formats.append("hdf5")
-            documents.scan_hdf5(source, self.found, where)
+            carve(source, self.found, where, documents.code_in_text(self.found, where))
         elif formats.is_safetensors(head, size):
             self.formats.append("safetensors")
             documents.scan_safetensors(source)
@@ -127,11 +128,32 @@ class _Scanner:
     def _other(self, source: Source, head: bytes, where: str) -> None:
         if native := formats.native(head):
             self.found.note(Kind.NATIVE_CODE, native, 0, where)
-        known = native or formats.plain(head) or formats.text(head)
+        text = formats.text(head)
+        known = native or formats.plain(head) or text
         self.formats.append(known or "unknown")
         if known is None:
             self.found.note(Kind.UNKNOWN, f"starts with {head[:8].hex(' ')}", 0, where)
-        carve(source, self.found, where)
+        look = documents.text_to_the_end(self.found, where) if text and text == known else None
+        carve(source, self.found, where, look)
+
+    def _user_block(self, file: BinaryIO, size: int) -> None:
+        """Scan HDF5 behind a block of other data: its readers look for it there."""
+        at = _USER_BLOCK
+        while at < size:
+            file.seek(at)
+            if file.read(len(formats.HDF5)) == formats.HDF5:
+                self.found.note(Kind.UNKNOWN, f"{at} bytes in front of an HDF5 file")
+                file.seek(at)
+                self.stream(Source(iter(partial(file.read, CHUNK), b""), self._budget), f"byte {at}")
+                return
+            at *= 2
+
+    def _tar(self, source: Source, head: bytes, where: str) -> None:
+        self.formats.append("tar")
+        if attempt(head, whole=len(head) < HEAD).follows:
+            raise UnreadableError("a tar archive that is a pickle too: its readers see different files")
+        scan_tar(source, lambda inner, name: self.stream(inner, _inside(where, name)))
+        self._rest(source, where)
 
     def _packed(self, source: Source, packing: str, where: str) -> None:
         self.formats.append(packing)
@@ -148,7 +170,10 @@ class _Scanner:
     def _nested(self, source: Source, count: int, place: str) -> bool:
         """Scan a binary string that can be a file of its own: a tensor saved inside a pickle, say."""
         head = source.peek(min(count, _NESTED)) if count >= _NESTED else b""
-        if not (starts_as_pickle(head) or formats.is_zip(head)):
+        if starts_as_pickle(head):  # as numbers do: 1152 is the mark of protocol 4
+            if not attempt(source.peek(min(count, HEAD)), whole=count <= HEAD).follows:
+                return False
+        elif not formats.is_zip(head):
             return False
         part = source.part(count)
         self.stream(part, place)
@@ -172,11 +197,11 @@ class _Scanner:
         else:
             carve(source, self.found, where)
 
-    def _zip(self, file: BinaryIO, where: str) -> None:
+    def _zip(self, file: BinaryIO, where: str, *, whole: bool = True) -> None:
         names: list[str] = []
         self._budget.depth -= 1
         try:
-            scan_zip(file, self._budget, names.extend, lambda source, name: self._member(source, name, names, where))
+            scan_zip(file, self._budget, names.extend, partial(self._member, names, where), whole=whole)
         finally:
             self._budget.depth += 1
         if self._budget.depth < 0:
@@ -184,18 +209,22 @@ class _Scanner:
         if not names:
             self.formats.append("zip")
 
-    def _member(self, source: Source, name: str, names: list[str], where: str) -> None:
+    def _member(self, names: list[str], where: str, source: Source, name: str) -> None:
         kind = _archive(names)
         if kind not in self.formats:
             self.formats.append(kind)
         place = _inside(where, name)
-        if kind == "skops" and name == "schema.json":
+        if name == "schema.json":  # whatever else lies beside it: a reader looks for the one name that it knows
             documents.scan_skops(source, self.found, place)
-        elif kind == "keras" and name == "config.json":
+        elif name == "config.json":
             documents.scan_keras(source, self.found, place)
         elif kind == "torch" and _TENSOR.fullmatch(name):
             carve(source, self.found, place)  # the values of tensors
         else:
+            if kind == "torch" and name.endswith("/data.pkl"):
+                head = source.peek(HEAD)
+                if not attempt(head, whole=len(head) < HEAD).is_pickle:
+                    raise UnreadableError(f"{name} is no pickle")
             self.stream(source, place)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -14,13 +15,20 @@ from typing import IO, BinaryIO
 
 from harness.scan.source import CHUNK, Budget, Source, UnreadableError
 
+_END_SIZE, _LOCATOR_SIZE, _RECORD_SIZE = 22, 20, 56
+_END_SEARCH = 65_535 + _END_SIZE + _LOCATOR_SIZE + _RECORD_SIZE
 IN_MEMORY = 16 * 1024**2  # bytes of an archive inside another stream that are kept in memory; more goes to disk
 Member = Callable[[Source, str], None]
 Names = Callable[[list[str]], None]
 
 
-def scan_zip(file: BinaryIO, budget: Budget, names: Names, member: Member) -> None:
-    """Give `names` all names, then `member` each file. Raises UnreadableError for a broken or encrypted archive."""
+def scan_zip(file: BinaryIO, budget: Budget, names: Names, member: Member, *, whole: bool = True) -> None:
+    """Give `names` all names, then `member` each file. Raises UnreadableError for a broken or encrypted archive.
+
+    `whole` says that the file begins with the archive, so that each reader must find the same in it.
+    """
+    if whole:
+        _has_one_directory(file)
     try:
         with zipfile.ZipFile(file) as archive:
             entries = [info for info in archive.infolist() if not info.is_dir()]
@@ -33,6 +41,31 @@ def scan_zip(file: BinaryIO, budget: Budget, names: Names, member: Member) -> No
                     _member(stream, info.filename, budget, member, counted=info.compress_type != zipfile.ZIP_STORED)
     except (zipfile.BadZipFile, NotImplementedError, zlib.error, OSError, EOFError, ValueError, RuntimeError) as exc:
         raise UnreadableError(f"a broken zip archive: {exc}") from exc
+
+
+def _has_one_directory(file: BinaryIO) -> None:
+    """Raise UnreadableError where readers of zip would not agree on which directory of the archive counts.
+
+    Python's takes the one that lies before the end record, and shifts it where data lie before the archive; others
+    (miniz in PyTorch) go to the place that the records state (APPNOTE 4.3.14 to 4.3.16; CVE-2025-8291).
+    """
+    size = file.seek(0, io.SEEK_END)
+    start = file.seek(max(size - _END_SEARCH, 0))
+    tail = file.read(_END_SEARCH)
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or end + _END_SIZE > len(tail):
+        return  # `zipfile` says what is wrong
+    length, stated = struct.unpack_from("<II", tail, end + 12)
+    at = start + end - length
+    locator = tail[max(end - _LOCATOR_SIZE, 0) : end]
+    if locator.startswith(b"PK\x06\x07"):
+        record = end - _LOCATOR_SIZE - _RECORD_SIZE
+        if record < 0 or struct.unpack_from("<Q", locator, 8)[0] != start + record:
+            raise UnreadableError("a zip archive whose end is not where its last record says")
+        length, stated = struct.unpack_from("<QQ", tail, record + 40)
+        at = start + record - length
+    if at != stated:
+        raise UnreadableError(f"a zip archive whose directory lies at byte {at} and is said to lie at {stated}")
 
 
 def scan_tar(source: Source, member: Member) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Any
 
 from harness.scan.source import Source, UnreadableError
@@ -10,8 +11,12 @@ from harness.scan.values import INERT
 
 MAX_TEXT = 200  # bytes of a text that may be a name
 MAX_NUMBER = 8  # bytes of an integer that is followed
-MAX_DIGITS = 19  # of an integer that is followed
+MAX_DIGITS = 19  # of a place in the memo
 MAX_LINE = 4096
+_INTEGER = re.compile(rb"[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*)")  # as `int(line, 0)`
+_PLAIN = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")  # an integer that is followed
+_REAL = re.compile(rb"[-+\w.]+")
+_INDEX = re.compile(rb"[+-]?[0-9_]+")  # as `int(line)`
 
 
 class BrokenError(UnreadableError):
@@ -87,32 +92,45 @@ def quoted(source: Source) -> Any:
 
 
 def integer(source: Source) -> Any:
-    """Return the integer or truth value of a line (INT, LONG)."""
+    """Return the integer or truth value of a line (INT, LONG), in all notations that `pickle` takes."""
     at = source.at
     data, whole = source.line(MAX_LINE)
     digits = data.strip().removesuffix(b"L")
     if digits in (b"00", b"01"):
         return digits == b"01"
-    if not digits.removeprefix(b"-").isdigit():
+    if not _INTEGER.fullmatch(digits):
         raise BrokenError(f"byte {at}: {digits[:20]!r} is no number")
-    return int(digits) if whole and len(digits) <= MAX_DIGITS else INERT
+    return int(digits) if whole and _PLAIN.fullmatch(digits) else INERT
 
 
 def real(source: Source) -> Any:
     """Pass over a number of a line (FLOAT)."""
     at = source.at
-    found = line(source)
+    data, whole = source.line(MAX_LINE)
     try:
-        float(found)
+        float(data if whole else b"1")
     except ValueError as exc:
-        raise BrokenError(f"byte {at}: {found[:20]!r} is no number") from exc
+        raise BrokenError(f"byte {at}: {data[:20]!r} is no number") from exc
+    if not _REAL.fullmatch(data.strip()):
+        raise BrokenError(f"byte {at}: {data[:20]!r} is no number")
     return INERT
 
 
 def index(source: Source) -> int:
-    """Return the number of a place in the memo (PUT, GET)."""
+    """Return the number of a place in the memo (PUT, GET), as `int(line)` reads it.
+
+    Raises BrokenError where that would fail, UnreadableError for a number that is longer than any memo.
+    """
     at = source.at
-    found = line(source)
-    if not (found.isascii() and found.isdigit()) or len(found) > MAX_DIGITS:
-        raise BrokenError(f"byte {at}: {found[:20]!r} is no number")
-    return int(found)
+    data, whole = source.line(MAX_LINE)
+    digits = data.strip()
+    if not _INDEX.fullmatch(digits):
+        raise BrokenError(f"byte {at}: {digits[:20]!r} is no number")
+    digits = digits.replace(b"_", b"").lstrip(b"+0") or b"0"
+    if not whole or len(digits) > MAX_DIGITS:
+        raise UnreadableError(f"byte {at}: a place in the memo with a number of {len(data)} digits")
+    if digits.strip(b"-0"):
+        if digits.startswith(b"-"):
+            raise BrokenError(f"byte {at}: {digits[:20]!r} is no place in the memo")
+        return int(digits)
+    return 0

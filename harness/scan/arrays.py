@@ -17,6 +17,7 @@ _TYPE = re.compile(r"[<>|=]?([biufcmMOSUVa?])(\d*)(?:\[\w+\])?")  # such as `<f8
 _MAX_ITEM = 2**31 - 1
 _MAX_BYTES = 2**62
 _OBJECT_FLAG = 1  # NPY_ITEM_REFCOUNT
+_VERSIONS = (3, 4)  # in states of earlier ones numpy looks for objects itself and passes over the flags
 _ELSIZE, _FLAGS = 5, 7  # places in the state of a dtype: version, order, sub-array, names, fields, size, alignment
 _MAX_PADDING = 16  # numpy_array_alignment_bytes of joblib
 
@@ -47,7 +48,7 @@ def set_dtype(dtype: Dtype, state: Any) -> None:
         dtype.bad = True
         return
     size, flags = state[_ELSIZE], state[_FLAGS]
-    if type(size) is not int or type(flags) is not int:
+    if state[0] not in _VERSIONS or type(size) is not int or type(flags) is not int:
         dtype.bad = True
         return
     if size not in (-1, dtype.size):
@@ -67,6 +68,10 @@ def layout(state: dict[str, Any], at: int) -> Layout:
         raise UnreadableError(f"byte {at}: an array whose shape is not written as joblib writes it")
     if alignment is not None and alignment != _MAX_PADDING:
         raise UnreadableError(f"byte {at}: an array with an alignment that joblib does not use")
+    if dtype.has_objects and state.get("allow_mmap") is not False:
+        raise UnreadableError(
+            f"byte {at}: an array of objects that could be mapped into memory, as no joblib writes it"
+        )
     count = 1
     for length in shape:
         count *= length

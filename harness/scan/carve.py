@@ -7,7 +7,7 @@ writes it, that the opcodes behind it really call.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 
@@ -21,6 +21,7 @@ from harness.scan.values import Found
 WINDOW = 1024 * 1024
 AFTER = 16 * 1024  # bytes behind a name that are followed
 MAX_HITS = 20_000
+Look = Callable[[int, bytes], None]
 
 
 def _trie(words: Sequence[bytes]) -> bytes:
@@ -41,10 +42,15 @@ _HITS = (
 )
 
 
-def carve(source: Source, found: Found, where: str) -> None:
-    """Read a stream to its end and note the dangerous calls that are hidden in it. Raises UnreadableError."""
+def carve(source: Source, found: Found, where: str, look: Look | None = None) -> None:
+    """Read a stream to its end and note the dangerous calls that are hidden in it. Raises UnreadableError.
+
+    `look` is given each window too, with its position.
+    """
     hits = 0
     for at, window, is_last in _windows(source):
+        if look is not None:
+            look(at, window)
         limit = len(window) if is_last else len(window) - AFTER
         for start in sorted(match.start() for pattern in _HITS for match in pattern.finditer(window, 0, limit + AFTER)):
             if start >= limit:

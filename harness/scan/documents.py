@@ -1,4 +1,7 @@
-"""JSON inside model files: the types of a skops file, the layers of a Keras model, the header of safetensors."""
+"""Text inside model files: the types of a skops file, the layers of a Keras model, the header of safetensors.
+
+And the words that make a loader of YAML or jsonpickle call a function.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.records.scan import Kind, Use
+from harness.scan.carve import Look
+from harness.scan.formats import has_control
 from harness.scan.source import Source, UnreadableError
 from harness.scan.values import Found
 
 MAX_JSON = 64 * 1024**2
-_LAMBDA = re.compile(rb'"class_name":\s*"(__lambda__|Lambda)"')
-_OVERLAP = 64
+_ESCAPE = re.compile(rb"\\u00([0-7][0-9a-fA-F])")  # JSON may write any letter so
+_BRINGS_CODE = ("__lambda__", "Lambda", "TorchModuleWrapper")  # the last one holds a pickle
+_CODE: tuple[tuple[str, bytes, re.Pattern[bytes]], ...] = (  # whose, a word of it that is found fast, all of it
+    (
+        "Keras",
+        b'"class_name"',
+        re.compile(rb'"class_name"\s{0,2000}:\s{0,2000}"(' + "|".join(_BRINGS_CODE).encode() + rb')"'),
+    ),
+    ("YAML", b"python/", re.compile(rb"((?:!!|tag:yaml\.org,2002:)python/(?:object|name|module)[\w/:.]{0,80})")),
+    ("jsonpickle", b'"py/', re.compile(rb'"(py/(?:reduce|function|method|type|repr))"\s{0,2000}:')),
+)
 
 
 def parse(source: Source, limit: int = MAX_JSON) -> Any:
@@ -43,29 +57,63 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def scan_skops(source: Source, found: Found, where: str) -> None:
-    """Note the types that a skops file names: `skops.io.load` asks the user to trust each."""
+    """Note the types that a skops file names: `skops.io.load` asks the user to trust each.
+
+    A node may name what it imports in other places than its class (skops.io: FunctionNode, MethodNode,
+    OperatorFuncNode).
+    """
     for item in objects(parse(source)):
         module, name = item.get("__module__"), item.get("__class__")
+        loader, content = item.get("__loader__"), item.get("content")
+        if isinstance(content, dict) and isinstance(content.get("function"), str):
+            found.ref(str(content.get("module_path")), content["function"], 0, where).used(Use.BUILT)
+            name = None if name == "function" else name
+        if isinstance(content, dict) and isinstance(content.get("func"), str):
+            made = content.get("obj")
+            whose = made if isinstance(made, dict) else {}
+            method = f"{whose.get('__class__')}.{content['func']}"
+            found.ref(str(whose.get("__module__")), method, 0, where).used(Use.BUILT)
         if isinstance(module, str) and isinstance(name, str):
+            module = "operator" if loader == "OperatorFuncNode" else module
             found.ref(module, name, 0, where).used(Use.BUILT)
 
 
 def scan_keras(source: Source, found: Found, where: str) -> None:
-    """Note the Lambda layers of a `.keras` file: their Python bytecode runs when the model does."""
+    """Note what a `.keras` file imports, and its Lambda layers: their Python bytecode runs when the model does."""
     for item in objects(parse(source)):
-        if item.get("class_name") in ("__lambda__", "Lambda"):
-            found.note(Kind.EMBEDDED_CODE, f"a Keras {item['class_name']}", 0, where)
+        name, module = item.get("class_name"), item.get("module")
+        if name in _BRINGS_CODE:
+            found.note(Kind.EMBEDDED_CODE, f"a Keras {name}", 0, where)
+        name = item.get("config") if name == "function" else name
+        if isinstance(module, str) and isinstance(name, str):
+            found.ref(module, name, 0, where).used(Use.BUILT)
 
 
-def scan_hdf5(source: Source, found: Found, where: str) -> None:
-    """Search an HDF5 file for Keras Lambda layers by their text; what the file compresses is not seen."""
-    rest, at = b"", source.at
-    while data := source.some():
-        window = rest + data
-        for match in _LAMBDA.finditer(window):
-            found.note(Kind.EMBEDDED_CODE, f"a Keras {match[1].decode()}", at - len(rest) + match.start(), where)
-        at += len(data)
-        rest = window[-_OVERLAP:]
+def code_in_text(found: Found, where: str) -> Look:
+    """Return what notes, in the windows of a file, the text that makes a loader run code.
+
+    What HDF5 compresses is not seen.
+    """
+
+    def look(at: int, window: bytes) -> None:
+        plain = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), window) if b"\\u00" in window else window
+        for format_, word, pattern in _CODE:
+            for match in pattern.finditer(plain) if word in plain else ():
+                found.note(Kind.EMBEDDED_CODE, f"a {format_} {match[1].decode()}", at, where)
+
+    return look
+
+
+def text_to_the_end(found: Found, where: str) -> Look:
+    """Return what looks for code in text, and notes where the text ends and other data begin."""
+    code = code_in_text(found, where)
+
+    def look(at: int, window: bytes) -> None:
+        code(at, window)
+        if has_control(window):
+            found.note(Kind.UNKNOWN, "begins as a text and goes on as something else", at, where)
+
+    return look
 
 
 def scan_safetensors(source: Source) -> None:

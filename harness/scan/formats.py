@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 
 from harness.scan.source import PACKED
 
@@ -10,7 +11,7 @@ ZIP = b"PK\x03\x04"
 EMPTY_ZIP = b"PK\x05\x06"
 NPY = b"\x93NUMPY"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-TAR_AT = 257
+_TAR_HEADER = 512
 _PLAIN: tuple[tuple[bytes, str], ...] = (  # formats that hold data and nothing that loading them would run
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
@@ -30,7 +31,9 @@ _NATIVE: tuple[tuple[bytes, str], ...] = (
     (b"\xca\xfe\xba\xbe", "Mach-O or Java"),
 )
 _PYC = re.compile(rb"[\x00-\xff][\x0c-\x0f]\r\n")  # magic numbers of Python 3.5 and later are 3xxx
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
+_ZFILE = re.compile(rb"ZF[0-9a-fA-FxX_+ ]{19}")  # joblib before 0.10: `ZF`, the length in 19 characters, zlib
+ZFILE_HEADER = 21
+_TEXT = bytes(({*range(256)} - {*range(32), 127}) | {*b"\t\n\r\x1b"})  # what a text may hold, in UTF-8 too
 
 
 def packing(head: bytes) -> str | None:
@@ -43,14 +46,23 @@ def packing(head: bytes) -> str | None:
     return None
 
 
+def is_zfile(head: bytes) -> bool:
+    """Whether data begins as a compressed file of joblib before 0.10."""
+    return _ZFILE.match(head) is not None
+
+
 def is_zip(head: bytes) -> bool:
     """Whether data begins as a zip archive."""
     return head.startswith((ZIP, EMPTY_ZIP))
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether data begins as a tar archive (POSIX or GNU)."""
-    return head[TAR_AT : TAR_AT + 5] == b"ustar"
+    """Whether data begins as a tar archive of any kind: the oldest has no name, all have a checksum."""
+    try:
+        tarfile.TarInfo.frombuf(head[:_TAR_HEADER], "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return False
+    return True
 
 
 def is_safetensors(head: bytes, size: int | None) -> bool:
@@ -72,9 +84,14 @@ def native(head: bytes) -> str | None:
     return found or ("compiled Python" if _PYC.match(head) else None)
 
 
+def has_control(data: bytes) -> bool:
+    """Whether data hold a control character that no text has."""
+    return bool(data.translate(None, _TEXT))
+
+
 def text(head: bytes) -> str | None:
     """Return `json` or `text` for UTF-8 without control characters, None for anything else."""
-    if _CONTROL.search(head):
+    if has_control(head):
         return None
     try:
         head.decode()

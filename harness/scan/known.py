@@ -14,75 +14,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from harness.scan.dangerous import BELOW, BUILTINS, MODULES, NAMES, REACHES
+
 _CLASS = r"_*[A-Z]\w*"
 _ANY = r"[A-Za-z_]\w*"
-
-_RUNS = "runs programs"
-_CODE = "runs Python code"
-_REACHES = "reaches any attribute or function by its name"
-_LOADS = "loads code or unpickles more"
-_FILES = "reads, writes or removes files"
-_NET = "opens connections"
-_CARRIES = "the file carries Python code"
-
-DANGEROUS_MODULES: dict[str, str] = {
-    **dict.fromkeys(("os", "posix", "nt", "subprocess", "_posixsubprocess", "commands", "popen2", "pty"), _RUNS),
-    **dict.fromkeys(("multiprocessing", "pdb", "bdb", "distutils", "setuptools", "pip", "venv"), _RUNS),
-    **dict.fromkeys(("code", "codeop", "timeit", "trace", "profile", "cProfile", "doctest", "runpy"), _CODE),
-    **dict.fromkeys(("idlelib", "lib2to3", "asyncio", "threading", "_thread", "sched", "atexit", "signal"), _CODE),
-    **dict.fromkeys(("importlib", "imp", "pkgutil", "zipimport", "pydoc", "ctypes", "_ctypes", "cffi"), _LOADS),
-    **dict.fromkeys(("pickle", "_pickle", "cPickle", "marshal", "shelve", "dbm", "logging.config"), _LOADS),
-    **dict.fromkeys(("operator", "_operator", "functools", "_functools", "inspect", "gc", "sys"), _REACHES),
-    **dict.fromkeys(("shutil", "tempfile", "io", "_io", "fileinput", "glob", "mmap", "sqlite3", "zipfile"), _FILES),
-    **dict.fromkeys(("tarfile", "linecache"), _FILES),
-    **dict.fromkeys(("socket", "_socket", "ssl", "http", "httplib", "urllib", "urllib2", "ftplib", "smtplib"), _NET),
-    **dict.fromkeys(("requests", "aiohttp", "telnetlib", "xmlrpc", "webbrowser", "antigravity", "socketserver"), _NET),
-    **dict.fromkeys(("types", "cloudpickle", "dill", "new"), _CARRIES),
-}
-
-_BUILTINS = {
-    **dict.fromkeys(("eval", "exec", "execfile", "compile", "breakpoint", "input", "help"), _CODE),
-    **dict.fromkeys(("__import__", "__build_class__", "reload"), _LOADS),
-    **dict.fromkeys(("getattr", "setattr", "delattr", "globals", "locals", "vars", "apply"), _REACHES),
-    **dict.fromkeys(("open", "file"), _FILES),
-    **dict.fromkeys(("map", "filter"), "calls what it is given"),
-}
-_NAMES: dict[str, str] = {
-    **{f"builtins.{name}": why for name, why in _BUILTINS.items()},
-    **dict.fromkeys(("numpy.load", "numpy.lib.npyio.load", "numpy.lib._npyio_impl.load"), _LOADS),
-    **dict.fromkeys(("joblib.load", "joblib.numpy_pickle.load", "pandas.read_pickle"), _LOADS),
-    **dict.fromkeys(("pandas.eval", "pandas.core.computation.eval.eval"), _CODE),
-    "sklearn.utils._testing.run_string": _CODE,
-    "torch.load": _LOADS,
-    "torch.jit.load": _LOADS,
-    "torch.jit._serialization.load": _LOADS,
-    "torch.serialization.load": _LOADS,
-    "torch.fx.graph_module.reduce_graph_module": _CARRIES,
-    "torch.fx.graph_module.reduce_package_graph_module": _CARRIES,
-    "copyreg.add_extension": _REACHES,
-}
-_BELOW: dict[str, str] = {  # modules of harmless packages, with all that is below them
-    "numpy.testing": _CODE,
-    "numpy.f2py": _RUNS,
-    "numpy.distutils": _RUNS,
-    "numpy.ctypeslib": _LOADS,
-    "pandas.io": _FILES,
-    "torch.hub": _LOADS,
-    "torch.utils.cpp_extension": _RUNS,
-    "torch.utils.bottleneck": _CODE,
-    "torch.utils.collect_env": _RUNS,
-    "torch.utils._config_module": _LOADS,
-    "torch.distributed": _NET,
-    "torch.multiprocessing": _RUNS,
-    "torch._dynamo": _CODE,
-    "torch._inductor": _RUNS,
-    "torch.ops": _LOADS,
-    "torch.package": _LOADS,
-    "scipy.weave": _RUNS,
-    "sklearn.datasets": _NET,
-    "joblib.memory": _CODE,
-    "joblib.externals": _CARRIES,
-}
+_DUNDER = re.compile(r"__pyx_unpickle_\w+|__newobj(?:_ex)?__|__\w+_ctor")  # those that pickles really name
+_BELOW = r"(?:\.(?!tests\b|_precompute\b)\w+)*"  # tests import what they like, and a class is reached through them
 
 _NUMPY_MATH = (
     "abs|absolute|add|arccos|arccosh|arcsin|arcsinh|arctan|arctan2|arctanh|array|asarray|cbrt|ceil|clip|cos|cosh|"
@@ -96,6 +33,10 @@ _NUMPY_TYPES = (
     r"dtype|ndarray|matrix|recarray|record|memmap|generic|bool_?|object_?|str_|bytes_|void|"
     r"u?int(?:8|16|32|64|p|c)?|float(?:16|32|64|128)|complex(?:64|128|256)|(?:long)?double|single|half|"
     r"u?(?:long|longlong|short|byte)|datetime64|timedelta64|int_|float_|complex_|intp|RandomState|Generator"
+)
+_SCORES = (
+    r"auc|[a-z]\w*_(?:score|loss|error|kernels?|distances?|similarit(?:y|ies)|deviance|matrix|curve|report|ratios?|"
+    r"argmin|argmin_min|samples|fscore_support|corrcoef|thresholds|v_measure)"
 )
 _BUILTIN_TYPES = (
     "object|bool|int|long|float|complex|str|unicode|bytes|bytearray|list|tuple|dict|set|frozenset|slice|range|xrange|"
@@ -117,33 +58,48 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"math", _ANY),
     (r"pathlib(?:\._local)?", r"(?:Pure)?(?:Posix|Windows)?Path"),
     (r"re", r"_compile"),
+    (r"pytz", r"_UTC|_utc|_p"),
+    (r"dateutil\.(?:relativedelta|tz\.tz|tz)", r"relativedelta|tz(?:utc|local|offset|file)"),
     (r"string", r"Template"),
     (r"numpy", rf"{_NUMPY_TYPES}|{_NUMPY_MATH}"),
     (r"numpy\._?core\.(?:_?multiarray|_multiarray_umath|umath)", rf"_reconstruct|scalar|{_NUMPY_TYPES}|{_NUMPY_MATH}"),
     (r"numpy\._?core\.numeric", r"_frombuffer"),
-    (r"numpy\._?core(?:\._internal)?", r"_ufunc_reconstruct|_convert_to_stringdtype_kwargs"),
+    (r"numpy\._?core\._internal", r"_convert_to_stringdtype_kwargs"),
+    (r"numpy(?:\.polynomial\.\w+|\.lib\._?polynomial(?:_impl)?)?", r"poly1d|ABCPolyBase|Polynomial|Chebyshev|Legendre"),
     (r"numpy\._?core\.(?:fromnumeric|_methods|function_base)", _NUMPY_MATH),
     (r"numpy\.lib\.(?:_?function_base|_function_base_impl|_?nanfunctions|_nanfunctions_impl)(?:_impl)?", _NUMPY_MATH),
     (r"numpy\.(?:rec|ma|ma\.core|dtypes|_?core\.(?:memmap|records))", rf"{_CLASS}|_mareconstruct|recarray|memmap"),
     (r"numpy\.matrixlib(?:\.defmatrix)?", r"matrix"),
     (r"numpy\.random(?:\.\w+)?", rf"__\w+_ctor|{_CLASS}|__pyx_unpickle_\w+"),
     (r"scipy\.sparse(?:\.\w+)*", r"(?:csr|csc|coo|bsr|dia|dok|lil)_(?:matrix|array)"),
-    (r"scipy\.spatial(?:\.\w+)*", rf"c?KDTree|{_CLASS}"),
-    (r"scipy\.(?:interpolate|special)(?:\.\w+)*", rf"{_CLASS}|interp1d|expit|logit|xlogy|gammaln|erf"),
+    (rf"scipy\.spatial{_BELOW}", rf"c?KDTree|{_CLASS}"),
+    (rf"scipy\.interpolate{_BELOW}", rf"{_CLASS}|interp1d"),
+    (r"scipy\.special(?:\._(?:special_)?ufuncs)?", r"expit|logit|xlogy|gammaln|erf"),
     (r"(?:scipy\._lib|sklearn\.externals)\.array_api_compat\.numpy(?:\._aliases)?", _NUMPY_MATH),
-    (r"joblib\.numpy_pickle(?:_compat)?", r"(?:Z?ND|Numpy)ArrayWrapper"),
-    (r"sklearn(?:\.\w+)*", rf"{_CLASS}|__pyx_unpickle_\w+|newObj"),
-    (r"sklearn\.(?:metrics|feature_selection|preprocessing|kernel_approximation)(?:\.\w+)*", _ANY),
-    (r"sklearn\.ensemble\._gb_losses|sklearn\._loss(?:\.\w+)*", _ANY),
+    (r"(?:sklearn\.externals\.)?joblib\.numpy_pickle(?:_compat)?", r"(?:Z?ND|Numpy)ArrayWrapper"),
+    (rf"sklearn(?!\.(?:externals|callback|utils\._test)){_BELOW}", rf"{_CLASS}|__pyx_unpickle_\w+|newObj"),
+    (rf"sklearn\.metrics(?!\._plot){_BELOW}", rf"{_SCORES}|_passthrough_scorer"),
+    (
+        rf"sklearn\.feature_selection{_BELOW}",
+        r"f_classif|f_oneway|[fr]_regression|chi2|mutual_info_(?:classif|regression)",
+    ),
+    (
+        rf"sklearn\.preprocessing{_BELOW}",
+        r"scale|normalize|binarize|label_binarize|add_dummy_feature|[a-z]+_(?:scale|transform)",
+    ),
+    (r"sklearn\.cluster\._kmeans", r"_kmeans_single_(?:lloyd|elkan)"),
     (r"imblearn(?:\.\w+)*", _CLASS),
     (r"pandas\.(?:arrays|api\.types)", _CLASS),
-    (r"pandas", r"DataFrame|Series|\w*Index|Categorical|\w*Dtype|Timestamp|Timedelta|Period|Interval|NA"),
-    (r"pandas\._libs(?:\.\w+)*", rf"{_CLASS}|_unpickle_block|__pyx_unpickle_\w+|_nat_unpickle|_timestamp_unpickle"),
+    (r"pandas", r"DataFrame|Series|\w*Index|Categorical|\w*Dtype|Timestamp|Timedelta|Period|Interval|NA|DateOffset"),
+    (r"pandas\._libs(?:\.\w+)*", rf"{_CLASS}|_unpickle_block|__pyx_unpickle_\w+|_nat_unpickle|_unpickle_timestamp"),
     (
         r"pandas\.core\.(?:indexes|internals|arrays|dtypes)(?:\.\w+)*",
         rf"{_CLASS}|_new_\w*Index|_unpickle_block|new_block",
     ),
     (r"pandas\.core\.(?:series|frame|generic|flags)", _CLASS),
+    (r"pyarrow\.lib", r"_restore_array|py_buffer|type_for_alias|chunked_array|_rebuild\w*|\w+Type|\w*Array"),
+    (r"(?:tf_)?keras(?:\.\w+)*", _CLASS),
+    (r"(?:tf_)?keras\.(?:src\.)?(?:activations|losses|metrics|initializers|constraints)(?:\.\w+)*", r"[a-z]\w*"),
     (r"xgboost\.(?:core|sklearn|compat|_data_utils)", _CLASS),
     (r"lightgbm\.(?:basic|sklearn|compat)", _CLASS),
     (r"catboost\.core", _CLASS),
@@ -157,6 +113,11 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"torch\.optim(?:\.\w+)*", _CLASS),
     (r"__torch__(?:\.\w+)*", _ANY),  # TorchScript: names inside the archive, which nothing imports
     (r"skorch(?:\.\w+)*", _CLASS),
+)
+_CLASS_NAME = re.compile(_CLASS)
+_METHODS = (  # the few functions of classes that a harmless file names
+    (re.compile(r"zoneinfo"), re.compile(r"ZoneInfo\._unpickle")),
+    (re.compile(r"scipy\.interpolate\._?interpolate"), re.compile(r"interp1d\._call_\w+")),
 )
 _PATTERNS = tuple((re.compile(module), re.compile(name)) for module, name in _KNOWN)
 
@@ -172,7 +133,7 @@ class Category(StrEnum):
 
 def dangerous_roots() -> set[str]:
     """Return the top-level modules that a dangerous import can begin with, those of Python 2 too."""
-    found = {name.partition(".")[0] for name in (*DANGEROUS_MODULES, *_NAMES, *_BELOW)}
+    found = {name.partition(".")[0] for name in (*MODULES, *NAMES, *BELOW)}
     return found | {old.partition(".")[0] for old, new in IMPORT_MAPPING.items() if new.partition(".")[0] in found}
 
 
@@ -216,18 +177,35 @@ def _spellings(module: str, name: str) -> set[tuple[str, str]]:
 def _danger(module: str, name: str) -> str:
     if "<" in name or "<" in module:
         return "the name is not in the file: it is computed, or registered elsewhere"
-    parts = name.split(".")
-    if len(parts) > 1 and any(p in DANGEROUS_MODULES or p in _BUILTINS or p.startswith("__") for p in parts):
-        return _REACHES  # `numpy.f2py.os.system`: attributes of attributes
-    below = next((why for root, why in _BELOW.items() if module == root or module.startswith(f"{root}.")), "")
-    named = _NAMES.get(f"{module}.{name}", "")
-    return DANGEROUS_MODULES.get(module.partition(".")[0]) or DANGEROUS_MODULES.get(module) or named or below
+    if why := next((MODULES[part] for part in _prefixes(module) if part in MODULES), ""):
+        return why
+    full = f"{module}.{name}"
+    if why := NAMES.get(full) or next((BELOW[part] for part in _prefixes(full) if part in BELOW), ""):
+        return why
+    return REACHES if _goes_through(module, name) else ""
+
+
+def _goes_through(module: str, name: str) -> bool:
+    """Whether a name leads out of its module: `numpy` with `f2py.os.system`, or `__builtins__` of any module."""
+    *outer, last = name.split(".")
+    if last.startswith("__") and not _DUNDER.fullmatch(last):
+        return True
+    if not outer:
+        return False
+    first = _CLASS_NAME.fullmatch(outer[0]) or _is_known(module, outer[0])
+    return last in BUILTINS or not first or not all(map(_CLASS_NAME.fullmatch, outer[1:]))
+
+
+def _prefixes(full: str) -> list[str]:
+    """Return a dotted name and those that it lies below, the shortest first."""
+    parts = full.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _is_known(module: str, name: str) -> bool:
     """Whether a harmless list has it. Of a nested name all but the last part must be classes."""
     outer, _, last = name.rpartition(".")
     if outer and not all(re.fullmatch(_CLASS, part) for part in (*outer.split("."), last)):
-        return (module, name) == ("zoneinfo", "ZoneInfo._unpickle")
+        return any(m.fullmatch(module) and n.fullmatch(name) for m, n in _METHODS)
     last = last if outer else name
     return any(m.fullmatch(module) and n.fullmatch(last) for m, n in _PATTERNS)

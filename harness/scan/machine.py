@@ -18,16 +18,16 @@ from typing import Any
 from harness.records.scan import Kind, Use
 from harness.scan import arguments as read
 from harness.scan.arguments import BrokenError
-from harness.scan.arrays import make_dtype, set_dtype
+from harness.scan.arrays import set_dtype
+from harness.scan.calls import keep, result
 from harness.scan.source import Source, UnreadableError
-from harness.scan.values import INERT, SCANNED, Dtype, Found, Made, Mapping, Ref
+from harness.scan.values import INERT, SCANNED, Dtype, Found, Made, Mapping, Ref, leads_outside
 
 MAX_STACK = 2_000_000  # values on the stack
 MAX_MEMO = 20_000_000
 MAX_KEPT = 1_000_000  # texts in the memo; what comes later is INERT, and an import named by it is refused
 MAX_TUPLE = 16  # items of a tuple that are followed
 COMPUTED = "<computed>"
-RECONSTRUCTORS = ("copyreg", "copy_reg")
 
 Nested = Callable[[Source, int, str], bool]
 Payload = Callable[["Machine", Made], None]
@@ -63,6 +63,8 @@ class Machine:
         self.where = where
         self.frame_end: int | None = None
         self.at = 0  # of the opcode
+        self.reads_arrays = payload is not None
+        self._watches = False  # whether a name was imported that is harmless in few places
         self._lenient = lenient
         self._nested = nested
         self._payload = payload
@@ -74,6 +76,7 @@ class Machine:
     def fork(self, source: Source, found: Found) -> Machine:
         """Return a machine that goes on from here as plain pickle would, on other bytes."""
         other = Machine(source, found, self.where)
+        other._watches = self._watches
         other._stack, other._memo, other._sparse = self._stack[:], self._memo[:], dict(self._sparse)
         return other
 
@@ -134,7 +137,21 @@ class Machine:
 
     def put_tuple(self, items: list[Any]) -> None:
         """Put a tuple on the stack."""
-        self.push(tuple(items) if len(items) <= MAX_TUPLE else INERT)
+        self.push(self.tuple_of(items))
+
+    def tuple_of(self, items: list[Any]) -> Any:
+        """Return a tuple, which may be the arguments of a call; INERT for a long one."""
+        if len(items) > MAX_TUPLE:
+            self.keep(items)
+            return INERT
+        if self._watches and any(type(item) is tuple for item in items):
+            self.keep([item for item in items if type(item) is tuple])
+        return tuple(items)
+
+    def keep(self, items: list[Any]) -> None:
+        """Pass over values that go where calls are no longer seen: into a list, or to a function."""
+        if self._watches:
+            keep(self, items)
 
     def put_dict(self, items: list[Any]) -> None:
         """Put a dict on the stack."""
@@ -144,14 +161,19 @@ class Machine:
     def set_items(self, items: list[Any]) -> None:
         """Set items of the dict, or of another object, on the top of the stack."""
         target = self.top()
+        if self._watches:
+            self.keep([item for item in items if type(item) in (Ref, tuple) and not getattr(item, "is_memmap", False)])
         if isinstance(target, Mapping):
             target.update(items)
         elif isinstance(target, Ref):
             target.used(Use.ALTERED)
 
-    def add_items(self, _items: list[Any]) -> None:
+    def add_items(self, items: list[Any]) -> None:
         """Pass over items that are added to a list, a set, or an object that behaves like one."""
-        self.top()
+        target = self.top()
+        self.keep(items)
+        if isinstance(target, Ref):
+            target.used(Use.ALTERED)  # the `__path__` of a package, say
 
     # The memo.
 
@@ -205,7 +227,9 @@ class Machine:
     def ref(self, module: Any, name: Any) -> Ref:
         """Note an import; what is no text that stands in the file is computed."""
         module, name = (part if type(part) is str else COMPUTED for part in (module, name))
-        return self.found.ref(module, name, self.at, self.where)
+        ref = self.found.ref(module, name, self.at, self.where)
+        self._watches = self._watches or ref.is_watched
+        return ref
 
     def named(self) -> Ref:
         """Read a module and a name, each a line."""
@@ -219,22 +243,26 @@ class Machine:
         """Note a call and put on the stack what is known of its result."""
         if isinstance(function, Ref):
             function.used(use)
-            self.push(self._result(function, arguments, use))
+            self.push(result(self, function, arguments, use))
             return
         if isinstance(function, Made):
             function.ref.used(Use.CALLED)
+        self.keep([arguments])
         self.found.note(Kind.COMPUTED_CALL, "calls what another call returned", self.at, self.where)
         self.push(INERT)
 
     def build(self) -> None:
         """Give the object on the stack its state."""
         state, target = self.pop(), self.top()
+        self.keep([state])
         if isinstance(target, Ref):
             target.used(Use.ALTERED)
         elif isinstance(target, Dtype):
             set_dtype(target, state)
         elif isinstance(target, Made):
             target.ref.used(Use.BUILT)
+            if target.ref.is_file_wrapper:
+                self._file(state)
             if target.ref.is_wrapper and self._payload is not None:
                 if target.state is None or not isinstance(state, Mapping) or state.items is None:
                     raise UnreadableError(f"byte {self.at}: an array wrapper with a state that no joblib writes")
@@ -242,19 +270,10 @@ class Machine:
                 self._payload(self, target)
                 self._stack[-1] = INERT  # the array takes the place of its wrapper
 
-    def _result(self, function: Ref, arguments: Any, use: Use) -> Any:
-        known = arguments if isinstance(arguments, tuple) else ()
-        if function.is_dtype:
-            return make_dtype(known)
-        if function.is_wrapper:
-            if self._payload is None or (use is Use.BUILT and arguments == ()):
-                return Made(function, {})
-            raise UnreadableError(f"byte {self.at}: an array wrapper made in a way that no joblib does")
-        if wrappers := [value for value in known if isinstance(value, Ref) and value.is_wrapper]:
-            if function.module in RECONSTRUCTORS and function.name == "_reconstructor" and known[0] is wrappers[0]:
-                return Made(wrappers[0], {})
-            if self._payload is not None:
-                raise UnreadableError(f"byte {self.at}: an array wrapper made in a way that no joblib does")
-        if function.name == "_load_from_bytes" and known != (SCANNED,):
-            raise UnreadableError(f"byte {self.at}: hands bytes to torch.load that could not be scanned")
-        return function.made
+    def _file(self, state: Any) -> None:
+        """Note the file that joblib before 0.10 keeps an array in; it is unpickled from there."""
+        place = state.items.get("filename") if isinstance(state, Mapping) and state.items is not None else None
+        if type(place) is not str:
+            raise UnreadableError(f"byte {self.at}: an array in a file whose name is not written as joblib writes it")
+        kind = Kind.OUTSIDE if leads_outside(place) else Kind.EXTERNAL_DATA
+        self.found.note(kind, place, self.at, self.where)

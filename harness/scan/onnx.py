@@ -1,25 +1,31 @@
 """Walks an ONNX model (protobuf, onnx.proto) for what it takes from outside: data files and custom operators.
 
-Field numbers: ModelProto.graph 7, .opset_import 8, .functions 25; GraphProto.node 1, .initializer 5,
+Field numbers: ModelProto.graph 7, .opset_import 8, .training_info 20, .functions 25; TrainingInfoProto
+.initialization 1, .algorithm 2; FunctionProto.node 7, .attribute_proto 11; GraphProto.node 1, .initializer 5,
 .sparse_initializer 15; NodeProto.op_type 4, .attribute 5, .domain 7; AttributeProto.t 5, .g 6, .tensors 10,
 .graphs 11; TensorProto.external_data 13; StringStringEntryProto.key 1, .value 2.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+from contextlib import suppress
 
 from harness.records.scan import Kind
-from harness.scan.source import Source, UnreadableError
-from harness.scan.values import Found
+from harness.scan.formats import has_control
+from harness.scan.source import Budget, Source, UnreadableError
+from harness.scan.values import Found, leads_outside
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft")
 _MAX_TEXT = 4096
+_ENDLESS = f"a name of more than {_MAX_TEXT} bytes"
+_MODEL = {1: 0, 5: 0, **dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25), 2)}  # fields of ModelProto: their wire types
+_VERSIONS = range(3, 31)  # of the format, ir_version
 _MAX_DEPTH = 32  # graphs in attributes of nodes in graphs
 _WAYS = {
-    "model": {7: "graph", 25: "function"},
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {4: "op", 5: "attribute", 7: "domain"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
@@ -30,8 +36,22 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
 def is_onnx(head: bytes) -> bool:
-    """Whether data begins as ModelProto does: its version, then a name, a graph or an operator set."""
-    return head[:1] == b"\x08" and 3 <= head[1] <= 30 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42", b"\x22")  # noqa: PLR2004 - ir_version
+    """Whether data begins as ModelProto does: fields of it alone, in any order, its version among them.
+
+    Where a graph or a text is longer than what is seen, the version may follow it.
+    """
+    source, version = Source(iter((head,)), Budget()), None
+    with suppress(UnreadableError):
+        while source.peek(1):
+            field, wire = divmod(_varint(source), 8)
+            if _MODEL.get(field) != wire:
+                return False
+            value = _varint(source)
+            version = value if field == 1 else version
+            if wire == _BYTES and value > len(head) - source.at:
+                return version in _VERSIONS or (version is None and field in (6, 7) and has_control(head))
+            source.skip(value if wire == _BYTES else 0)
+    return version in _VERSIONS
 
 
 def scan_onnx(source: Source, found: Found, where: str) -> None:
@@ -64,6 +84,9 @@ class _Walk:
                 raise UnreadableError(f"byte {source.at}: a field that is longer than its message")
             if way in _WAYS:
                 self.message(way, length, depth + 1)
+            elif way == "value" and length > _MAX_TEXT:
+                source.skip(length)
+                texts[way] = _ENDLESS
             elif way is not None and length <= _MAX_TEXT:
                 texts[way] = source.read(length).decode("utf-8", "replace")
             else:
@@ -75,8 +98,12 @@ class _Walk:
             self._found.note(Kind.CUSTOM_OPERATOR, f"{texts['domain']}.{texts.get('op', '?')}", at, self._where)
         if kind == "entry" and texts.get("key") == "location":
             place = texts.get("value", "")
-            outside = any(p.is_absolute() or ".." in p.parts for p in (PurePosixPath(place), PureWindowsPath(place)))
-            self._found.note(Kind.OUTSIDE if outside else Kind.EXTERNAL_DATA, place, at, self._where)
+            self._found.note(
+                Kind.OUTSIDE if leads_outside(place) or place == _ENDLESS else Kind.EXTERNAL_DATA,
+                place,
+                at,
+                self._where,
+            )
 
 
 def _varint(source: Source) -> int:

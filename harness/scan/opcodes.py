@@ -8,7 +8,7 @@ from typing import Any
 from harness.records.scan import Use
 from harness.scan import arguments as read
 from harness.scan.arguments import BrokenError
-from harness.scan.machine import MAX_STACK, MAX_TUPLE, Machine
+from harness.scan.machine import MAX_STACK, Machine
 from harness.scan.source import UnreadableError
 from harness.scan.values import INERT, Ref
 
@@ -16,12 +16,12 @@ Step = Callable[[Machine], None]
 
 
 def _called(machine: Machine, items: list[Any]) -> None:
-    machine.call(items[0] if items else INERT, tuple(items[1 : MAX_TUPLE + 1]), Use.CALLED)
+    machine.call(items[0] if items else INERT, machine.tuple_of(items[1:]), Use.CALLED)
 
 
 def _instance(machine: Machine) -> None:
     ref = machine.named()
-    machine.call(ref, tuple(machine.items()[:MAX_TUPLE]), Use.CALLED)
+    machine.call(ref, machine.tuple_of(machine.items()), Use.CALLED)
 
 
 def _two(machine: Machine, step: Callable[[Any, Any], None]) -> None:
@@ -43,7 +43,7 @@ def _float(machine: Machine) -> None:
 
 
 def _bag(machine: Machine) -> None:
-    machine.items()
+    machine.keep(machine.items())
     machine.push(INERT)
 
 

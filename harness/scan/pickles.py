@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from harness.records.scan import Kind
+from harness.records.scan import Kind, Use
 from harness.scan.arguments import BrokenError
 from harness.scan.arrays import layout, padding
 from harness.scan.carve import carve
@@ -13,7 +13,7 @@ from harness.scan.formats import is_zip
 from harness.scan.known import is_dangerous
 from harness.scan.machine import Machine, Nested
 from harness.scan.opcodes import follow
-from harness.scan.source import Budget, Source, UnreadableError
+from harness.scan.source import Budget, CutError, Source, UnreadableError
 from harness.scan.values import Found, Made
 
 HEAD = 64 * 1024  # bytes of a trial
@@ -26,6 +26,7 @@ TORCH_PICKLES = 5  # magic, protocol, system, the object, the keys of its storag
 class Trial:
     """What the first bytes are if they are read as a pickle."""
 
+    follows: bool  # to the end of what is there, or beyond something that it makes
     is_pickle: bool
     is_joblib: bool = False
 
@@ -36,9 +37,10 @@ def starts_as_pickle(head: bytes) -> bool:
 
 
 def attempt(head: bytes, *, whole: bool) -> Trial:
-    """Read the first bytes as a pickle: a text is none unless it ends like one or imports something.
+    """Read the first bytes as a pickle: a text is none unless it ends like one or makes something of an import.
 
-    A file that breaks off after an import is a pickle too: what it calls before that is called.
+    A file that breaks off after a call is a pickle too: what it calls before that is called. One that breaks off
+    after no more than a name is a text with a `c` in front: `cat` and `dog`, each on a line.
     """
     found = Found()
     source = Source(iter((head,)), Budget())
@@ -49,12 +51,13 @@ def attempt(head: bytes, *, whole: bool) -> Trial:
         ended = True
     except BrokenError:
         pass
-    except UnreadableError:
+    except CutError:
         ended = not whole  # there is more
-    except _EnoughError:
+    except (UnreadableError, _EnoughError):
         ended = True
+    follows = ended or any(ref.use is not Use.REFERENCED for ref in found.refs.values())
     is_joblib = any(ref.is_wrapper for ref in found.refs.values())
-    return Trial(ended or bool(found.refs) or starts_as_pickle(head), is_joblib)
+    return Trial(follows, follows or starts_as_pickle(head), is_joblib)
 
 
 class _EnoughError(Exception):

@@ -20,6 +20,10 @@ class UnreadableError(Exception):
     """A file breaks off, breaks its format's rules, or goes beyond the bounds; the text says which and where."""
 
 
+class CutError(UnreadableError):
+    """A stream ends before what was announced."""
+
+
 @dataclass
 class Budget:
     """What one scan may cost; shared by all that lies inside a file."""
@@ -77,7 +81,7 @@ class Source:
             self._fill(count)
             end = self._next + count
             if end > len(self._buffer):
-                raise UnreadableError(f"breaks off at byte {self._start + len(self._buffer)}")
+                raise CutError(f"breaks off at byte {self._start + len(self._buffer)}")
         data = self._buffer[self._next : end]
         self._next = end
         return data
@@ -108,7 +112,7 @@ class Source:
         if count > ready and self._file is not None:
             end = self.at + count
             if end > self._size:
-                raise UnreadableError(f"breaks off at byte {self._size}: {end - self._size} bytes more were announced")
+                raise CutError(f"breaks off at byte {self._size}: {end - self._size} bytes more were announced")
             self._file.seek(end)
             self._buffer, self._next, self._start = b"", 0, end
             return
@@ -118,7 +122,7 @@ class Source:
             self._fill(1)
             ready = len(self._buffer) - self._next
             if not ready:
-                raise UnreadableError(f"breaks off at byte {self.at}: {count} bytes more were announced")
+                raise CutError(f"breaks off at byte {self.at}: {count} bytes more were announced")
         self._next += count
 
     def line(self, limit: int) -> tuple[bytes, bool]:
@@ -128,7 +132,7 @@ class Source:
             if self._next >= len(self._buffer):
                 self._fill(1)
                 if self._next >= len(self._buffer):
-                    raise UnreadableError(f"breaks off at byte {self.at}, in a line")
+                    raise CutError(f"breaks off at byte {self.at}, in a line")
             end = self._buffer.find(NEWLINE, self._next)
             stop = len(self._buffer) if end < 0 else end
             if len(kept) + stop - self._next > limit:
@@ -152,7 +156,7 @@ class Source:
             while left:
                 data = self.some()
                 if not data:
-                    raise UnreadableError(f"breaks off at byte {self.at}: {left} bytes more were announced")
+                    raise CutError(f"breaks off at byte {self.at}: {left} bytes more were announced")
                 if len(data) > left:
                     self.unread(data[left:])
                     data = data[:left]
@@ -236,7 +240,7 @@ PACKED: dict[str, tuple[bytes, Callable[[], _Decompressor]]] = {
     "zlib": (b"\x78", _Zlib),
     "bz2": (b"BZh", bz2.BZ2Decompressor),
     "xz": (b"\xfd7zXZ", partial(lzma.LZMADecompressor, memlimit=LZMA_MEMORY)),
-    "lzma": (b"\x5d\x00\x00", partial(lzma.LZMADecompressor, memlimit=LZMA_MEMORY)),
+    "lzma": (b"\x5d\x00", partial(lzma.LZMADecompressor, memlimit=LZMA_MEMORY)),
     "lz4": (b'\x04"M\x18', _lz4),
     "zstd": (b"\x28\xb5\x2f\xfd", _zstd),
 }

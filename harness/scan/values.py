@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from harness.records.scan import Import, Kind, Note, Use
@@ -10,7 +11,11 @@ from harness.scan.source import UnreadableError
 
 MAX_NAMES = 10_000  # different imports of one file
 MAX_KEYS = 32  # of a dict that is followed: the state of a joblib wrapper has six
-MAX_NOTES = 100
+_GETTERS = {
+    *((module, name) for module in ("builtins", "__builtin__") for name in ("getattr", "type")),
+    *((module, "_ufunc_reconstruct") for module in ("numpy.core", "numpy._core")),
+}
+MAX_NOTES = 100  # of each kind, so that none hides another
 
 
 class Inert:
@@ -19,6 +24,11 @@ class Inert:
 
 class Scanned:
     """Bytes in the stream that were scanned as a file of their own."""
+
+
+def leads_outside(place: str) -> bool:
+    """Whether the name of a file leads out of the folder of the file that names it."""
+    return any(path.is_absolute() or ".." in path.parts for path in (PurePosixPath(place), PureWindowsPath(place)))
 
 
 INERT = Inert()
@@ -36,14 +46,39 @@ class Ref:
     use: Use = Use.REFERENCED
     count: int = 0
     made: Made = field(init=False)
+    is_read: bool = False  # a call of it was read: what it returned is in the list in its place
+    is_stray: bool = False  # another call of it could not be
+
+    is_watched: bool = field(init=False)  # harmless in few places, so that no call of it may stay unseen
 
     def __post_init__(self) -> None:
         self.made = Made(self)
+        self.is_watched = any((self.is_wrapper, self.is_file_wrapper, self.is_getter, self.is_loader, self.is_memmap))
 
     @property
     def is_wrapper(self) -> bool:
         """Whether joblib reads the bytes of an array after an object of this class, wherever it is imported from."""
         return self.name.endswith("NumpyArrayWrapper")
+
+    @property
+    def is_file_wrapper(self) -> bool:
+        """Whether joblib reads another file, pickles too, after an object of this class (joblib before 0.10)."""
+        return self.name.endswith("NDArrayWrapper")
+
+    @property
+    def is_getter(self) -> bool:
+        """Whether it returns what its arguments name."""
+        return (self.module, self.name) in _GETTERS
+
+    @property
+    def is_loader(self) -> bool:
+        """Whether it is torch's loader of the bytes that it is given."""
+        return self.name == "_load_from_bytes"
+
+    @property
+    def is_memmap(self) -> bool:
+        """Whether it opens a file when it is called; arrays name it as their class."""
+        return self.name == "memmap"
 
     @property
     def is_dtype(self) -> bool:
@@ -109,17 +144,11 @@ class Found:
 
     def note(self, kind: Kind, text: str, position: int = 0, where: str = "") -> None:
         """Note something else, once for each kind and text."""
-        if len(self.notes) < MAX_NOTES and not any((n.kind, n.text) == (kind, text) for n in self.notes):
+        alike = [n.text for n in self.notes if n.kind is kind]
+        if len(alike) < MAX_NOTES and text not in alike:
             self.notes.append(Note(kind, text, position, where))
 
-    def add(self, other: Found) -> None:
-        """Take over what a trial saw."""
-        for key, ref in other.refs.items():
-            mine = self.refs.setdefault(key, ref)
-            mine.used(ref.use)
-        for note in other.notes:
-            self.note(note.kind, note.text, note.position, note.where)
-
     def imports(self) -> tuple[Import, ...]:
-        """Return the imports in the order in which they were met."""
-        return tuple(Import(r.module, r.name, r.position, r.use, r.where, r.count) for r in self.refs.values())
+        """Return the imports in the order in which they were met; for a getter whose calls were read, their results."""
+        shown = [r for r in self.refs.values() if not r.is_read or r.is_stray or r.use is Use.ALTERED]
+        return tuple(Import(r.module, r.name, r.position, r.use, r.where, r.count) for r in shown)

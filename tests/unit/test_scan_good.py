@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zoneinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,20 @@ def test_onnx_with_things_from_outside() -> None:
 @cache
 def models() -> dict[str, Any]:
     """Fitted models of scikit-learn, of all kinds that write something of their own."""
-    from sklearn import compose, decomposition, ensemble, feature_selection, impute, linear_model, neighbors, svm
+    import pandas as pd
+    from sklearn import (
+        cluster,
+        compose,
+        decomposition,
+        ensemble,
+        feature_selection,
+        impute,
+        linear_model,
+        neighbors,
+        svm,
+    )
     from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.metrics import pairwise
     from sklearn.model_selection import GridSearchCV
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
@@ -116,13 +129,26 @@ def models() -> dict[str, Any]:
             "Fortran": np.asfortranarray(np.ones((3, 4))),
             "scalar": np.float64(3),
             "none": np.array(1.5),
+            # Numbers whose first bytes are the mark of a pickle.
+            "looks like one": [np.array([n, 1, 2, *range(9)]) for n in (640, 896, 1152, 1408)],
         },
+        "bisecting": cluster.BisectingKMeans(2, random_state=0).fit(x),
+        "kernels": svm.SVC(kernel=pairwise.rbf_kernel),
+        "times": {
+            "zone": zoneinfo.ZoneInfo("Europe/Berlin"),
+            "frame": pd.DataFrame({"t": pd.date_range("2024", periods=3, tz="Europe/Berlin"), "s": ["a", "b", None]}),
+            "stamp": pd.Timestamp("2024-05-01", tz="UTC"),
+            "offset": pd.DateOffset(days=3),
+            "nothing": type(None),
+        },
+        "curves": [np.polynomial.Polynomial([1, 2]), np.poly1d([1, 2])],
     }
 
 
 NAMES = [
     *("pipeline", "columns", "forest", "gradient boosting", "histogram boosting", "svm", "neighbours", "tfidf"),
     *("counts", "search", "selection", "function", "splines", "isolation", "arrays"),
+    *("bisecting", "kernels", "times", "curves"),
 ]
 
 
@@ -181,6 +207,9 @@ def test_several_pickles_in_one_file(tmp_path: Path) -> None:
         (b'{"loss": 0.5}\n{"loss": 0.25}\n', "json"),
         (b"length,island\n1.5,Dream\n", "text"),
         (b"Name,Value\nVorname,1\n", "text"),
+        (b"cat\ndog\n", "text"),  # the labels of a model: `c` and two lines are an import
+        (b"iris\nsetosa\n", "text"),
+        (b"ZFS pools of the machine\n", "text"),
         (b"classes:\n- cat\n- dog\ncos\nsystem\n", "text"),  # words that look like opcodes
         ("Größe: 5 µm\n".encode(), "text"),
         (b"# MLmodel\nflavors:\n  python_function:\n    loader_module: mlflow.sklearn\n", "text"),
