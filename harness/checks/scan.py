@@ -79,7 +79,8 @@ def _notes(spec: Spec, scan: Scan) -> Iterator[Finding]:
         yield failed(
             expected="a model that brings no code, calls what it names, and reads no files outside its folder",
             received=_listed([_noted(file, note) for file, note in fatal]),
-            advice="Save the model without Lambda layers, and its external data beside it.",
+            advice="Do not load this file before you know who wrote it. Save the model without Lambda layers and bound "
+            "methods, and its external data beside it.",
         )
     if rest := [pair for pair in notes if pair[1].kind not in FATAL]:
         yield _lax(spec)(
