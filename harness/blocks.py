@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.quality.block import QualityBlock, or_list
-from harness.values import Argv, Bytes, ContainerPath, DialectName, LossPattern, Seconds, Share, UrlPath
+from harness.values import Argv, Bytes, ContainerPath, DialectName, LossPattern, RubricTest, Seconds, Share, UrlPath
 
 
 class _Block(BaseModel):
@@ -271,7 +271,7 @@ class Block(_Block):
     quality: QualityBlock | None = Field(
         None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
     )
-    manual: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+    manual: dict[RubricTest, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Test of the ML Test Score done by hand, such as `Data 2` -> where its results are written.",
     )

@@ -36,7 +36,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from harness.rubric import score
 
     evidence, verdict = judge_again(arguments.project, arguments.run)
-    Console().rubric(score(verdict.findings, all_checks(), evidence.spec.block.manual))
+    Console().rubric(score(verdict.findings, all_checks(), evidence.spec.block))
     return errors.PASSED
 
 

@@ -3,14 +3,19 @@
 Breck, Cai, Nielsen, Salib, Sculley: The ML Test Score: A Rubric for ML Production Readiness and Technical Debt
 Reduction, IEEE Big Data 2017. A test that runs automatically counts 1, one done by hand and documented 0.5; the score
 of a section is the sum over its seven tests, the final score the least of the four. Only what was really run counts: a
-check that was skipped, or could not judge, automates nothing.
+check that was skipped, or could not judge, automates nothing, and neither does one that the project gave no limit.
+
+A check covers a test where it does what the paper asks for: Infra 1 is a second training that repeats the first (pins
+and hashes are only its condition), Infra 3 a line from data to an answer, Infra 6 "testing that a model successfully
+loads into production serving binaries and that inference on production input data succeeds" (live traffic is by hand).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.blocks import Block
 from harness.checks import Check
 from harness.records import Finding, Status
 
@@ -92,16 +97,26 @@ class Score:
         return min(self.of(section) for section in SECTIONS)
 
 
-def score(findings: Sequence[Finding], checks: Sequence[Check], manual: Mapping[str, str]) -> Score:
-    """Return the score of a run; `manual` says of tests done by hand where their results are documented."""
-    judged = {finding.check for finding in findings if finding.status in JUDGED}
+def score(findings: Sequence[Finding], checks: Sequence[Check], block: Block) -> Score:
+    """Return the score of a run; `manual` of its block says where the results of tests by hand are documented."""
+    judged = {finding.check for finding in findings if finding.status in JUDGED} - _without_limit(block)
     found = []
     for test in tests():
         by = tuple(check.name for check in checks if check.rubric == test and check.name in judged)
         if by:
             found.append(Covered(test, AUTOMATED, by))
-        elif test in manual:
-            found.append(Covered(test, MANUAL, (manual[test],)))
+        elif test in block.manual:
+            found.append(Covered(test, MANUAL, (block.manual[test],)))
         else:
             found.append(Covered(test, 0.0, ()))
     return Score(tuple(found))
+
+
+def _without_limit(block: Block) -> set[str]:
+    """Return the checks that measure performance, but would notice no regression: nothing says how good it must be."""
+    latency, load = block.contract.latency, block.contract.load
+    limits = {
+        "contract.latency": (latency.p50, latency.p95, latency.p99),
+        "contract.load": (load.sustains,),
+    }
+    return {name for name, given in limits.items() if all(limit is None for limit in given)}

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?) ?([kmg]?)(i?b?)$", re.IGNORECASE)
+_RUBRIC = re.compile(r"^(Data|Model|Infra|Monitor) [1-7]$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -60,6 +61,17 @@ def _url_path(value: str) -> str:
     return value
 
 
+def _rubric_test(value: str) -> str:
+    if not _RUBRIC.match(value):
+        raise ValueError(
+            f"expected a test of the ML Test Score, Data, Model, Infra or Monitor 1 to 7, received {value!r}"
+        )
+    return value
+
+
+RubricTest = Annotated[
+    str, AfterValidator(_rubric_test), WithJsonSchema({"type": "string", "pattern": _RUBRIC.pattern})
+]
 Seconds = Annotated[
     float,
     BeforeValidator(parse_duration),

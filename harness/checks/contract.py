@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jsonschema import Draft202012Validator
 
 from harness.causes import Cause, of_death
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped
 from harness.checks.compare import compare, described, parse, short
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect, Expected
@@ -127,11 +127,7 @@ def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
             advice="Find the row that overflows or divides by zero; answer 4xx where the model has no answer.",
         )
     if not good:
-        yield warned(
-            expected="at least one good request that is answered",
-            received="none is, so nothing could be looked at",
-            advice="See contract.examples.",
-        )
+        yield skipped("no good request was answered, so nothing could be looked at: see contract.examples")
     elif not wrong:
         yield passed(f"{len(good)} answers hold finite numbers only")
 

@@ -11,7 +11,7 @@ from harness.spec import Spec
 SHOWN = 5
 
 
-@check("data.pinned", rubric="Infra 1")
+@check("data.pinned")
 def pinned(spec: Spec, data: Data | None = None, lock: Lock | None = None) -> Iterator[Finding]:
     """The dataset is, byte for byte, the one that harness.lock names."""
     if spec.block.data is None or data is None:
@@ -36,7 +36,7 @@ def pinned(spec: Spec, data: Data | None = None, lock: Lock | None = None) -> It
         yield passed(f"{data.path}, {len(data.files)} files, SHA-256 {data.sha256[:12]}")
 
 
-@check("data.dvc", rubric="Infra 1")
+@check("data.dvc")
 def dvc(spec: Spec, data: Data | None = None) -> Iterator[Finding]:
     """What DVC tracks is, byte for byte, what its pointer names."""
     if spec.block.data is None or data is None:

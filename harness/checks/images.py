@@ -20,7 +20,7 @@ def built(images: Images) -> Iterator[Finding]:
     yield failed(expected=f"the image of {images.failure} builds", received=cause.text, advice=cause.advice)
 
 
-@check("images.pinned", rubric="Infra 1")
+@check("images.pinned")
 def pinned(images: Images, lock: Lock | None = None) -> Iterator[Finding]:
     """Every base image is pinned by digest, and it and the requirements are those of harness.lock."""
     users: dict[BaseImage, list[str]] = {}

@@ -11,7 +11,7 @@ from harness.records import Artifact, Finding, Images, Provenance
 SHOWN = 5
 
 
-@check("artifact.provenance", rubric="Infra 1")
+@check("artifact.provenance")
 def provenance(artifact: Artifact, images: Images, provenance: Provenance) -> Iterator[Finding]:
     """A statement names the artifact's files and the images, data, lock and commit that it was made of."""
     found = {file.path: file.sha256 for file in artifact.files}

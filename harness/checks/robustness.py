@@ -36,7 +36,7 @@ RUNGS = {
 }
 
 
-@check("serve.ready-is-honest", rubric="Infra 6")
+@check("serve.ready-is-honest")
 def ready_is_honest(spec: Spec, serve: Serving, robustness: Robustness) -> Iterator[Finding]:
     """The service says that it is ready only when it can predict, and never without its whole artifact."""
     good: list[str] = []

@@ -19,7 +19,7 @@ TREND = 4  # points: three that fall have still p = 0.17 by Kendall's test
 FALL = 0.99  # of the first quarter's median: the last one must be below
 
 
-@check("train.exits-cleanly", rubric="Infra 3")
+@check("train.exits-cleanly")
 def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
     """Training ends within its time with exit code 0."""
     if train.exit.code == 0:
@@ -38,7 +38,7 @@ def _failure(train: Training) -> list[str]:
     return [f"it says why: {train.failure[:FAILURE_CHARACTERS]}"] if train.failure else []
 
 
-@check("train.time")
+@check("train.time", rubric="Monitor 6")
 def time(spec: Spec, train: Training) -> Iterator[Finding]:
     """Training stays within its budget of time."""
     budget, took = spec.block.train.max_time, train.exit.seconds
@@ -54,7 +54,7 @@ def time(spec: Spec, train: Training) -> Iterator[Finding]:
         )
 
 
-@check("train.memory")
+@check("train.memory", rubric="Monitor 6")
 def memory(spec: Spec, train: Training) -> Iterator[Finding]:
     """Training stays within its budget of memory."""
     budget, limit = spec.block.train.max_memory, train.memory_limit
@@ -96,7 +96,7 @@ def outside_build(train: Training) -> Iterator[Finding]:
     )
 
 
-@check("train.loss-finite", rubric="Infra 2")
+@check("train.loss-finite", rubric="Monitor 5")
 def loss_finite(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
     """Every loss that training records is a finite number."""
     key, where = spec.block.train.loss, artifact.metrics_path

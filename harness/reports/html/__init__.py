@@ -83,7 +83,7 @@ def _counts(found: tuple[Subject, ...]) -> list[tuple[str, str, int]]:
 
 
 def _rubric(report: RunReport) -> dict[str, Any]:
-    whole = rubric_score(report.findings, all_checks(), report.evidence.spec.block.manual)
+    whole = rubric_score(report.findings, all_checks(), report.evidence.spec.block)
     sections = [
         (
             section,
