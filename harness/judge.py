@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness import errors
 from harness.checks import Check
@@ -21,10 +21,10 @@ GUARDS = {
 
 def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
     """Yield the findings of all checks, in their order. A check without its evidence never passes."""
-    known = {check.name for check in checks}
+    found = {check.name: findings for check, findings in judge_rest(evidence, checks, {})}
     for check in checks:
-        yield from judge_one(evidence, check)
-    for name in sorted(evidence.spec.block.skip.keys() - known):
+        yield from found[check.name]
+    for name in sorted(evidence.spec.block.skip.keys() - found.keys()):
         yield Finding(
             Status.ERROR,
             received=f"`x-harness.skip` names {name}",
@@ -34,22 +34,48 @@ def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
         )
 
 
-def judge_one(evidence: Evidence, check: Check) -> Iterator[Finding]:
-    """Yield the findings of one check: at least one, whatever happens."""
-    if why := evidence.spec.block.skip.get(check.name) or _left_out(evidence, check):
+def judge_rest(
+    evidence: Evidence, checks: Sequence[Check], found: Mapping[str, Sequence[Finding]]
+) -> Iterator[tuple[Check, list[Finding]]]:
+    """Judge the checks that are not in `found` yet; those that were not reached come last.
+
+    What a run did not reach is only skipped where another check says why: where none failed and none is an error, the
+    part that was not reached is an error itself, so that no such run is green.
+    """
+    unreached, bad = [], _is_bad(finding for findings in found.values() for finding in findings)
+    for check in checks:
+        if check.name in found:
+            continue
+        if not _is_left_out(evidence, check) and _lost(evidence, check)[1]:
+            unreached.append(check)
+            continue
+        findings = list(judge_one(evidence, check))
+        bad = bad or _is_bad(findings)
+        yield check, findings
+    for check in unreached:
+        yield check, list(judge_one(evidence, check, explained=bad))
+
+
+def judge_one(evidence: Evidence, check: Check, *, explained: bool = True) -> Iterator[Finding]:
+    """Yield the findings of one check: at least one, whatever happens.
+
+    `explained` says that a part of the run that was not reached has its reason in another finding.
+    """
+    if why := _is_left_out(evidence, check):
         yield Finding(Status.SKIP, why, check=check.name)
         return
-    missing = [name for name in (*check.reads, *check.may_read) if getattr(evidence, name) is None]
-    for name in missing:
-        if reason := _not_reached(evidence, name):
-            yield Finding(Status.SKIP, f"not reached: {reason}", check=check.name)
-            return
-    if lost := [name for name in missing if name in check.reads or _was_recorded(evidence, name)]:
+    lost, reason, by_choice = _lost(evidence, check)
+    if reason and (explained or by_choice):
+        yield Finding(Status.SKIP, f"not reached: {reason}", check=check.name)
+        return
+    if lost:
         yield Finding(
             Status.ERROR,
-            received=f"the run has no record `{lost[0]}`",
+            received=f"not reached: {reason}" if reason else f"the run has no record `{lost}`",
             expected="the evidence that the check reads",
-            advice="The run folder is incomplete: run again.",
+            advice="Nothing else says why the run did not get so far: run again, and report it with the run folder."
+            if reason
+            else "The run folder is incomplete: run again.",
             check=check.name,
         )
         return
@@ -79,6 +105,15 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return errors.PASSED
 
 
+def _is_bad(findings: Iterable[Finding]) -> bool:
+    return any(finding.status in (Status.FAIL, Status.ERROR) for finding in findings)
+
+
+def _is_left_out(evidence: Evidence, check: Check) -> str:
+    """Return why a check is not judged at all; empty where it is."""
+    return evidence.spec.block.skip.get(check.name) or _left_out(evidence, check)
+
+
 def _left_out(evidence: Evidence, check: Check) -> str:
     guarded = getattr(evidence, GUARDS[check.name]) if check.name in GUARDS else None
     if guarded is not None and guarded.blocker:
@@ -86,13 +121,29 @@ def _left_out(evidence: Evidence, check: Check) -> str:
     return evidence.selection.left_out(check) if evidence.selection else ""
 
 
+def _lost(evidence: Evidence, check: Check) -> tuple[str, str, bool]:
+    """Return the record that a check cannot do without, why the run did not reach it, and whether nobody asked for it.
+
+    Empty where the check has all that it reads; the reason is empty where the record got lost.
+    """
+    missing = [name for name in (*check.reads, *check.may_read) if _is_missing(evidence, name)]
+    stages = {stage.name: stage for stage in evidence.stages if not stage.done}
+    for name in missing:
+        if stage := stages.get("bake" if getattr(evidence, name) is not None else name):
+            return name, stage.outcome, stage.left_out
+    lost = [name for name in missing if name in check.reads or _was_recorded(evidence, name)]
+    return (lost[0], "", False) if lost else ("", "", False)
+
+
+def _is_missing(evidence: Evidence, name: str) -> bool:
+    """Whether a record is not there, or not whole: more was to come, and what is there is not what ended the run."""
+    images = evidence.images
+    half = name == "images" and images is not None and images.unbaked is not None and images.blocker is None
+    return half or getattr(evidence, name) is None
+
+
 def _was_recorded(evidence: Evidence, name: str) -> bool:
     """Whether a run with this description must have a record that some runs do without."""
     if name == "data":
         return evidence.spec.block.data is not None
     return name in {stage.name for stage in evidence.stages}
-
-
-def _not_reached(evidence: Evidence, name: str) -> str | None:
-    """Return why the line ended before the stage that records `name`; None where it did not."""
-    return next((stage.outcome for stage in evidence.stages if stage.name == name and not stage.done), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +14,8 @@ from harness.checks import Check, all_checks
 from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence import RunFolder
 from harness.forecast import Forecast
-from harness.judge import exit_code, judge, judge_one
+from harness.judge import exit_code, judge, judge_rest
+from harness.plan import absent, stages
 from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.records.run import JUDGED
 from harness.spec import Spec
@@ -42,7 +43,7 @@ LINE = (
     "scan",
     "tracked",
 )
-MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
+MAIN = LINE[: LINE.index("contract")]  # the way to a served model; the others stand beside each other
 LEFT_OUT = "no selected check reads it"
 
 
@@ -93,7 +94,8 @@ class LineEndsError(Exception):
 class Line:
     """The run so far: its evidence, its times, and the checks that could be judged already."""
 
-    def __init__(self, run: Recording, watcher: Watcher, selection: Selection) -> None:
+    def __init__(self, run: Recording, watcher: Watcher, selection: Selection, further: Collection[str] = ()) -> None:
+        """Plan what the selected checks read, and the `further` records that somebody else asks for."""
         self.run = run
         self.selection = selection
         self.evidence = Evidence(spec=run.spec)
@@ -105,9 +107,11 @@ class Line:
         self._working: dict[Future[Any], Callable[[], object]] = {}  # beside the line -> what settles it
         self._settled: set[str] = set()  # stages of which nothing more will come
         self._taken = [check for check in self._checks if not selection.left_out(check)]
-        self._needed = {name for check in self._taken for name in (*check.reads, *check.may_read)}
+        read = {name for check in self._taken if self.takes(check.name) for name in (*check.reads, *check.may_read)}
+        self._planned = stages({*read, *further}, run.spec)
         self.keep("spec", run.spec)
         self.keep("selection", selection)
+        self._settled |= absent(run.spec)
 
     def keep(self, field: str, record: Any) -> None:
         """Put a record into the evidence and on disk."""
@@ -119,26 +123,24 @@ class Line:
         """Whether a check is among those that are judged: selected, and not skipped by the project."""
         return check not in self.run.spec.block.skip and any(taken.name == check for taken in self._taken)
 
-    def wants(self, stage: str) -> bool:
-        """Whether a selected check reads what a stage would record."""
-        return stage in self._needed
+    def plans(self, stage: str) -> bool:
+        """Whether a selected check needs a stage, for its record or for what other stages make of it."""
+        return stage in self._planned
 
     def needs(self, stage: str) -> bool:
-        """Whether a selected check reads what a stage would record; if not, the stage is noted as left out."""
-        if stage in self._needed:
+        """Whether a stage is planned; if not, it is noted as left out."""
+        if self.plans(stage):
             return True
-        self.leave_out(stage, LEFT_OUT)
+        if stage not in self._settled:
+            self.leave_out(LEFT_OUT, stage)
         return False
 
-    def leave_out(self, stage: str, reason: str) -> None:
-        """Note that a stage does not take place, and why."""
-        self._note(StageTime(stage, time.monotonic() - self._start, 0.0, reason, done=False))
-        self._settled.add(stage)
+    def leave_out(self, reason: str, *names: str) -> None:
+        """Note that stages do not take place, and why: nobody asked for them."""
+        for name in names:
+            self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False, left_out=True))
+            self._settled.add(name)
         self._judge()
-
-    def lacks(self, stage: str) -> None:
-        """Note that the project has nothing for a stage to do: its checks say what they make of that."""
-        self._settled.add(stage)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -181,29 +183,30 @@ class Line:
     def settle(self, name: str, record: Blockable, *, final: bool = True) -> None:
         """Keep a stage's record, judge the checks that waited for it, and end the line where it leads nowhere.
 
-        With `final=False` the checks wait: baking will still add to the images.
+        With `final=False` the checks wait: more will come to this record.
         """
         self.keep(name, record)
-        self._settled.add(name)
         if final:
+            self._settled.add(name)
             self._judge()
         if record.blocker:
             raise LineEndsError(record.blocker)
-        if final and name in MAIN and not self._needed & set(LINE[LINE.index(name) + 1 :]):
-            raise LineEndsError(LEFT_OUT)
 
     def skip_rest(self, reason: str) -> None:
         """Note the stages that were not reached, and why."""
         done = {stage.name for stage in self.stages} | self._settled
-        for name in LINE:
-            if name not in done:
-                self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False))
+        for name in (*LINE, *({"bake"} & self._planned)):
+            if name in done:
+                continue
+            left_out = not self.plans(name)
+            why = LEFT_OUT if left_out else reason
+            self._note(StageTime(name, time.monotonic() - self._start, 0.0, why, done=False, left_out=left_out))
 
     def verdict(self) -> Verdict:
         """Judge what is left, in the light of how the line ended."""
         self.keep("stages", tuple(self.stages))
-        self._settled |= set(LINE)
-        self._judge()
+        for check, found in judge_rest(self.evidence, self._checks, self._findings):
+            self._find(check, found)
         names = [check.name for check in self._checks]
         unknown = [f for f in judge(self.evidence, ()) if f.check not in names]
         findings = tuple([f for name in names for f in self._findings[name]] + unknown)
@@ -220,11 +223,14 @@ class Line:
 
     def _judge(self) -> None:
         """Judge every check of whose evidence nothing more will come."""
-        for check in self._checks:
-            if check.name not in self._findings and not {*check.reads, *check.may_read} & set(LINE) - self._settled:
-                self._findings[check.name] = list(judge_one(self.evidence, check))
-                for finding in self._findings[check.name]:
-                    self._watcher.found(finding)
+        whole = [c for c in self._checks if not {*c.reads, *c.may_read} & set(LINE) - self._settled]
+        for check, found in judge_rest(self.evidence, whole, self._findings):
+            self._find(check, found)
+
+    def _find(self, check: Check, found: list[Finding]) -> None:
+        self._findings[check.name] = found
+        for finding in found:
+            self._watcher.found(finding)
 
     def _note(self, stage: StageTime) -> None:
         """Add the time of a stage; checks that are judged early see it too."""
@@ -257,7 +263,7 @@ def ended(line: Line) -> Iterator[None]:
     """Note how the line ends, on every path, and what it did not reach."""
     try:
         yield
-        line.skip_rest("not a part of this run")
+        line.skip_rest("the line went past it")
     except LineEndsError as end:
         line.skip_rest(str(end))
     except BaseException as exc:

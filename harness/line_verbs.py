@@ -128,7 +128,7 @@ def _record(arguments: argparse.Namespace) -> int:
                 arguments.project,
                 arguments.file,
                 console,
-                Selection(only=("serve.ready", "contract.examples")),
+                Selection(only=("serve.ready",)),
                 then=ask_served,
             )
             if verdict.exit_code:

@@ -15,8 +15,7 @@ from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Contract, Data, Fuzz, Images, Interface, Load, Serving, Skew, Training
-from harness.spec import Handover
+from harness.records import Artifact, Contract, Fuzz, Images, Interface, Load, Serving, Skew, Training
 from harness.stages import Run, RunOverError, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
 from harness.stages import code as code_stage
@@ -36,6 +35,7 @@ from harness.stages import stop as stop_stage
 from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
+from harness.stages.serve import Served
 from harness.stages.trainings import Start
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
@@ -69,89 +69,102 @@ def go(
     rebuild: bool,
     given: Mapping[str, str] | None = None,
 ) -> None:
-    """Go down the line to a served model. The dataset is validated while the engine builds the images.
+    """Go down the line to a served model, as far as the selected checks need it.
 
-    `given` are images that are taken as they are: service -> ID.
+    The dataset is validated while the engine builds the images. `given` are images that are taken as they are:
+    service -> ID.
     """
-    baking = run.spec.handover is not Handover.MOUNTED
-    validation = pool.submit(data_stage.collect, run.spec, run.folder) if run.spec.block.data else None
-    if validation is None:
-        line.lacks("data")
-
+    block = run.spec.block.data
+    validation = pool.submit(data_stage.collect, run.spec, run.folder) if block and line.needs("data") else None
     tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
-    with line.timed("images"):
-        images = images_stage.collect(run, rebuild=rebuild, given=given or {})
-    line.settle("images", images, final=not baking)
-
+    images = _built(line, run, rebuild=rebuild, given=given or {}) if line.needs("images") else None
     data, volume = None, None
     if validation is not None:
         with line.timed("data"):
             data = validation.result()
-            volume = data_stage.deliver(run, data, images.of(run.spec.train_key).id)
-        line.settle("data", data, final=not baking)
-
+            if images is not None and (line.plans("train") or line.plans("code")):
+                volume = data_stage.deliver(run, data, images.of(run.spec.train_key).id)
+        line.settle("data", data)
     tracked()
+    if images is None:
+        return
     with _surroundings_beside(run, line, pool, images), _code_beside(run, line, pool, images, volume):
-        _train_and_serve(line, run, pool, then, images=images, data=data, volume=volume)
+        if line.needs("train"):
+            _train_and_serve(line, run, pool, then, Start(images, data, volume))
+
+
+def _built(line: Line, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> Images:
+    """Build the images; where the artifact is still to be baked into one of them, their record is not whole yet."""
+    with line.timed("images"):
+        images = images_stage.collect(run, rebuild=rebuild, given=given)
+    line.settle("images", images, final=images.unbaked is None)
+    return images
 
 
 def _train_and_serve(
-    line: Line,
-    run: Run,
-    pool: ThreadPoolExecutor,
-    then: Callable[[Service], None],
-    *,
-    images: Images,
-    data: Data | None,
-    volume: str | None,
+    line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], start: Start
 ) -> None:
     """Train, take the artifact, and serve it."""
-    baking = run.spec.handover is not Handover.MOUNTED
-    if run.spec.block.quality is not None and line.wants("quality"):
+    if run.spec.block.quality is not None and line.plans("quality"):
         pool.submit(quality_stage.warm, run, run.spec.block.quality)
     main: Future[tuple[Training, Artifact]] = Future()
     further: list[Callable[[], object]] = []
 
     def begin() -> None:
-        again = partial(train_again, run, Start(images, data, volume), main.result, deep=line.selection.deep)
+        again = partial(train_again, run, start, main.result, deep=line.selection.deep)
         further.append(_beside(line, pool, "trainings", again))
 
     with ExitStack() as stack:
+        made = served = None
         with run.cores.for_the_line(), _promised(main):  # until the service is ready: then its requests take the core
-            training, artifact = _trained(line, run, images, volume, begin)
-            main.set_result((training, artifact))
-            scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
-            if baking:
-                with line.timed("bake"):
-                    images = images_stage.bake(run, images)
-                line.settle("images", images)
-                pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
-            if line.needs("provenance"):
-                line.settle("provenance", provenance_stage.collect(run, line.evidence))
-            scan()
-            with line.timed("serve"):
-                served = stack.enter_context(serve_stage.serving(run, images, volume))
-        line.settle("serve", served.record)
-        spoken = served.record.interface
-        if served.target is not None and spoken is not None:
-            given = (served.record, served.running, served.target, spoken)
-            then(Service(run, line, pool, images, volume, artifact, *given, further[0]))
+            made = _trained(line, run, start, begin)
+            if made is not None:
+                main.set_result(made)
+                served = _served(line, run, pool, start, made[1], stack=stack)
+        if made is None or served is None:
+            for join in further:
+                join()
+            return
+        images, up = served
+        line.settle("serve", up.record)
+        if up.target is not None and up.record.interface is not None:
+            given = (made[1], up.record, up.running, up.target, up.record.interface)
+            then(Service(run, line, pool, images, start.data_volume, *given, further[0]))
 
 
-def _trained(
-    line: Line, run: Run, images: Images, volume: str | None, begin: Callable[[], object]
-) -> tuple[Training, Artifact]:
-    """Train and take the artifact; `begin` is called while the container works."""
-    final = run.spec.handover is Handover.MOUNTED  # else baking comes
+def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) -> tuple[Training, Artifact] | None:
+    """Train and take the artifact, None where nobody needs that; `begin` is called while the container works."""
     with line.timed("train"):
-        training, container = train_stage.collect(run, images, volume, meanwhile=begin)
-    line.settle("train", training, final=final)
+        training, container = train_stage.collect(run, start.images, start.data_volume, meanwhile=begin)
+    line.settle("train", training)
+    if not line.needs("artifact"):
+        return None
     with line.timed("artifact"):
         artifact = artifact_stage.collect(run, container)
-    line.settle("artifact", artifact, final=final)
+    line.settle("artifact", artifact)
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
     return training, artifact
+
+
+def _served(
+    line: Line, run: Run, pool: ThreadPoolExecutor, start: Start, artifact: Artifact, *, stack: ExitStack
+) -> tuple[Images, Served] | None:
+    """Scan the artifact, bake it where that is how it travels, and serve it until `stack` ends; None: nobody asks."""
+    images = start.images
+    scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
+    if line.plans("bake"):
+        with line.timed("bake"):
+            images = images_stage.bake(run, images)
+        line.settle("images", images)
+        pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
+    if line.needs("provenance"):
+        line.settle("provenance", provenance_stage.collect(run, line.evidence))
+    scan()
+    if not line.needs("serve"):
+        return None
+    with line.timed("serve"):
+        return images, stack.enter_context(serve_stage.serving(run, images, start.data_volume))
 
 
 @contextmanager
@@ -172,29 +185,37 @@ def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[],
 
 def judge_service(service: Service) -> None:
     """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
-    run, line, target, spoken = service.run, service.line, service.target, service.interface
+    run, line = service.run, service.line
     robustness, skew = _robustness_beside(service), _skew_beside(service)
     loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
-    with run.cores.for_the_line() as give_back:
+    contract = _contract(service, skew) if line.needs("contract") else None
+    loaded()
+    if skew is not None:
+        skew()
+    _judge_quality(service)
+    if contract is not None and line.needs("fuzz"):
+        chosen = line.selection
+        options = partial(fuzz_stage.collect, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+        line.record("fuzz", lambda: _asked(service, options(run, service.target, contract)))
+    service.trainings()
+    robustness()
+    if contract is not None and line.needs("load"):
+        memory = partial(run.engine.memory, service.running.container)
+        line.record("load", lambda: _asked(service, load_stage.collect(run, service.target, contract, memory)))
+    if contract is not None and line.needs("stop"):
+        line.record("stop", lambda: stop_stage.collect(run, service.running, service.target, contract))
+
+
+def _contract(service: Service, skew: Callable[[], Skew] | None) -> Contract:
+    """Send the requests of the contract; last those that the training image predicts too, as soon as it has."""
+    with service.run.cores.for_the_line() as give_back:
 
         def late() -> Skew | None:  # who waits for the training image needs no core
             give_back()
             return skew() if skew else None
 
-        contract = line.record("contract", lambda: _asked(service, contract_stage.collect(run, target, spoken, late)))
-    loaded()
-    _judge_quality(service)
-    if line.needs("fuzz"):
-        chosen = line.selection
-        options = partial(fuzz_stage.collect, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
-        line.record("fuzz", lambda: _asked(service, options(run, target, contract)))
-    service.trainings()
-    robustness()
-    if line.needs("load"):
-        memory = partial(run.engine.memory, service.running.container)
-        line.record("load", lambda: _asked(service, load_stage.collect(run, target, contract, memory)))
-    if line.needs("stop"):
-        line.record("stop", lambda: stop_stage.collect(run, service.running, target, contract))
+        stage = partial(contract_stage.collect, service.run, service.target, service.interface, late)
+        return service.line.record("contract", lambda: _asked(service, stage()))
 
 
 def _asked(service: Service, record: R) -> R:
@@ -208,9 +229,7 @@ def _asked(service: Service, record: R) -> R:
 def _judge_quality(service: Service) -> None:
     """Let the service predict the hold-out rows, where the project says how good it must be."""
     run, line, block = service.run, service.line, service.run.spec.block.quality
-    if block is None:
-        line.lacks("quality")
-    elif line.needs("quality"):
+    if block is not None and line.needs("quality"):
         line.record("quality", lambda: quality_stage.collect(run, service.target, service.interface, block))
 
 
@@ -236,10 +255,6 @@ def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images:
 @contextmanager
 def _code_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images, volume: str | None) -> Iterator[None]:
     """Try the project's code on a thread; its result counts too where training fails, but not after an error."""
-    if not code_stage.is_wanted(run.spec):
-        line.lacks("code")
-        yield
-        return
     join = _beside(line, pool, "code", partial(code_stage.collect, run, images, volume))
     try:
         yield
@@ -261,10 +276,7 @@ def _robustness_beside(service: Service) -> Callable[[], object]:
 def _skew_beside(service: Service) -> Callable[[], Skew] | None:
     """Let the training image predict the hold-out rows on a thread, where the project names some."""
     run, line, block = service.run, service.line, service.run.spec.block.contract.skew
-    if block is None:
-        line.lacks("skew")
-        return None
-    if not line.needs("skew"):
+    if block is None or not line.needs("skew"):
         return None
 
     def predict() -> Skew:

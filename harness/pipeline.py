@@ -93,7 +93,7 @@ def run(
                 hashes=hashes,
                 cores=Cores(min(environment.cores, MOST_AT_ONCE)),
             )
-            line = Line(whole, watcher, selection)
+            line = Line(whole, watcher, selection, further=("serve",) if then else ())
             line.keep("environment", environment)
             line.keep("lock", locked)
             with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:

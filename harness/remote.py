@@ -95,13 +95,10 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
     line = Line(Recording(spec=spec, folder=folder, say=watcher.line), watcher, selection)
     line.keep("environment", environment)
     with ended(line):
-        for name in LINE:
-            if name not in JUDGED:
-                line.leave_out(name, ELSEWHERE)
+        line.leave_out(ELSEWHERE, *(name for name in LINE if name not in JUDGED))
         contract = line.record("contract", lambda: contract_stage.collect(line.run, target, await_ready(spec, target)))
         if not selection.deep:
-            line.leave_out("fuzz", GENTLY)
-            line.leave_out("load", GENTLY)
+            line.leave_out(GENTLY, "fuzz", "load")
         else:
             _burden(line, target, contract)
     return line.verdict()

@@ -45,6 +45,7 @@ class Images:
     requirements: dict[str, str] = field(default_factory=dict)  # requirements file -> SHA-256
     failure: str | None = None  # the services whose build failed
     log_tail: tuple[str, ...] = ()
+    unbaked: str | None = None  # the service whose image still waits for the artifact: the record is not whole
 
     def of(self, service: str) -> BuiltImage:
         """Return the image of a service; raises KeyError."""

@@ -52,6 +52,7 @@ class StageTime:
     seconds: float
     outcome: str  # `done`, or why it was not done
     done: bool
+    left_out: bool = False  # nobody asked for it; else what was not done was not reached
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from harness.engine import Leftover
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
 from harness.evidence import STORE, disk_errors, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
+from harness.plan import bakes
 from harness.records import BaseImage, BuiltImage, Images
 from harness.runfile import build_file, image_name
 from harness.spec import Handover
@@ -70,6 +71,7 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
         failure=None if done else _failed({"services": stale}, output),
         log_tail=() if output is None else output.lines,
+        unbaked=spec.serve_key if bakes(spec) else None,
     )
 
 
@@ -106,7 +108,7 @@ def bake(run: Run, images: Images) -> Images:
         builder, output = _build(run, model, "images/bake.json")
     finally:
         shutil.rmtree(context, ignore_errors=True)
-    images = replace(images, builder=builder if images.builder == NOTHING else images.builder)
+    images = replace(images, builder=builder if images.builder == NOTHING else images.builder, unbaked=None)
     if output is None or output.code != 0:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())
     others = tuple(image for image in images.images if image.service != spec.serve_key)
