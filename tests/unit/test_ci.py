@@ -189,3 +189,16 @@ def test_print_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run("gitlab", "--print", project=tmp_path) == errors.PASSED
     assert capsys.readouterr().out == GITLAB
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_project_s_own_workflow_has_time_for_its_tests() -> None:
+    """Every environment of `tox` has its job, and each a limit well beyond what the README says that it takes."""
+    tests = yaml.load(OWN, Loader)["jobs"]["tests"]["strategy"]["matrix"]["include"]  # noqa: S506 - a SafeLoader
+    limits = {job["environment"]: 60 * job["minutes"] for job in tests}
+    listed = re.search(r"^env_list = (.+)$", (builders.REPO / "tox.ini").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed is not None
+    assert list(limits) == listed[1].split(", ")
+    text = (builders.REPO / "README.md").read_text(encoding="utf-8")
+    took = {name: float(seconds) for name, seconds in re.findall(r"^  (\w+): OK \(([\d.]+)=", text, re.MULTILINE)}
+    assert limits.keys() <= took.keys(), "the README says what each takes"
+    assert {name: limit for name, limit in limits.items() if limit < 1.5 * took[name]} == {}
