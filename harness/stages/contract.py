@@ -91,8 +91,8 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
                 made = probe.edit(made)
             body = json.dumps(made).encode()
         yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
-    if spec.examples:
-        good = spec.examples[0].request
+    if (reference := spec.reference) is not None:
+        good = reference.request
         for request in malformed(good, dialect):
             yield request
             yield Request(recovery(request.case), json.dumps(good).encode())
