@@ -56,7 +56,13 @@ def described(exchange: Exchange) -> str:
     """Say in one line what came back."""
     if exchange.status is None:
         return f"no answer: {exchange.error}"
-    return f"status {exchange.status}: {short(exchange.response.decode(errors='replace'))}"
+    more = f" to {exchange.location}" if exchange.location else f" ({exchange.error})" if exchange.error else ""
+    return f"status {exchange.status}{more}: {short(exchange.response.decode(errors='replace'))}"
+
+
+def is_limited(exchange: Exchange) -> bool:
+    """Whether the service has only said that it is asked too often."""
+    return exchange.status == 429  # noqa: PLR2004 - Too Many Requests
 
 
 def short(text: str) -> str:

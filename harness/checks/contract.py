@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from harness.causes import Cause, of_death
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import SAME, compare, described, parse, short
+from harness.checks.compare import SAME, compare, described, is_limited, parse, short
 from harness.checks.volatile import HINT, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Expected
@@ -34,7 +34,7 @@ def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
         if not differences:
             good += 1
             continue
-        advice = f"Correct the model or the service; if the new answer is right, correct {example.file}."
+        advice = _advice(example, exchange)
         if death is not None and exchange is not None and exchange.status is None:
             differences.append(death.text)
             advice, death = death.advice, None  # told once
@@ -89,10 +89,11 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
         return
     aside = left_out(spec, contract)
     reference = _reference(spec, contract)
-    after = contract.of("recovers")
+    after = tuple(exchange for exchange in contract.of("recovers") if not is_limited(exchange))
     wrong = [e for e in after if reference is None or not _is_same(reference, e, aside)]
     if not after:
-        yield skipped("no malformed request was sent")
+        limited = contract.of("recovers")
+        yield skipped(f"each time: {described(limited[0])}" if limited else "no malformed request was sent")
     elif reference is not None and reference.status is None:
         yield skipped("the first example got no answer at all: see contract.examples")
     elif reference is not None and not wrong and (refused := proves_nothing(spec, contract)):
@@ -111,13 +112,29 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield passed(f"the same answer after each of {len(after)} malformed requests")
 
 
+def _advice(example: Example, exchange: Exchange | None) -> str:
+    """Return what to do about an example that is not answered as promised, by the status of its answer."""
+    status = None if exchange is None or exchange.status == example.status else exchange.status
+    if exchange is not None and exchange.location and status is not None:
+        return f"A redirect is not followed: name the path that predicts in `contract.predict` ({exchange.location})."
+    advice = {
+        401: "The harness sends no credentials: let the service under test run without them, say by a variable.",
+        404: "Name the path that predicts in `contract.predict`, and the model in `serve.model` if the path holds one.",
+        429: "It is asked too often: lift the limit for the service under test.",
+    }
+    advice |= {403: advice[401], 405: advice[404], 407: advice[401]}
+    right = f"Correct the model or the service; if the new answer is right, correct {example.file}."
+    return advice.get(status or 0, right) if example.is_good else right
+
+
 def proves_nothing(spec: Spec, contract: Contract) -> str:
     """Say why no answer to another request tells anything: the good one got no prediction. Empty where it got one."""
     example, exchange = spec.reference, _reference(spec, contract)
     if example is None or exchange is None or DIALECTS[contract.interface.dialect].is_answer(exchange):
         return ""
     which = "the good request gets no prediction either" if example.is_good else "no example is a good request"
-    return f"{which} ({described(exchange)}), so nothing follows from other answers: see contract.examples"
+    said = exchange.error if exchange.status is None else f"status {exchange.status}"
+    return f"{which} ({said}): see contract.examples"
 
 
 def _reference(spec: Spec, contract: Contract) -> Exchange | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import SAME, compare, described, parse, short
+from harness.checks.compare import SAME, compare, described, is_limited, parse, short
 from harness.checks.volatile import HINT, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding
@@ -85,8 +85,11 @@ def _against_batch(spec: Spec, contract: Contract, cases: tuple[str, ...], what:
         return skipped(f"the good request got no prediction ({described(reference)})")
     wrong = []
     aside = left_out(spec, contract)
-    for case in cases:
-        exchange = contract.answer(case)
+    answers = [contract.answer(case) for case in cases]
+    told = [exchange for exchange in answers if exchange is None or not is_limited(exchange)]
+    if not told and answers:
+        return skipped(f"the service limits how often it is asked: {_said(answers[0])}")
+    for exchange in told:
         if exchange is None or exchange.status != reference.status:
             wrong.append(_said(exchange))
             continue

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.cases.malformed import KINDS
 from harness.checks import Check, check, failed, passed, skipped, warned
-from harness.checks.compare import described, parse
+from harness.checks.compare import described, is_limited, parse
 from harness.checks.contract import NO_EXAMPLES, proves_nothing
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
@@ -69,6 +69,10 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
     exchanges = tuple(exchange for exchange in exchanges if exchange.case not in contract.in_vain)
     if not exchanges:
         yield skipped("the service had ended before: see contract.examples and contract.recovers")
+        return
+    exchanges, all_ = tuple(exchange for exchange in exchanges if not is_limited(exchange)), exchanges
+    if not exchanges:
+        yield skipped(f"the service limits how often it is asked: {described(all_[0])}")
         return
     dialect = DIALECTS[contract.interface.dialect]
     found: dict[Verdict, list[Exchange]] = defaultdict(list)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, vocabulary, warned
-from harness.checks.compare import SAME, compare, parse, short
+from harness.checks.compare import is_nan, parse, short
 from harness.checks.naming import SURE, Field, Seen, is_predicted, is_time, kind, words
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
@@ -67,6 +67,10 @@ class LeftOut:
     def promised(self, answer: Any) -> Any:
         """Return an answer, or what is promised of it, without it; what the protocol may make up can be promised."""
         return without(answer, self.places)
+
+    def has(self, answer: Any, place: Path) -> bool:
+        """Whether an answer has something at a place."""
+        return _is_at(answer, place)
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -234,7 +238,7 @@ def _differences(left: Any, right: Any, path: Path = ()) -> Iterator[tuple[Path,
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         for one, other in zip(left, right, strict=True):
             yield from _differences(one, other, (*path, "*"))
-    elif any(compare(left, right, SAME)):
+    elif not (is_nan(left) and is_nan(right)):
         yield path, left, right
 
 
