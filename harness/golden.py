@@ -11,7 +11,7 @@ from typing import Any
 from harness import http
 from harness.cases.skew import row_requests
 from harness.checks.compare import SAME, compare
-from harness.checks.volatile import HINT, Asked, LeftOut, found_in, pointer
+from harness.checks.volatile import DECLARE, Asked, LeftOut, found_in, pointer
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import parsed
 from harness.errors import DescriptionError
@@ -121,7 +121,7 @@ def _problem(first: Exchange, again: Exchange, file: Path, aside: LeftOut) -> st
     if not aside.dialect.is_answer(first):
         return f"no prediction: {first.error or f'status {first.status}'}"
     if first.response != again.response and (parsed(first) is None or _differs(parsed(first), parsed(again), aside)):
-        return f"asked again, it answers something else. {HINT}"
+        return f"asked again, it answers something else. {DECLARE}"
     if parsed(first) is None:
         return "the answer is not JSON"
     return f"{file} exists already" if file.exists() else ""

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from harness.causes import Cause, of_death
 from harness.checks import check, failed, passed, skipped
 from harness.checks.compare import SAME, compare, described, is_limited, parse, short
-from harness.checks.volatile import HINT, LeftOut, left_out
+from harness.checks.volatile import DECLARE, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Expected
 from harness.records import Contract, Exchange, Finding
@@ -105,7 +105,7 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
             expected="the answer to the first example, each time: " + (described(reference) if reference else "none"),
             received=f"another one after {len(wrong)} of {len(after)}, first after "
             f"{first.case.partition(':rejects-')[2]}: {described(first)}" + (f"\n{death.text}" if death else ""),
-            advice=f"A bad request must not change the service: no shared state, no dying workers. {HINT}"
+            advice=f"A bad request must not change the service: no shared state, no dying workers. {DECLARE}"
             + (f" {death.advice}" if death else ""),
         )
     else:

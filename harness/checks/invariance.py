@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.compare import SAME, compare, described, is_limited, parse, short
-from harness.checks.volatile import HINT, LeftOut, left_out
+from harness.checks.volatile import DECLARE, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding
 from harness.spec import Spec, Tolerance
@@ -137,5 +137,5 @@ def _verdict(wrong: list[str], what: str, expected: str) -> Finding:
     return failed(
         expected=f"{what}: {expected}",
         received=f"{len(wrong)} differ, first {short(wrong[0])}",
-        advice=f"{ADVICE} {HINT}",
+        advice=f"{ADVICE} {DECLARE}",
     )

@@ -30,12 +30,11 @@ _LASTED = re.compile(
     r"\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(ns|[uµμ]s|ms|s|sec|secs|seconds|milliseconds)\s*", re.IGNORECASE
 )
 _DELTA = re.compile(r"\d+:\d\d:\d\d(?:\.\d+)?|PT[\d.]+S")
-_MASKS = (
+_TIMES = (
     re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"),
-    _UUID,
-    re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16,}\b", re.IGNORECASE),
     re.compile(r"\b\d+(?:\.\d+)?(?:e-?\d+)?\s?(?:ns|[uµμ]s|ms|s|sec|secs|seconds|milliseconds)\b"),
 )
+_MASKS = (*_TIMES, _UUID, re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16,}\b", re.IGNORECASE))
 _EPOCHS = tuple((1e9 * scale, 4.2e9 * scale) for scale in (1, 1e3, 1e6, 1e9))  # 2001 to 2103 in s, ms, us, ns
 SLACK = 0.1  # seconds by which a duration may exceed twice the time that its answer took
 ENOUGH = 3  # answers that tell a number which grows from one that happened to
@@ -166,10 +165,12 @@ def _lasted(value: Any, unit: float | None, measured: float | None, *, sure: boo
 
 
 def _is_counter(field: Field) -> bool:
-    if field.promised or not field.known(vocabulary.COUNTER, vocabulary.OF_COUNTER) or not field.all(_is_number):
+    if field.promised or not field.known(vocabulary.COUNTER, vocabulary.OF_COUNTER):
         return False
+    if grows(field.series) or not field.all(_is_number):
+        return grows(field.series)
     down = [Seen(tuple(-value for value in seen.values)) for seen in field.series]
-    return bool(field.own & vocabulary.SERVED) or grows(field.series) or grows(down)
+    return bool(field.own & vocabulary.SERVED) or grows(down)
 
 
 def _is_flag(field: Field) -> bool:
@@ -198,7 +199,11 @@ def _is_dated_text(field: Field) -> bool:
     """Whether texts differ only in IDs, times of day and durations."""
     if field.promised or field.own & (vocabulary.SAID - {"text"}) or not field.pairs:
         return False
-    return all(_is_text(left) and _is_text(right) and _masked(left) == _masked(right) for left, right in field.pairs)
+    if not all(_is_text(each) for pair in field.pairs for each in pair):
+        return False
+    if all(_masked(left, _TIMES) == _masked(right, _TIMES) for left, right in field.pairs):
+        return True
+    return _is_fresh(field.series) and all(_masked(left) == _masked(right) for left, right in field.pairs)
 
 
 _KINDS: dict[str, Callable[[Field], bool]] = {
@@ -234,8 +239,8 @@ def _is_fresh(series: Sequence[Seen]) -> bool:
     return len(sets) > 1 and sum(map(len, sets)) == len(frozenset().union(*sets))
 
 
-def _masked(text: str) -> str:
-    for mask in _MASKS:
+def _masked(text: str, masks: Sequence[re.Pattern[str]] = _MASKS) -> str:
+    for mask in masks:
         text = mask.sub("#", text)
     return text
 

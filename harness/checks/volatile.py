@@ -24,7 +24,7 @@ from harness.spec import Example, Spec
 KINDS = ("example", "batch", "again", "fields", "reversed", "single", "behaviour", "recovers", "skew", "load")
 MAX_SHOWN = 8
 ENOUGH, SOME = 16 * 2**20, 8  # bytes of answers, beyond some, that are looked at
-HINT = "If a field is new each time and no prediction, name it in `contract.volatile`, such as [/request_id]."
+DECLARE = "If a field is new each time and no prediction, name it in `contract.volatile`, such as [/request_id]."
 
 Path = tuple[str, ...]  # names, `*` for any position; in what is declared for any name too
 
@@ -245,7 +245,7 @@ def _differences(left: Any, right: Any, path: Path = ()) -> Iterator[tuple[Path,
 def _leaves_something(asked: Sequence[Asked], new: Sequence[New]) -> bool:
     """Whether each answer has more than what is new and what tells about it: a prediction, by any name."""
     places = [each.path for each in new]
-    return all(any(may_be_predicted(p) for p, _ in leaves(without(a.answer, places)) if p) for a in asked)
+    return all(any(_predicted(without(a.answer, places))) for a in asked)
 
 
 def may_be_predicted(path: Path) -> bool:
@@ -269,11 +269,13 @@ def _nothing_left(spec: Spec, good: Sequence[Exchange], known: LeftOut) -> str:
 
 def _is_emptied(answer: Any, declared: Sequence[Path]) -> bool:
     """Whether declared places hold all of an answer that may be predicted."""
-    predicted, left = (
-        [path for path, leaf in leaves(value) if leaf is not None and (not path or may_be_predicted(path))]
-        for value in (answer, without(answer, declared))
-    )
-    return bool(predicted) and not left
+    return any(_predicted(answer)) and not any(_predicted(without(answer, declared)))
+
+
+def _predicted(answer: Any) -> Iterator[bool]:
+    """Yield for each value of an answer whether it may be predicted."""
+    for path, value in leaves(answer):
+        yield value not in (None, {}, []) and (not path or may_be_predicted(path))
 
 
 def _whole(path: Path) -> Path:
