@@ -78,7 +78,7 @@ def send(
     """
     start = time.perf_counter()
     status: int | None = None
-    heard: Mapping[str, str] = {}
+    heard = http.client.HTTPMessage()
     answer, error = b"", ""
     connection = target.connect(timeout)
     sent = {"Accept": JSON, "Connection": "close", **(headers or {})}

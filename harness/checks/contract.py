@@ -130,10 +130,12 @@ def _advice(example: Example, exchange: Exchange | None) -> str:
 def proves_nothing(spec: Spec, contract: Contract) -> str:
     """Say why no answer to another request tells anything: the good one got no prediction. Empty where it got one."""
     example, exchange = spec.reference, _reference(spec, contract)
-    if example is None or exchange is None or DIALECTS[contract.interface.dialect].is_answer(exchange):
+    if example is None or exchange is None:
+        return ""
+    if DIALECTS[contract.interface.dialect].is_answer(exchange) and not exchange.error:
         return ""
     which = "the good request gets no prediction either" if example.is_good else "no example is a good request"
-    said = exchange.error if exchange.status is None else f"status {exchange.status}"
+    said = exchange.error or f"status {exchange.status}"
     return f"{which} ({said}): see contract.examples"
 
 
@@ -155,7 +157,8 @@ def _differences(example: Example, exchange: Exchange, aside: LeftOut) -> Iterat
     try:
         body = parse(exchange)
     except (ValueError, RecursionError):
-        yield f"the answer is not JSON: {short(exchange.response.decode(errors='replace'))}"
+        said = exchange.error or short(exchange.response.decode(errors="replace"))
+        yield f"the answer is not JSON: {said}"
         return
     yield from compare(aside.promised(example.response), aside.promised(body), example.tolerance)
 

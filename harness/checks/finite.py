@@ -40,7 +40,7 @@ def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(NO_EXAMPLES)
         return
     aside = left_out(spec, contract)
-    good = [e for kind in KINDS for e in contract.of(kind) if aside.dialect.is_answer(e)]
+    good = [e for kind in KINDS for e in contract.of(kind) if aside.dialect.is_answer(e) and _is_json(e)]
     known = _known(spec, contract, aside, good)
     wrong = [(exchange, problem) for exchange in good if (problem := _problem(exchange, known))]
     for exchange, problem in wrong[:3]:
@@ -51,7 +51,7 @@ def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
             "that may be null says so in the API document, or has null in an example.",
         )
     if not good:
-        yield skipped("no good request was answered, so nothing could be looked at: see contract.examples")
+        yield skipped("no good request was answered with JSON, so nothing could be looked at: see contract.examples")
     elif not wrong:
         yield passed(f"{len(good)} answers hold finite numbers only")
 
@@ -60,7 +60,7 @@ def _known(spec: Spec, contract: Contract, aside: LeftOut, good: Sequence[Exchan
     promised = [
         each for e in spec.examples if e.is_good and e.has_response for each in leaves(aside.promised(e.response))
     ]
-    found = [each for e in good for each in leaves(aside.of(_parsed(e)))]
+    found = [each for e in good for each in leaves(aside.of(parse(e)))]
     nulls = frozenset(path for path, value in promised if value is None)
     return _Known(
         aside=aside,
@@ -76,10 +76,7 @@ def _known(spec: Spec, contract: Contract, aside: LeftOut, good: Sequence[Exchan
 def _problem(exchange: Exchange, known: _Known) -> str:
     """Say what of an answer is no prediction; empty where nothing is."""
     constants: list[str] = []
-    try:
-        body = json.loads(exchange.response, parse_constant=constants.append)
-    except (ValueError, RecursionError):
-        return ""  # no JSON: contract.examples says so
+    body = json.loads(exchange.response, parse_constant=constants.append)
     if constants:
         return constants[0]
     answer = known.aside.of(body)
@@ -128,8 +125,9 @@ def _is_not_finite(text: str) -> bool:
     return text.strip().lower() in NOT_FINITE
 
 
-def _parsed(exchange: Exchange) -> Any:
+def _is_json(exchange: Exchange) -> bool:
     try:
-        return parse(exchange)
+        parse(exchange)
     except (ValueError, RecursionError):
-        return {}
+        return False
+    return True

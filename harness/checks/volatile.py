@@ -177,7 +177,8 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def _of_exchanges(
     good: tuple[Exchange, ...], promised: frozenset[Path], declared: tuple[Path, ...], dialect: str
 ) -> LeftOut:
-    size, asked = 0, []
+    size = 0
+    asked: list[Asked] = []
     for exchange in good:
         size += len(exchange.response)
         if size > ENOUGH and len(asked) > SOME:

@@ -71,7 +71,7 @@ class _Limits:
         return True
 
 
-def _send(target: Target, spoken: Interface, request: Request, limits: _Limits) -> Exchange:
+def _send(target: Target, spoken: Interface, request: Request, limits: _Limits | None = None) -> Exchange:
     """Send a request, and again for as long as the server says that it is busy, or is asked too often."""
     dialect = DIALECTS[spoken.dialect]
     path = spoken.predict if request.path is None else request.path
@@ -90,7 +90,7 @@ def _send(target: Target, spoken: Interface, request: Request, limits: _Limits) 
             return exchange
         if exchange.status in dialect.busy:
             time.sleep(INTERVAL)
-        elif not limits.wait(exchange):
+        elif limits is None or not limits.wait(exchange):
             return exchange
 
 
