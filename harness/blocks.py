@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.quality.block import QualityBlock, or_list
-from harness.values import Argv, Bytes, ContainerPath, DialectName, LossPattern, RubricTest, Seconds, Share, UrlPath
+from harness.values import (
+    Argv,
+    Bytes,
+    ContainerPath,
+    DialectName,
+    LossPattern,
+    RubricTest,
+    Seconds,
+    Share,
+    UrlPath,
+    Volatile,
+)
 
 
 class _Block(BaseModel):
@@ -252,6 +263,12 @@ class ContractBlock(_Block):
     latency: LatencyBlock = Field(LatencyBlock(), description="Steady requests, and how slow an answer may be.")
     load: LoadBlock = Field(LoadBlock(), description="More and more clients at once.")
     skew: SkewBlock | None = Field(None, description="Rows that training and serving must predict alike.")
+    volatile: tuple[Volatile, ...] = Field(
+        (),
+        description="JSON pointers into the answers, `*` for any key or position, of what is new each time and no "
+        "prediction; left out wherever answers are compared.",
+        examples=[["/request_id", "/predictions/*/id"]],
+    )
 
 
 class Block(_Block):

@@ -20,7 +20,7 @@ from typing import Any, Self
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from harness.errors import InfrastructureError
-from harness.http import MAX_BODY, Target
+from harness.http import MAX_BODY, Target, plain
 
 TICK = 0.05  # seconds between two looks for requests that are out of time
 CLOSING = 5.0  # seconds that closing all connections may take
@@ -197,6 +197,7 @@ class _Connection(asyncio.Protocol):
         self._framed = False  # the head says where the body ends
         self._answers = 0
         self._keep = False
+        self._encoding = ""
 
     @property
     def is_open(self) -> bool:
@@ -252,7 +253,8 @@ class _Connection(asyncio.Protocol):
 
     def _finish(self, status: int) -> None:
         now = time.perf_counter()
-        shot, body, keep = self.shot, b"".join(self._body), self._keep
+        shot, keep = self.shot, self._keep
+        body, problem = plain(b"".join(self._body), self._encoding)
         self.shot = None
         self._clear()
         if keep:
@@ -260,10 +262,12 @@ class _Connection(asyncio.Protocol):
         else:
             self.close()
         if shot is not None:
-            self._owner.over(shot, (status, body, now))
+            self._owner.over(shot, problem or (status, body, now))
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        """Note whether the head says where the body ends."""
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note whether the head says where the body ends, and how it is encoded."""
+        if name.lower() == b"content-encoding":
+            self._encoding = value.decode("latin-1")
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._framed = True
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from harness import http
 from harness.cases.skew import row_requests
+from harness.checks.compare import SAME, compare
+from harness.checks.volatile import DECLARE, Asked, LeftOut, found_in, pointer
 from harness.dialects import DIALECTS
+from harness.dialects.protocol import parsed
 from harness.errors import DescriptionError
 from harness.evidence import write_atomic
 from harness.http import Target
 from harness.records import Exchange, Interface
 from harness.row_file import read_rows
-from harness.spec import Example, Tolerance
+from harness.spec import Example, Spec, Tolerance
 
 TIMEOUT = 60.0
 HINT = "Give .json (one request), .jsonl (one request a line) or .csv (rows for the first example's request)."
@@ -31,6 +34,8 @@ class Golden:
     exchange: Exchange
     file: Path
     problem: str = ""  # why this answer is not to be promised
+    response: Any = None  # what of the answer is promised
+    left_out: tuple[str, ...] = ()  # JSON pointers of what is new each time, such as an ID
 
     @property
     def content(self) -> str:
@@ -39,7 +44,7 @@ class Golden:
             "name": self.name,
             "request": self.request,
             "status": self.exchange.status,
-            "response": json.loads(self.exchange.response),
+            "response": self.response,
             "tolerance": {"relative": Tolerance().relative},
         }
         return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
@@ -55,9 +60,21 @@ def read_requests(files: Sequence[Path], examples: Sequence[Example], interface:
     return found
 
 
-def ask(target: Target, interface: Interface, requests: Sequence[tuple[str, Any]], folder: Path) -> list[Golden]:
-    """Send every request twice and return what may be promised: an answer that is a prediction and the same again."""
-    return [_ask(target, interface, name, body, folder) for name, body in requests]
+def ask(
+    spec: Spec, target: Target, interface: Interface, requests: Sequence[tuple[str, Any]], folder: Path
+) -> list[Golden]:
+    """Send every request twice and return what may be promised: an answer that is a prediction and the same again.
+
+    What is new each time and no prediction, such as the ID of the request, is not promised.
+    """
+    twice = [_ask(target, interface, name, body) for name, body in requests]
+    heard = [(e, parsed(e)) for pair in twice for e in pair if DIALECTS[interface.dialect].is_answer(e)]
+    asked = [Asked(e.request, answer, e.seconds) for e, answer in heard if answer is not None]
+    aside = found_in(asked, spec, DIALECTS[interface.dialect])
+    return [
+        _golden(name, body, pair, folder / f"{name}.json", aside)
+        for (name, body), pair in zip(requests, twice, strict=True)
+    ]
 
 
 def write(golden: Sequence[Golden]) -> list[Path]:
@@ -82,23 +99,33 @@ def _read(file: Path, examples: Sequence[Example], interface: Interface) -> list
     raise DescriptionError(f"{file}: expected .json, .jsonl or .csv", hint=HINT)
 
 
-def _ask(target: Target, interface: Interface, name: str, body: Any, folder: Path) -> Golden:
+def _ask(target: Target, interface: Interface, name: str, body: Any) -> tuple[Exchange, Exchange]:
     raw = json.dumps(body).encode()
     first, again = (
         http.send(target, interface.predict, case=f"record:{name}", method="POST", body=raw, timeout=TIMEOUT)
         for _ in range(2)
     )
-    file = folder / f"{name}.json"
-    return Golden(name, body, first, file, _problem(first, again, file, interface))
+    return first, again
 
 
-def _problem(first: Exchange, again: Exchange, file: Path, interface: Interface) -> str:
-    if not DIALECTS[interface.dialect].is_answer(first):
+def _golden(name: str, body: Any, pair: tuple[Exchange, Exchange], file: Path, aside: LeftOut) -> Golden:
+    first, again = pair
+    if problem := _problem(first, again, file, aside):
+        return Golden(name, body, first, file, problem)
+    answer = parsed(first)
+    new = tuple(pointer(place) for place in aside.places if aside.has(answer, place))
+    return Golden(name, body, first, file, response=aside.promised(answer), left_out=new)
+
+
+def _problem(first: Exchange, again: Exchange, file: Path, aside: LeftOut) -> str:
+    if not aside.dialect.is_answer(first):
         return f"no prediction: {first.error or f'status {first.status}'}"
-    if first.response != again.response:
-        return "asked again, it answers something else"
-    try:
-        json.loads(first.response)
-    except (ValueError, RecursionError):
+    if first.response != again.response and (parsed(first) is None or _differs(parsed(first), parsed(again), aside)):
+        return f"asked again, it answers something else. {DECLARE}"
+    if parsed(first) is None:
         return "the answer is not JSON"
     return f"{file} exists already" if file.exists() else ""
+
+
+def _differs(first: Any, again: Any, aside: LeftOut) -> bool:
+    return any(compare(aside.promised(first), aside.promised(again), SAME))

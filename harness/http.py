@@ -9,6 +9,7 @@ import http.client
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from harness.records import Exchange
 MAX_BODY = 32 * 1024 * 1024  # an answer longer than this is cut: a runaway server must not fill the memory
 
 JSON = "application/json"
+GZIP, DEFLATE = ("gzip", "x-gzip"), ("deflate",)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def send(
     """
     start = time.perf_counter()
     status: int | None = None
-    answer_type, answer, error = "", bytearray(), ""
+    heard = http.client.HTTPMessage()
+    answer, error = b"", ""
     connection = target.connect(timeout)
     sent = {"Accept": JSON, "Connection": "close", **(headers or {})}
     sent_type = content_type if body or method == "POST" else ""
@@ -87,10 +90,12 @@ def send(
             with suppress(BrokenPipeError, ConnectionResetError):  # a large body may be refused before it is read
                 connection.request(method, target.prefix + path, body=body or None, headers=sent)
             response = connection.getresponse()
-            answer, is_cut = _read(response)
-            status, answer_type = response.status, response.headers.get("Content-Type", "")
+            raw, is_cut = _read(response)
+            status, heard = response.status, response.headers
             if is_cut:
-                error = f"the answer is too long: cut after {MAX_BODY} bytes"
+                answer, error = bytes(raw), f"the answer is too long: cut after {MAX_BODY} bytes"
+            else:
+                answer, error = plain(bytes(raw), heard.get("Content-Encoding", ""))
     except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: a header that no request can have
         late = expired.is_set() or isinstance(exc, TimeoutError)
         error = f"no answer within {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
@@ -102,12 +107,46 @@ def send(
         path=path,
         request=body,
         status=status,
-        content_type=answer_type,
-        response=bytes(answer),
+        content_type=heard.get("Content-Type", ""),
+        response=answer,
         seconds=time.perf_counter() - start,
         error=error,
         request_type=sent_type,
+        location=heard.get("Location", ""),
+        retry_after=heard.get("Retry-After", ""),
     )
+
+
+def plain(body: bytes, encodings: str) -> tuple[bytes, str]:
+    """Return a body without its Content-Encoding; or as it came, and why it cannot be read.
+
+    Servers and proxies compress although `identity` was asked for; every common client reads gzip and deflate.
+    """
+    try:
+        for encoding in reversed([each.strip().lower() for each in encodings.split(",")]):
+            if encoding in GZIP:
+                body = _inflated(body, 16 + zlib.MAX_WBITS)
+            elif encoding in DEFLATE:  # with the header of zlib, as RFC 9110 says, or as some send it, without
+                body = _inflated(body, zlib.MAX_WBITS if body[:1] == b"\x78" else -zlib.MAX_WBITS)
+            elif encoding not in ("", "identity"):
+                return body, f"the answer is encoded as {encoding}, though only `identity` was asked for"
+    except zlib.error as exc:
+        return body, f"the answer says that it is encoded as {encodings}, and is not: {exc}"
+    return body, ""
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    """Return what was compressed. Raises zlib.error, also for more than MAX_BODY bytes."""
+    found = b""
+    while body:  # a gzip file may have several members
+        reader = zlib.decompressobj(window)
+        found += reader.decompress(body, MAX_BODY - len(found) + 1)
+        if len(found) > MAX_BODY:
+            raise zlib.error(f"more than {MAX_BODY} bytes")
+        if not reader.eof:
+            raise zlib.error("it ends too soon")
+        body = reader.unused_data
+    return found
 
 
 def _read(response: http.client.HTTPResponse) -> tuple[bytearray, bool]:

@@ -113,7 +113,7 @@ def _record(arguments: argparse.Namespace) -> int:
 
     def ask(spec: Spec, target: Target, interface: Interface) -> None:
         requests = golden.read_requests(arguments.rows, spec.examples, interface)
-        found.extend(golden.ask(target, interface, requests, spec.root / arguments.out))
+        found.extend(golden.ask(spec, target, interface, requests, spec.root / arguments.out))
 
     def ask_served(served: Service) -> None:
         ask(served.run.spec, served.target, served.interface)

@@ -97,3 +97,8 @@ class Spec:
     examples: tuple[Example, ...] = ()
     behaviours: tuple[Behaviour, ...] = ()
     baseline: dict[str, Any] | None = None  # the committed API document
+
+    @property
+    def reference(self) -> Example | None:
+        """The example that bad requests are made of, and that is asked again after each: the first good one, if any."""
+        return next((each for each in self.examples if each.is_good), next(iter(self.examples), None))

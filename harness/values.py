@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)$")
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?) ?([kmg]?)(i?b?)$", re.IGNORECASE)
 _RUBRIC = re.compile(r"^(Data|Model|Infra|Monitor) [1-7]$")
+_PREDICTIONS = ("prediction", "predictions", "output", "outputs", "instances")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -69,6 +70,20 @@ def _rubric_test(value: str) -> str:
     return value
 
 
+def _volatile(value: str) -> str:
+    parts = value.split("/")[1:]
+    if not value.startswith("/") or "" in parts:
+        raise ValueError(f"expected a JSON pointer such as /request_id or /predictions/*/id, received {value!r}")
+    while parts and parts[-1] == "*":
+        parts.pop()
+    if not parts or (len(parts) == 1 and parts[0] in _PREDICTIONS) or set(parts) == {"*"}:
+        raise ValueError(
+            f"expected a place beside the predictions, such as /request_id, received {value!r}: without what it covers "
+            "no prediction would be compared"
+        )
+    return value
+
+
 RubricTest = Annotated[
     str, AfterValidator(_rubric_test), WithJsonSchema({"type": "string", "pattern": _RUBRIC.pattern})
 ]
@@ -90,5 +105,6 @@ Bytes = Annotated[
     Field(gt=0),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["500KB", "50MB", "2GiB"]}),
 ]
+Volatile = Annotated[str, AfterValidator(_volatile), WithJsonSchema({"type": "string", "pattern": "^/[^/*]|^/\\*/"})]
 LossPattern = Annotated[str, AfterValidator(_pattern)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1, examples=[["python", "-m", "src.train"]])]

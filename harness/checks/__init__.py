@@ -19,8 +19,8 @@ from harness.records import Evidence, Finding, Status
 GROUP = "harness.checks"
 OWN = (
     *("images", "code", "data", "tables", "train", "learning", "trainings", "artifact", "scan", "manifest"),
-    *("provenance", "serve", "robustness", "contract", "document", "rejects", "invariance", "behaviour"),
-    *("skew", "quality", "fuzz", "load"),
+    *("provenance", "serve", "robustness", "contract", "finite", "volatile", "document", "rejects", "invariance"),
+    *("behaviour", "skew", "quality", "fuzz", "load"),
 )
 
 Function = Callable[..., Iterator[Finding]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from harness.cases.behaviour import case, resolve
 from harness.checks import check, failed, passed, skipped
 from harness.checks.compare import compare, described, is_number, parse
-from harness.dialects import DIALECTS
+from harness.checks.volatile import LeftOut, below, left_out, without
 from harness.dialects.rows import at
 from harness.records import Contract, Finding
 from harness.spec import Behaviour, Relation, Spec
@@ -43,9 +44,11 @@ def _judge(relation: Relation, spec: Spec, contract: Contract) -> Iterator[Findi
         yield skipped(f'no example file holds a test of this kind ("test": "{relation.value}")')
         return
     wrong = 0
-    for behaviour in tests:
+    aside = left_out(spec, contract)
+    for each in tests:
+        behaviour = replace(each, responses=tuple(aside.promised(response) for response in each.responses))
         try:
-            outputs = [_output(behaviour, number, contract) for number in range(len(behaviour.requests))]
+            outputs = [_output(behaviour, number, contract, aside) for number in range(len(behaviour.requests))]
             problem = _PROBLEMS[relation](behaviour, outputs)
         except _NoAnswerError as exc:
             problem = str(exc)
@@ -61,18 +64,18 @@ def _judge(relation: Relation, spec: Spec, contract: Contract) -> Iterator[Findi
         yield passed(f"{len(tests)} of {len(tests)} tests hold ({requests} requests)")
 
 
-def _output(behaviour: Behaviour, number: int, contract: Contract) -> Any:
+def _output(behaviour: Behaviour, number: int, contract: Contract, aside: LeftOut) -> Any:
     exchange = contract.answer(case(behaviour, number))
     if exchange is None:
         raise _NoAnswerError("no request was recorded")
-    dialect = DIALECTS[contract.interface.dialect]
-    if not dialect.is_answer(exchange):
+    if not aside.dialect.is_answer(exchange):
         raise _NoAnswerError(f"request {number} got {described(exchange)}")
     try:
         answer = parse(exchange)
-        if behaviour.output:
-            return at(answer, resolve(answer, behaviour.output))
-        return answer if behaviour.relation is Relation.MINIMUM else dialect.lasting(answer)
+        if not behaviour.output:
+            return aside.promised(answer) if behaviour.relation is Relation.MINIMUM else aside.of(answer)
+        path = resolve(answer, behaviour.output)
+        return without(at(answer, path), below(aside.places, path))
     except (ValueError, RecursionError) as exc:
         raise _NoAnswerError(f"request {number}: {exc} in {described(exchange)}") from exc
 

@@ -10,6 +10,7 @@ from typing import Any
 from harness.records import Exchange
 from harness.spec import Tolerance
 
+SAME = Tolerance(1e-9, 1e-12)  # a parallel sum may end in another last digit
 SHOWN = 300  # characters of a body in a finding
 
 
@@ -41,6 +42,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_nan(value: Any) -> bool:
+    """Whether a JSON value is the NaN that Python's parser reads."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def parse(exchange: Exchange) -> Any:
     """Return the JSON of an answer, NaN and Infinity included. Raises ValueError or RecursionError."""
     return json.loads(exchange.response)
@@ -50,7 +56,13 @@ def described(exchange: Exchange) -> str:
     """Say in one line what came back."""
     if exchange.status is None:
         return f"no answer: {exchange.error}"
-    return f"status {exchange.status}: {short(exchange.response.decode(errors='replace'))}"
+    more = f" to {exchange.location}" if exchange.location else f" ({exchange.error})" if exchange.error else ""
+    return f"status {exchange.status}{more}: {short(exchange.response.decode(errors='replace'))}"
+
+
+def is_limited(exchange: Exchange) -> bool:
+    """Whether the service has only said that it is asked too often."""
+    return exchange.status == 429  # noqa: PLR2004 - Too Many Requests
 
 
 def short(text: str) -> str:
@@ -66,6 +78,8 @@ def _allowed(expected: float, tolerance: Tolerance) -> float:
 
 
 def _is_close(expected: float, received: float, limit: float) -> bool:
+    if is_nan(expected) and is_nan(received):  # whether it may be one, `contract.finite` judges
+        return True
     try:
         finite = math.isfinite(expected) and math.isfinite(received)
         return expected == received or (finite and abs(expected - received) <= limit)

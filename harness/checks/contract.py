@@ -9,14 +9,14 @@ from jsonschema import Draft202012Validator
 
 from harness.causes import Cause, of_death
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import compare, described, parse, short
+from harness.checks.compare import SAME, compare, described, is_limited, parse, short
+from harness.checks.volatile import DECLARE, LeftOut, left_out
 from harness.dialects import DIALECTS
-from harness.dialects.protocol import Dialect, Expected
+from harness.dialects.protocol import Expected
 from harness.records import Contract, Exchange, Finding
-from harness.spec import Example, Spec, Tolerance
+from harness.spec import Example, Spec
 
 NO_EXAMPLES = "x-harness.contract names no examples"
-SAME = Tolerance(1e-9, 1e-12)  # a parallel sum may end in another last digit
 
 
 @check("contract.examples", rubric="Infra 3")
@@ -27,13 +27,14 @@ def examples(spec: Spec, contract: Contract) -> Iterator[Finding]:
         return
     good = 0
     death = _death(spec, contract)
+    aside = left_out(spec, contract)
     for example in spec.examples:
         exchange = contract.answer(f"example:{example.name}")
-        differences = ["no request was recorded"] if exchange is None else list(_differences(example, exchange))
+        differences = ["no request was recorded"] if exchange is None else list(_differences(example, exchange, aside))
         if not differences:
             good += 1
             continue
-        advice = f"Correct the model or the service; if the new answer is right, correct {example.file}."
+        advice = _advice(example, exchange)
         if death is not None and exchange is not None and exchange.status is None:
             differences.append(death.text)
             advice, death = death.advice, None  # told once
@@ -86,14 +87,17 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
     if not spec.examples:
         yield skipped(NO_EXAMPLES)
         return
-    dialect = DIALECTS[contract.interface.dialect]
-    reference = contract.answer(f"example:{spec.examples[0].name}")
-    after = contract.of("recovers")
-    wrong = [e for e in after if reference is None or not _is_same(reference, e, dialect)]
+    aside = left_out(spec, contract)
+    reference = _reference(spec, contract)
+    after = tuple(exchange for exchange in contract.of("recovers") if not is_limited(exchange))
+    wrong = [e for e in after if reference is None or not _is_same(reference, e, aside)]
     if not after:
-        yield skipped("no malformed request was sent")
+        limited = contract.of("recovers")
+        yield skipped(f"each time: {described(limited[0])}" if limited else "no malformed request was sent")
     elif reference is not None and reference.status is None:
         yield skipped("the first example got no answer at all: see contract.examples")
+    elif reference is not None and not wrong and (refused := proves_nothing(spec, contract)):
+        yield skipped(refused)
     elif wrong:
         first = wrong[0]
         death = _death(spec, contract)
@@ -101,35 +105,42 @@ def recovers(spec: Spec, contract: Contract) -> Iterator[Finding]:
             expected="the answer to the first example, each time: " + (described(reference) if reference else "none"),
             received=f"another one after {len(wrong)} of {len(after)}, first after "
             f"{first.case.partition(':rejects-')[2]}: {described(first)}" + (f"\n{death.text}" if death else ""),
-            advice="A bad request must not change the service: no shared state, no dying workers."
+            advice=f"A bad request must not change the service: no shared state, no dying workers. {DECLARE}"
             + (f" {death.advice}" if death else ""),
         )
     else:
         yield passed(f"the same answer after each of {len(after)} malformed requests")
 
 
-@check("contract.finite", rubric="Monitor 5")
-def finite(spec: Spec, contract: Contract) -> Iterator[Finding]:
-    """No answer to a good request holds NaN, Infinity or a null that no example expects."""
-    if not spec.examples:
-        yield skipped(NO_EXAMPLES)
-        return
-    dialect = DIALECTS[contract.interface.dialect]
-    may_be_null = any(_holds_null(example.response) for example in spec.examples)
-    good = [
-        e for kind in ("example", "batch", "single", "behaviour") for e in contract.of(kind) if dialect.is_answer(e)
-    ]
-    wrong = [(e, problem) for e in good if (problem := _not_finite(e, dialect, may_be_null=may_be_null))]
-    for exchange, problem in wrong[:3]:
-        yield failed(
-            expected="finite numbers in every prediction",
-            received=f"{exchange.case}: {problem} in {described(exchange)}",
-            advice="Find the row that overflows or divides by zero; answer 4xx where the model has no answer.",
-        )
-    if not good:
-        yield skipped("no good request was answered, so nothing could be looked at: see contract.examples")
-    elif not wrong:
-        yield passed(f"{len(good)} answers hold finite numbers only")
+def _advice(example: Example, exchange: Exchange | None) -> str:
+    """Return what to do about an example that is not answered as promised, by the status of its answer."""
+    status = None if exchange is None or exchange.status == example.status else exchange.status
+    if exchange is not None and exchange.location and status is not None:
+        return f"A redirect is not followed: name the path that predicts in `contract.predict` ({exchange.location})."
+    advice = {
+        401: "The harness sends no credentials: let the service under test run without them, say by a variable.",
+        404: "Name the path that predicts in `contract.predict`, and the model in `serve.model` if the path holds one.",
+        429: "It is asked too often: lift the limit for the service under test.",
+    }
+    advice |= {403: advice[401], 405: advice[404], 407: advice[401]}
+    right = f"Correct the model or the service; if the new answer is right, correct {example.file}."
+    return advice.get(status or 0, right) if example.is_good else right
+
+
+def proves_nothing(spec: Spec, contract: Contract) -> str:
+    """Say why no answer to another request tells anything: the good one got no prediction. Empty where it got one."""
+    example, exchange = spec.reference, _reference(spec, contract)
+    if example is None or exchange is None:
+        return ""
+    if DIALECTS[contract.interface.dialect].is_answer(exchange) and not exchange.error:
+        return ""
+    which = "the good request gets no prediction either" if example.is_good else "no example is a good request"
+    said = exchange.error or f"status {exchange.status}"
+    return f"{which} ({said}): see contract.examples"
+
+
+def _reference(spec: Spec, contract: Contract) -> Exchange | None:
+    return None if spec.reference is None else contract.answer(f"example:{spec.reference.name}")
 
 
 def _death(spec: Spec, contract: Contract) -> Cause | None:
@@ -137,7 +148,7 @@ def _death(spec: Spec, contract: Contract) -> Cause | None:
     return None if contract.died is None else of_death(contract.died, "contract", tuple(spec.block.wheels))
 
 
-def _differences(example: Example, exchange: Exchange) -> Iterator[str]:
+def _differences(example: Example, exchange: Exchange, aside: LeftOut) -> Iterator[str]:
     if exchange.status != example.status:
         yield described(exchange)
         return
@@ -146,9 +157,10 @@ def _differences(example: Example, exchange: Exchange) -> Iterator[str]:
     try:
         body = parse(exchange)
     except (ValueError, RecursionError):
-        yield f"the answer is not JSON: {short(exchange.response.decode(errors='replace'))}"
+        said = exchange.error or short(exchange.response.decode(errors="replace"))
+        yield f"the answer is not JSON: {said}"
         return
-    yield from compare(example.response, body, example.tolerance)
+    yield from compare(aside.promised(example.response), aside.promised(body), example.tolerance)
 
 
 def _breach(demanded: Expected, exchange: Exchange) -> str:
@@ -167,31 +179,12 @@ def _breach(demanded: Expected, exchange: Exchange) -> str:
     return f"{error.json_path}: {short(error.message)} in {described(exchange)}" if error else ""
 
 
-def _is_same(reference: Exchange, other: Exchange, dialect: Dialect) -> bool:
+def _is_same(reference: Exchange, other: Exchange, aside: LeftOut) -> bool:
     """Whether two answers to one request are the same: status, and JSON but for the last digits of numbers."""
     if reference.status != other.status:
         return False
     try:
-        left, right = dialect.lasting(parse(reference)), dialect.lasting(parse(other))
+        left, right = aside.of(parse(reference)), aside.of(parse(other))
     except (ValueError, RecursionError):
         return reference.response == other.response
     return not any(compare(left, right, SAME))
-
-
-def _holds_null(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_null(child) for child in value.values())
-    if isinstance(value, list):
-        return any(_holds_null(child) for child in value)
-    return value is None
-
-
-def _not_finite(exchange: Exchange, dialect: Dialect, *, may_be_null: bool) -> str:
-    constants: list[str] = []
-    try:
-        body = json.loads(exchange.response, parse_constant=constants.append)
-    except (ValueError, RecursionError):
-        return ""  # no JSON: contract.examples says so
-    if constants:
-        return constants[0]
-    return "null" if not may_be_null and _holds_null(dialect.lasting(body)) else ""

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import compare, described, parse, short
+from harness.checks.compare import SAME, compare, described, is_limited, parse, short
+from harness.checks.volatile import DECLARE, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding
 from harness.spec import Spec, Tolerance
 
 CLOSE = Tolerance(1e-6, 1e-9)  # BLAS may sum a batch in another order than a single row
-SAME = Tolerance(1e-9, 1e-12)
 NO_BATCH = "the examples hold no list of rows, so there is one row a request"
 ADVICE = "Predictions must depend on the row alone: look for state, for statistics of the batch, for dropped indices."
 
@@ -26,9 +26,10 @@ def batch_invariant(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(reason)
         return
     wrong = []
+    aside = left_out(spec, contract)
     for number, together in enumerate(whole):
         exchange = contract.answer(f"single:{number}")
-        alone = _predictions(contract, exchange, 1)
+        alone = _predictions(aside, exchange, 1)
         differences = list(compare(together, alone[0], CLOSE)) if alone else [_said(exchange)]
         if differences:
             wrong.append(f"row {number}: {differences[0]}")
@@ -43,7 +44,7 @@ def row_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(reason or "the examples hold one row only: add another")
         return
     exchange = contract.answer("reversed:all")
-    turned = _predictions(contract, exchange, len(whole))
+    turned = _predictions(left_out(spec, contract), exchange, len(whole))
     if turned is None:
         wrong = [_said(exchange)]
     else:
@@ -65,17 +66,17 @@ def field_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
             advice="The fields of a JSON object have no order: take the columns by their names, in the model's order.",
         )
         return
-    yield _against_batch(contract, ("fields:all",), "the fields in the opposite order")
+    yield _against_batch(spec, contract, ("fields:all",), "the fields in the opposite order")
 
 
 @check("contract.repeatable")
-def repeatable(contract: Contract) -> Iterator[Finding]:
+def repeatable(spec: Spec, contract: Contract) -> Iterator[Finding]:
     """The same request gets the same answer again."""
     cases = tuple(exchange.case for exchange in contract.of("again"))
-    yield _against_batch(contract, cases, f"asked {len(cases) + 1} times")
+    yield _against_batch(spec, contract, cases, f"asked {len(cases) + 1} times")
 
 
-def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Finding:
+def _against_batch(spec: Spec, contract: Contract, cases: tuple[str, ...], what: str) -> Finding:
     reference = contract.answer("batch:all")
     dialect = DIALECTS[contract.interface.dialect]
     if reference is None:
@@ -83,13 +84,17 @@ def _against_batch(contract: Contract, cases: tuple[str, ...], what: str) -> Fin
     if not dialect.is_answer(reference):
         return skipped(f"the good request got no prediction ({described(reference)})")
     wrong = []
-    for case in cases:
-        exchange = contract.answer(case)
+    aside = left_out(spec, contract)
+    answers = [contract.answer(case) for case in cases]
+    told = [exchange for exchange in answers if exchange is None or not is_limited(exchange)]
+    if not told and answers:
+        return skipped(f"the service limits how often it is asked: {_said(answers[0])}")
+    for exchange in told:
         if exchange is None or exchange.status != reference.status:
             wrong.append(_said(exchange))
             continue
         try:
-            left, right = dialect.lasting(parse(reference)), dialect.lasting(parse(exchange))
+            left, right = aside.of(parse(reference)), aside.of(parse(exchange))
             wrong += list(compare(left, right, SAME))
         except (ValueError, RecursionError):
             wrong += [] if exchange.response == reference.response else [_said(exchange)]
@@ -109,16 +114,15 @@ def _batch(spec: Spec, contract: Contract) -> tuple[tuple[Any, ...] | None, str]
         return None, NO_BATCH
     if not dialect.is_answer(exchange):
         return None, f"the service answers no batch of {len(batch.rows)} rows: {described(exchange)}"
-    found = _predictions(contract, exchange, len(batch.rows))
+    found = _predictions(left_out(spec, contract), exchange, len(batch.rows))
     return found, "" if found else f"the answer has no list of {len(batch.rows)} predictions: {described(exchange)}"
 
 
-def _predictions(contract: Contract, exchange: Exchange | None, count: int) -> tuple[Any, ...] | None:
-    dialect = DIALECTS[contract.interface.dialect]
-    if exchange is None or not dialect.is_answer(exchange):
+def _predictions(aside: LeftOut, exchange: Exchange | None, count: int) -> tuple[Any, ...] | None:
+    if exchange is None or not aside.dialect.is_answer(exchange):
         return None
     try:
-        return dialect.answers(parse(exchange), count)
+        return aside.dialect.answers(aside.of(parse(exchange)), count)
     except (ValueError, RecursionError):
         return None
 
@@ -131,5 +135,7 @@ def _verdict(wrong: list[str], what: str, expected: str) -> Finding:
     if not wrong:
         return passed(f"{what}: {expected}")
     return failed(
-        expected=f"{what}: {expected}", received=f"{len(wrong)} differ, first {short(wrong[0])}", advice=ADVICE
+        expected=f"{what}: {expected}",
+        received=f"{len(wrong)} differ, first {short(wrong[0])}",
+        advice=f"{ADVICE} {DECLARE}",
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.cases.malformed import KINDS
 from harness.checks import Check, check, failed, passed, skipped, warned
-from harness.checks.compare import described, parse
-from harness.checks.contract import NO_EXAMPLES
+from harness.checks.compare import described, is_limited, parse
+from harness.checks.contract import NO_EXAMPLES, proves_nothing
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
 from harness.openapi.bodies import documented_statuses, request_validator
@@ -70,14 +70,23 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
     if not exchanges:
         yield skipped("the service had ended before: see contract.examples and contract.recovers")
         return
+    exchanges, all_ = tuple(exchange for exchange in exchanges if not is_limited(exchange)), exchanges
+    if not exchanges:
+        yield skipped(f"the service limits how often it is asked: {described(all_[0])}")
+        return
     dialect = DIALECTS[contract.interface.dialect]
     found: dict[Verdict, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
         found[_verdict(kind, exchange, contract, dialect)].append(exchange)
+    if (reason := proves_nothing(spec, contract)) and not found[Verdict.BROKEN]:
+        yield skipped(reason)
+        return
     if not spec.block.contract.strict:  # the well-known servers of a protocol may say their errors in their own way
         found[Verdict.REFUSED] += [e for e in found[Verdict.NOT_JSON] if _is_shipped(e, dialect)]
         found[Verdict.NOT_JSON] = [e for e in found[Verdict.NOT_JSON] if not _is_shipped(e, dialect)]
-    bad = {verdict: found[verdict] for verdict in ADVICE if found[verdict]}
+    bad = {
+        verdict: found[verdict] for verdict in ADVICE if found[verdict] and (not reason or verdict is Verdict.BROKEN)
+    }
     for verdict, cases in bad.items():
         fails = verdict in FATAL or spec.block.contract.strict
         yield (failed if fails else warned)(

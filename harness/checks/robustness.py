@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from harness.causes import relevant
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import compare, described, parse
-from harness.checks.contract import SAME
+from harness.checks.compare import SAME, compare, described, parse
+from harness.checks.volatile import LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.records import Asked, Contract, Exchange, Finding, Robustness, Serving, Start, Stop
 from harness.spec import Spec
@@ -141,7 +141,8 @@ def stops_gracefully(spec: Spec, contract: Contract, stop: Stop) -> Iterator[Fin
     promised = DIALECTS[contract.interface.dialect].stop_within is not None
     report = failed if spec.block.contract.strict or promised else warned
     problems = 0
-    lost = [(e, why) for e in stop.in_flight if (why := _loss(e, contract))]
+    aside = left_out(spec, contract)
+    lost = [(e, why) for e in stop.in_flight if (why := _loss(e, contract, aside))]
     if lost:
         problems += 1
         yield report(
@@ -225,7 +226,7 @@ def _tail(output: str) -> str:
     return "\n".join(output.splitlines()[-LOG_LINES:]) or "no output"
 
 
-def _loss(exchange: Exchange, contract: Contract) -> str:
+def _loss(exchange: Exchange, contract: Contract, aside: LeftOut) -> str:
     """Say how a request in flight was lost; empty where it got its recorded answer."""
     if exchange.status is None or exchange.error:
         return exchange.error or "no answer"
@@ -233,7 +234,9 @@ def _loss(exchange: Exchange, contract: Contract) -> str:
     if known is None or (known.status, known.response) == (exchange.status, exchange.response):
         return ""
     try:
-        different = known.status != exchange.status or any(compare(parse(known), parse(exchange), SAME))
+        different = known.status != exchange.status or any(
+            compare(aside.of(parse(known)), aside.of(parse(exchange)), SAME)
+        )
     except (ValueError, RecursionError):
         different = True
     return f"another answer than before: {described(exchange)}" if different else ""

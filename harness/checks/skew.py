@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.blocks import SkewBlock
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import compare, described, is_number, parse, short
+from harness.checks.compare import compare, described, is_nan, is_number, parse, short
+from harness.checks.volatile import left_out
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding, Skew, Status
 from harness.spec import Example, Spec, Tolerance
@@ -36,7 +37,7 @@ def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[F
             "answer a line, in the form in which the service answers.",
         )
     else:
-        yield _compared(block, contract, skew)
+        yield _compared(spec, block, contract, skew)
 
 
 @check("code.api", rubric="Infra 2")
@@ -58,14 +59,15 @@ def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
             advice=ADVICE,
         )
     else:
-        yield _promised(block, {example.name: example for example in spec.examples}, skew)
+        yield _promised(spec, block, {example.name: example for example in spec.examples}, skew)
 
 
-def _promised(block: SkewBlock, examples: Mapping[str, Example], skew: Skew) -> Finding:
+def _promised(spec: Spec, block: SkewBlock, examples: Mapping[str, Example], skew: Skew) -> Finding:
     wrong = []
+    aside = left_out(spec, None)
     for name, answer in zip(skew.examples, skew.example_answers, strict=False):
         example = examples[name]
-        if difference := next(compare(example.response, answer, example.tolerance), ""):
+        if difference := next(compare(aside.promised(example.response), aside.promised(answer), example.tolerance), ""):
             wrong.append(f"{name}: {difference}")
     if len(skew.example_answers) < len(skew.examples):
         unanswered = skew.examples[len(skew.example_answers)]
@@ -93,14 +95,16 @@ def _unusable(skew: Skew) -> str:
     return ""
 
 
-def _compared(block: SkewBlock, contract: Contract, skew: Skew) -> Finding:
+def _compared(spec: Spec, block: SkewBlock, contract: Contract, skew: Skew) -> Finding:
     tolerance = Tolerance(block.relative, ABSOLUTE)
+    aside = left_out(spec, contract)
     wrong: list[str] = []
     largest = 0.0
     for number, ours in enumerate(skew.answers):
         exchange = contract.answer(f"skew:{number}")
         theirs, problem = _served(contract, exchange)
         if not problem:
+            ours, theirs = aside.promised(ours), aside.promised(theirs)  # noqa: PLW2901
             problem = next(compare(ours, theirs, tolerance), "")
             largest = max([largest, *_relative(ours, theirs)])
         if problem:
@@ -137,7 +141,7 @@ def _relative(ours: Any, theirs: Any) -> Iterator[float]:
     elif isinstance(ours, list) and isinstance(theirs, list):
         for left, right in zip(ours, theirs, strict=False):
             yield from _relative(left, right)
-    elif is_number(ours) and is_number(theirs) and ours != theirs:
+    elif is_number(ours) and is_number(theirs) and ours != theirs and not (is_nan(ours) and is_nan(theirs)):
         try:
             difference = abs(theirs - ours) / max(abs(ours), ABSOLUTE)
         except OverflowError:  # an integer beyond all floats

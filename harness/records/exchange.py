@@ -49,6 +49,8 @@ class Exchange:
     seconds: float
     error: str = ""
     request_type: str = ""  # the Content-Type that was sent, empty without a body
+    location: str = ""  # where a redirect leads
+    retry_after: str = ""  # when the service wants to be asked again, as it says it
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,8 @@ class Console:
         """Show what a served model answered, and what of it may be promised."""
         for each in found:
             self._print(f"{each.name}: {each.problem or each.exchange.response.decode(errors='replace')[:300]}")
+            if each.left_out:
+                self._print(f"  new each time, not promised: {', '.join(each.left_out)}")
 
     def say(self, line: str) -> None:
         """Print one plain line."""

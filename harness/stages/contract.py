@@ -24,6 +24,9 @@ from harness.stages import Recording
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
 PATIENCE = 10.0  # seconds for which a server may say that it is busy, while nobody else asks
 INTERVAL = 0.02
+LIMITED = 429
+LIMITS = 60.0  # seconds for which all in all is waited where a service limits how often it is asked
+AGAIN = 0.5  # seconds, where it does not say when to ask again
 
 
 def collect(
@@ -34,12 +37,15 @@ def collect(
     `skew` waits for the hold-out rows that the training image predicts, if there are any; they are asked last.
     """
     exchanges: list[Exchange] = []
+    limits = _Limits()
     document, error = _document(target, DIALECTS[spoken.dialect], run.spec.block.serve.document)
     for request in chain(requests(run.spec, spoken), _asked_late(skew)):
-        exchange = _send(target, spoken, request)
+        exchange = _send(target, spoken, request, limits)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
-    run.say("contract", f"{len(exchanges)} requests sent")
+    waited = LIMITS - limits.left
+    slowly = f", {waited:.0f} s waited because the service limits how often it is asked (429)" if waited else ""
+    run.say("contract", f"{len(exchanges)} requests sent{slowly}")
     return Contract(
         exchanges=tuple(exchanges),
         interface=spoken,
@@ -48,8 +54,25 @@ def collect(
     )
 
 
-def _send(target: Target, spoken: Interface, request: Request) -> Exchange:
-    """Send a request, and again for as long as the server says, by its protocol, that it is busy."""
+class _Limits:
+    """Waits where a service limits how often it is asked, as it says itself; not for ever."""
+
+    def __init__(self) -> None:
+        self.left = LIMITS
+
+    def wait(self, exchange: Exchange) -> bool:
+        """Wait until the service may be asked again; whether it may."""
+        said = exchange.retry_after
+        seconds = float(said) if said.isascii() and said.isdecimal() else AGAIN
+        if exchange.status != LIMITED or seconds > min(PATIENCE, self.left):
+            return False
+        self.left -= max(seconds, INTERVAL)
+        time.sleep(max(seconds, INTERVAL))  # a server elsewhere has no event to wait for
+        return True
+
+
+def _send(target: Target, spoken: Interface, request: Request, limits: _Limits | None = None) -> Exchange:
+    """Send a request, and again for as long as the server says that it is busy, or is asked too often."""
     dialect = DIALECTS[spoken.dialect]
     path = spoken.predict if request.path is None else request.path
     deadline = time.monotonic() + PATIENCE
@@ -63,9 +86,12 @@ def _send(target: Target, spoken: Interface, request: Request) -> Exchange:
             content_type=request.content_type,
             timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
         )
-        if exchange.status not in dialect.busy or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             return exchange
-        time.sleep(INTERVAL)
+        if exchange.status in dialect.busy:
+            time.sleep(INTERVAL)
+        elif limits is None or not limits.wait(exchange):
+            return exchange
 
 
 def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
@@ -91,8 +117,8 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
                 made = probe.edit(made)
             body = json.dumps(made).encode()
         yield Request(f"conforms:{probe.name}", body, probe.method, path, probe.content_type)
-    if spec.examples:
-        good = spec.examples[0].request
+    if (reference := spec.reference) is not None:
+        good = reference.request
         for request in malformed(good, dialect):
             yield request
             yield Request(recovery(request.case), json.dumps(good).encode())

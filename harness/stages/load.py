@@ -19,6 +19,7 @@ from typing import Any, Self
 from harness import http
 from harness.blocks import LatencyBlock, LoadBlock
 from harness.checks.compare import compare
+from harness.checks.volatile import LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.errors import HarnessError
 from harness.http import Target
@@ -71,6 +72,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
     recorded = _recorded(contract)
     whole = next((e.response for e in spec.examples if e.has_response and e.status < 300), None)  # noqa: PLR2004 - 2xx
     changes: set[Path] = set()
+    aside = left_out(spec, contract)
     until = time.monotonic() + PATIENCE
     for exchange in recorded:
         again = http.send(target, predict, case="load", method="POST", body=exchange.request, timeout=TIMEOUT)
@@ -79,7 +81,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
                 changes |= set(changing(json.loads(exchange.response), json.loads(again.response)))
         if time.monotonic() > until:
             break
-    return tuple(Ask(e.request, _expected(e.response, whole, changes)) for e in recorded)
+    return tuple(Ask(e.request, _expected(e.response, whole, changes, aside)) for e in recorded)
 
 
 def _recorded(contract: Contract) -> list[Exchange]:
@@ -88,10 +90,10 @@ def _recorded(contract: Contract) -> list[Exchange]:
     return next(filter(None, kinds), [])
 
 
-def _expected(answer: bytes, example: Any, changes: set[Path]) -> bytes:
+def _expected(answer: bytes, example: Any, changes: set[Path], aside: LeftOut) -> bytes:
     try:
         value = json.loads(answer)
-        kept = without(promised(value, example), changes)
+        kept = aside.promised(without(promised(value, example), changes))
     except (ValueError, RecursionError):
         return answer
     return answer if kept == value else json.dumps(kept).encode()

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks.compare import compare
+from harness.checks.volatile import Asked, found_in
+from harness.dialects import PLAIN
 from harness.differences import CLOSE
 from harness.records import Images, Repeated
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant, mount
-from harness.spec import Handover
+from harness.spec import Handover, Spec
 from harness.stages import Run
 
 PREFIX = "harness-repeat-"  # of the services
@@ -60,16 +62,18 @@ def collect(
             if ended.code != 0:
                 return Repeated(len(requests), (), f"the predictor ended badly: {ended.describe()}")
             printed.append(process.printed())
-    return compared(len(requests), printed)
+    return compared(len(requests), printed, spec)
 
 
-def compared(requests: int, printed: Sequence[str]) -> Repeated:
-    """Compare the answers that a predictor printed twice."""
+def compared(requests: int, printed: Sequence[str], spec: Spec) -> Repeated:
+    """Compare the answers that a predictor printed twice, but for what is new each time."""
     first, second = (list(answers(text)) for text in printed)
     if len(first) != requests or len(second) != requests:
         error = f"expected {requests} answers, one JSON line each, received {len(first)} and {len(second)}"
         return Repeated(requests, (), error)
-    pairs = zip(first, second, strict=True)
+    asked = [Asked(str(number).encode(), answer) for run in (first, second) for number, answer in enumerate(run)]
+    aside = found_in(asked, spec, PLAIN)
+    pairs = zip(map(aside.promised, first), map(aside.promised, second), strict=True)
     return Repeated(requests, tuple(line for left, right in pairs for line in islice(compare(left, right, CLOSE), 1)))
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from harness.dialects import DIALECTS
 from harness.dialects.protocol import Dialect
 from harness.engine import Running
-from harness.http import JSON, Target
+from harness.http import JSON, Target, plain
 from harness.records import Contract, Exchange, Stop
 from harness.stages import Run
 
@@ -58,7 +58,7 @@ class _Client:
             connection.request(known.method, target.prefix + known.path, body=known.request, headers=headers)
             self.sent_at = time.monotonic()
             response = connection.getresponse()
-            body = response.read()
+            body, error = plain(response.read(), response.headers.get("Content-Encoding", ""))
             status, kind = response.status, response.headers.get("Content-Type", "")
         except (OSError, http.client.HTTPException) as exc:
             error = f"{type(exc).__name__}: {exc}"

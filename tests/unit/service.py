@@ -28,7 +28,7 @@ ISLANDS = ("Biscoe", "Dream")
 FAULTS = {
     "contract.examples": "wrong-answer",
     "contract.recovers": "remembers-bad-requests",
-    "contract.finite": "surprise-null",
+    "contract.finite": "surprise-nan",
     "contract.schema": "document-lies",
     "contract.openapi-valid": "invalid-document",
     "contract.compatible": "forgets-an-old-path",
@@ -248,8 +248,8 @@ class Service:
             time.sleep(0.005)
             predictions = self._last
         answer: dict[str, Any] = {"result" if self.fault == "breaks-the-protocol" else "predictions": predictions}
-        if self.fault == "surprise-null":
-            answer["note"] = None
+        if self.fault == "surprise-nan" and "colour" in rows[0]:
+            answer["predictions"] = [math.nan]
         return answer
 
 

@@ -14,7 +14,7 @@ import pytest
 from defects import defect
 
 from harness.checks import contract as checks
-from harness.checks import invariance
+from harness.checks import finite, invariance
 from harness.dialects import DIALECTS, recognise
 from harness.dialects.cog import COG
 from harness.http import Target
@@ -136,7 +136,7 @@ def test_ids_and_times_may_differ_and_predictions_not() -> None:
             _said("example:one", 200, ANSWER),
             _said("recovers:rejects-null:/x", 200, body),
         )
-        assert [f.status for f in invariance.repeatable.function(said)] == [status]
+        assert [f.status for f in invariance.repeatable.function(_spec(), said)] == [status]
         assert [f.status for f in checks.recovers.function(_spec(), said)] == [status]
 
 
@@ -144,7 +144,7 @@ def test_nulls_beside_the_prediction_are_no_surprise() -> None:
     """The server of Cog 0.16 answers `error: null`; a prediction null is one that got lost."""
     old = {**ANSWER, "id": None, "error": None, "created_at": None, "input": {"frost": 1.5}}
     for body, status in ((old, Status.PASS), ({**old, "output": None}, Status.FAIL)):
-        found = checks.finite.function(_spec(), _contract(_said("example:one", 200, body)))
+        found = finite.finite.function(_spec(), _contract(_said("example:one", 200, body)))
         assert [finding.status for finding in found] == [status]
 
 

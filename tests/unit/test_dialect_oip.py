@@ -279,7 +279,7 @@ def test_a_made_up_id_is_no_difference() -> None:
             _exchange("again:0", second),
         )
         contract = Contract(found, interface(spec, OIP), None)
-        judged_ = [*recovers.function(spec, contract), *repeatable.function(contract)]
+        judged_ = [*recovers.function(spec, contract), *repeatable.function(spec, contract)]
         return [finding.status for finding in judged_]
 
     assert statuses({**ANSWER, "id": "18"}) == [Status.PASS, Status.PASS]

@@ -234,7 +234,7 @@ def test_finds(name: str, status: Status, received: str, seen: Evidence) -> None
 )
 def test_predictions_are_compared(second: str, expected: Repeated) -> None:
     """Answers of two equal trainings are compared to nine digits; what is no answer is passed over."""
-    assert compared(2, ['loading\n{"p": [1.0, 2]}\n[3]\n', second]) == expected
+    assert compared(2, ['loading\n{"p": [1.0, 2]}\n[3]\n', second], builders.spec()) == expected
 
 
 def test_binomial_tail() -> None:
