@@ -21,6 +21,7 @@ from harness.records import Exchange
 MAX_BODY = 32 * 1024 * 1024  # an answer longer than this is cut: a runaway server must not fill the memory
 
 JSON = "application/json"
+LATE = "no answer within"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def send(
                 error = f"the answer is too long: cut after {MAX_BODY} bytes"
     except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: a header that no request can have
         late = expired.is_set() or isinstance(exc, TimeoutError)
-        error = f"no answer within {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
+        error = f"{LATE} {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
     finally:
         connection.close()
     return Exchange(
@@ -108,6 +109,11 @@ def send(
         error=error,
         request_type=sent_type,
     )
+
+
+def is_late(exchange: Exchange) -> bool:
+    """Whether there was no answer because the time was over, and not because the connection failed."""
+    return exchange.status is None and exchange.error.startswith(LATE)
 
 
 def _read(response: http.client.HTTPResponse) -> tuple[bytearray, bool]:
