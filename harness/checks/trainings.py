@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.causes import of_rerun, relevant
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.learning import recorded
-from harness.records import Artifact, Finding, Rerun, Trainings
+from harness.records import Artifact, Finding, Rerun, Trainings, is_housekeeping
 from harness.records.trainings import MUST_FAIL
 from harness.spec import Spec
 
@@ -176,12 +176,10 @@ def interruptible(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
         "The first process of a container has no default action for SIGTERM: handle it, or add `init: true` to the "
         "service. Start the program itself, not through a shell."
     )
-    promise = _promises_to_stop(spec)
-    unheard = failed if spec.block.contract.strict or promise else warned
+    unheard = failed if spec.block.contract.strict or _has_init(spec) else warned
     if run.exit.timed_out and not looks_complete(artifact, run):
         yield unheard(
-            expected=f"an end within the {trainings.grace:g} s that the service has after SIGTERM"
-            + (f", as `{promise}` of the service promises" if promise else ""),
+            expected=f"an end within the {trainings.grace:g} s that the service has after SIGTERM",
             received=f"it was still running and was killed {after}",
             advice=advice,
         )
@@ -238,14 +236,13 @@ def hermetic(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
     )
 
 
-def _promises_to_stop(spec: Spec) -> str:
-    """Return the key by which the train service promises to end at a signal; empty where it never did.
+def _has_init(spec: Spec) -> bool:
+    """Whether SIGTERM reaches training with its default action, so that only a program that refuses goes on.
 
-    The kernel gives the first process of a container no default action: Python, as any program without a handler of
-    its own, does not hear SIGTERM there.
+    The kernel gives the first process of a container no such action: Python, as any program without a handler of its
+    own, does not hear the signal there.
     """
-    service = spec.model["services"].get(spec.block.train.service, {})
-    return next((key for key in ("init", "stop_signal", "stop_grace_period") if service.get(key)), "")
+    return bool(spec.model["services"].get(spec.block.train.service, {}).get("init"))
 
 
 def second(trainings: Trainings) -> Rerun | None:
@@ -254,10 +251,13 @@ def second(trainings: Trainings) -> Rerun | None:
 
 
 def looks_complete(artifact: Artifact, run: Rerun) -> bool:
-    """Whether a run left all that a whole artifact has, apart from the metrics: its files, none of them empty."""
-    own = artifact.metrics_name
-    needed = {file.path for file in artifact.files if file.path != own and file.size}
-    return bool(needed) and needed <= {file.path for file in run.files if file.size}
+    """Whether a run left all that a whole artifact has, apart from the metrics: its files, none of them empty.
+
+    What the image had there before either of them is left by nobody.
+    """
+    made = {file.path for file in artifact.files if file.size and not is_housekeeping(file.path)}
+    needed = made - {artifact.metrics_name, *artifact.brought}
+    return bool(needed) and needed <= {file.path for file in run.files if file.size} - {*run.brought}
 
 
 def _last_line(run: Rerun) -> str:
