@@ -42,9 +42,8 @@ class FileHash:
 
 
 # What keeps an empty folder in git, and what a desktop leaves in any folder it shows: no part of a model.
-_HOUSEKEEPING = frozenset(
-    ".gitkeep .gitignore .gitattributes .keep .placeholder .empty .ds_store thumbs.db desktop.ini".split()
-)
+_KEEPERS = (".gitkeep", ".keep", ".placeholder", ".empty", ".gitignore", ".gitattributes")
+_HOUSEKEEPING = frozenset((*_KEEPERS, ".ds_store", "thumbs.db", "desktop.ini"))
 
 
 def is_housekeeping(path: str) -> bool:
