@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.checks.compare import compare
-from harness.records import FileHash
+from harness.records import FileHash, is_housekeeping
 from harness.spec import Tolerance
 
 CLOSE = Tolerance(relative=1e-9)  # a parallel sum ends in other last digits
@@ -18,14 +18,18 @@ MAX_BYTES = 64 * 1024**2  # a larger JSON file is compared by its bytes
 
 
 def differences(left: Sequence[FileHash], right: Sequence[FileHash], one: Path, other: Path) -> dict[str, str]:
-    """Return name -> how it differs, for each file that is not the same in both folders."""
+    """Return name -> how it differs, for each file that is not the same in both folders.
+
+    What no training makes, such as a `.gitkeep`, counts only where both have it.
+    """
     first, second = ({file.path: file for file in files} for files in (left, right))
     found = dict.fromkeys(first.keys() - second.keys(), "only the first run left it")
     found |= dict.fromkeys(second.keys() - first.keys(), "only the second run left it")
     for name in first.keys() & second.keys():
         if first[name].sha256 != second[name].sha256:
             found[name] = _difference(one / name, other / name)
-    return dict(sorted(found.items()))
+    alone = first.keys() ^ second.keys()
+    return {name: how for name, how in sorted(found.items()) if name not in alone or not is_housekeeping(name)}
 
 
 def _difference(one: Path, other: Path) -> str:

@@ -23,6 +23,7 @@ MAX_BODY = 32 * 1024 * 1024  # an answer longer than this is cut: a runaway serv
 
 JSON = "application/json"
 GZIP, DEFLATE = ("gzip", "x-gzip"), ("deflate",)
+LATE = "no answer within"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def send(
                 answer, error = plain(bytes(raw), heard.get("Content-Encoding", ""))
     except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: a header that no request can have
         late = expired.is_set() or isinstance(exc, TimeoutError)
-        error = f"no answer within {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
+        error = f"{LATE} {timeout:g} s" if late else f"{type(exc).__name__}: {exc}"
     finally:
         connection.close()
     return Exchange(
@@ -147,6 +148,11 @@ def _inflated(body: bytes, window: int) -> bytes:
             raise zlib.error("it ends too soon")
         body = reader.unused_data
     return found
+
+
+def is_late(exchange: Exchange) -> bool:
+    """Whether there was no answer because the time was over, and not because the connection failed."""
+    return exchange.status is None and exchange.error.startswith(LATE)
 
 
 def _read(response: http.client.HTTPResponse) -> tuple[bytearray, bool]:

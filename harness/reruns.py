@@ -247,6 +247,12 @@ def place(spec: Spec) -> str:
     return str(old["target"]) if old else spec.block.train.artifact
 
 
+def copies(spec: Spec) -> bool:
+    """Whether a new volume gets what the image has at that place: it does, unless the user's mount says no."""
+    old = mount_over(spec.model["services"].get(spec.block.train.service, {}), spec.block.train.artifact)
+    return not ((old or {}).get("volume") or {}).get("nocopy")
+
+
 def singly(spec: Spec) -> list[Plan]:
     """Return the runs that tell which restriction is too much, and the plain repetition."""
     single = [

@@ -8,9 +8,11 @@ from harness.causes.known import size
 from harness.causes.making import caused, caused_by_log
 from harness.causes.record import Cause, CauseKind, Failure
 from harness.causes.signals import SIGKILL, advice_of, name_of, signal_of
+from harness.records import Asked
 
 NEAR = 0.9  # of the memory limit: a peak that was seen this close to it, and then SIGKILL
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as in a shell
+NO_SUCH_PATH = (404, 405, 410)  # statuses
 CANNOT_START = "the container cannot start"
 FORMAT_FAULT = re.compile(r"exec format error", re.IGNORECASE)
 MISSING_PROGRAM = re.compile(
@@ -124,7 +126,17 @@ def never_ready(failure: Failure) -> Cause | None:
     advice = f"Nothing listens inside the container: start the server on 0.0.0.0:{failure.service.port}."
     if failure.service.listening:
         advice = "It listens on the right port: look at what the ready path waits for, or raise `serve.timeout`."
+        if any(_is_not_there(asked) for asked in failure.service.asked[-1:]):
+            advice = (
+                "It answers, and has nothing at the paths that are asked: correct `contract.predict`"
+                " and `serve.ready` (which may be left out: then a prediction that is answered says that it is ready)."
+            )
     return caused(failure, CauseKind.NEVER_READY, _last_answer(failure), advice, _time_to_start(failure))
+
+
+def _is_not_there(last: Asked) -> bool:
+    """Whether the service has no such ready path, and no such path of predictions where it was asked for one."""
+    return last.code in NO_SUCH_PATH and last.predicted in (None, *NO_SUCH_PATH)
 
 
 def ended_by_signal(failure: Failure) -> Cause | None:

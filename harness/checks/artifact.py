@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed
-from harness.records import Artifact, FileHash, Finding, Serving, Training, digest_of
+from harness.records import Artifact, FileHash, Finding, Serving, Training, digest_of, is_housekeeping
 from harness.spec import Handover
 
 SHOWN = 5
@@ -35,7 +35,7 @@ def present(train: Training, artifact: Artifact) -> Iterator[Finding]:
 def handed_over(artifact: Artifact, serve: Serving) -> Iterator[Finding]:
     """The serving container sees, byte for byte, the files that training left."""
     seen = {file.path: file for file in serve.files or ()}
-    lost = [file.path for file in artifact.files if file.path not in seen]
+    lost = [file.path for file in artifact.files if file.path not in seen and not is_housekeeping(file.path)]
     changed = [file for file in artifact.files if file.path in seen and seen[file.path].sha256 != file.sha256]
     if not lost and not changed:
         yield passed(f"{len(artifact.files)} files, SHA-256 {digest_of(artifact.files)[:12]} on both sides")

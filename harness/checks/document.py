@@ -15,12 +15,14 @@ from harness.dialects import DIALECTS, OPENAPI
 from harness.dialects.protocol import is_4xx
 from harness.openapi.bodies import Holds, holder
 from harness.openapi.breaking import changes
-from harness.openapi.reading import Content, Operation, is_json, media_type, operation
+from harness.openapi.paths import better_predict, paths
+from harness.openapi.reading import Content, Document, Operation, is_json, media_type, operation, operations
 from harness.openapi.validity import KNOWN, errors, references_elsewhere, version
 from harness.records import Contract, Exchange, Finding, Status
 from harness.spec import Spec
 
 MAX_SHOWN = 5  # of what is wrong, in one finding
+NOWHERE = (301, 302, 303, 307, 308, 404, 405, 410)  # statuses of a path that takes no POST
 
 
 class Truth(StrEnum):
@@ -68,11 +70,7 @@ def schema(spec: Spec, contract: Contract) -> Iterator[Finding]:
     path = contract.interface.predict
     found = operation(contract.document, path)
     if found is None:
-        yield (failed if spec.block.contract.strict else warned)(
-            expected=f"POST {path} in the service's own API document",
-            received=f"it lists {', '.join(map(str, contract.document.get('paths') or ())) or 'no path'}",
-            advice="Document the predict path: without it no client can be generated and no answer be judged.",
-        )
+        yield _undocumented(spec, contract, contract.document)
         return
     answers = [
         exchange
@@ -84,6 +82,27 @@ def schema(spec: Spec, contract: Contract) -> Iterator[Finding]:
     reason = proves_nothing(spec, contract)
     is_good = all(finding.status is Status.PASS for finding in findings)
     yield from [skipped(reason)] if reason and is_good else findings
+
+
+def _undocumented(spec: Spec, contract: Contract, document: Document) -> Finding:
+    """Say that the document has no predictions where they are asked for; the service may have none there either."""
+    path = contract.interface.predict
+    expected = f"POST {path} in the service's own API document"
+    listed = [f"{'/'.join(operations(document, each)).upper()} {each}" for each in paths(document)]
+    shown = f"it lists {', '.join(listed) or 'no path'}"
+    statuses = {exchange.status for exchange in contract.of("example")}
+    if statuses and statuses <= {*NOWHERE}:
+        answers = " and ".join(str(status) for status in sorted(filter(None, statuses)))
+        return failed(
+            expected=expected,
+            received=f"{shown}; and the service answers POST {path} with {answers}",
+            advice=better_predict(document, path),
+        )
+    return (failed if spec.block.contract.strict else warned)(
+        expected=expected,
+        received=shown,
+        advice="Document the predict path: without it no client can be generated and no answer be judged.",
+    )
 
 
 @check("contract.compatible")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.causes import of_rerun, relevant
 from harness.checks import check, failed, passed, skipped, warned
 from harness.checks.learning import recorded
-from harness.records import Artifact, Finding, Rerun, Trainings
+from harness.records import Artifact, Finding, Rerun, Trainings, is_housekeeping
 from harness.records.trainings import MUST_FAIL
 from harness.spec import Spec
 
@@ -176,8 +176,9 @@ def interruptible(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
         "The first process of a container has no default action for SIGTERM: handle it, or add `init: true` to the "
         "service. Start the program itself, not through a shell."
     )
-    if run.exit.timed_out:
-        yield failed(
+    unheard = failed if spec.block.contract.strict or _has_init(spec) else warned
+    if run.exit.timed_out and not looks_complete(artifact, run):
+        yield unheard(
             expected=f"an end within the {trainings.grace:g} s that the service has after SIGTERM",
             received=f"it was still running and was killed {after}",
             advice=advice,
@@ -185,8 +186,7 @@ def interruptible(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     elif run.exit.code == 0 and looks_complete(artifact, run) and took < MOMENT:
         yield skipped(f"training ended by itself {after}: too soon to tell")
     elif run.exit.code == 0 and looks_complete(artifact, run):
-        find = failed if spec.block.contract.strict else warned
-        yield find(
+        yield unheard(
             expected="an end by SIGTERM",
             received=f"it did not hear it, trained on to its end and exited with 0 {after}",
             advice=f"A training of hours would be killed. {advice}",
@@ -194,7 +194,8 @@ def interruptible(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     elif looks_complete(artifact, run):
         yield failed(
             expected="no artifact that looks complete after an interrupt",
-            received=f"{run.exit.describe()} {after}, but all files of an artifact are there",
+            received=f"{'was killed' if run.exit.timed_out else run.exit.describe()} {after}, but all files of an "
+            "artifact are there",
             advice="Write the artifact under a temporary name and rename it when it is whole.",
         )
     elif run.exit.code == 0:
@@ -235,16 +236,28 @@ def hermetic(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
     )
 
 
+def _has_init(spec: Spec) -> bool:
+    """Whether SIGTERM reaches training with its default action, so that only a program that refuses goes on.
+
+    The kernel gives the first process of a container no such action: Python, as any program without a handler of its
+    own, does not hear the signal there.
+    """
+    return bool(spec.model["services"].get(spec.block.train.service, {}).get("init"))
+
+
 def second(trainings: Trainings) -> Rerun | None:
     """Return the second run of the same training: with restrictions, where it bears them."""
     return trainings.of("repeat") or trainings.of("again")
 
 
 def looks_complete(artifact: Artifact, run: Rerun) -> bool:
-    """Whether a run left all that a whole artifact has, apart from the metrics: its files, none of them empty."""
-    own = artifact.metrics_name
-    needed = {file.path for file in artifact.files if file.path != own and file.size}
-    return bool(needed) and needed <= {file.path for file in run.files if file.size}
+    """Whether a run left all that a whole artifact has, apart from the metrics: its files, none of them empty.
+
+    What the image had there before either of them is left by nobody.
+    """
+    made = {file.path for file in artifact.files if file.size and not is_housekeeping(file.path)}
+    needed = made - {artifact.metrics_name, *artifact.brought}
+    return bool(needed) and needed <= {file.path for file in run.files if file.size} - {*run.brought}
 
 
 def _last_line(run: Rerun) -> str:

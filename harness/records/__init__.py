@@ -10,7 +10,7 @@ from harness.records.build import BaseImage, BuiltImage, Images, Lock
 from harness.records.code import Code, FailedTest, FeatureTable, Tally, UnitTests
 from harness.records.dataset import Data, Drift, DvcPointer, Secret, Secrets, SharedRow, Split, Tell, Violation
 from harness.records.exchange import Body, Contract, Exchange, Fuzz, FuzzFailure, Load, Skew, Step, Stop
-from harness.records.finding import FileHash, Finding, Status, digest_of
+from harness.records.finding import FileHash, Finding, Status, digest_of, is_housekeeping
 from harness.records.limits import Limits
 from harness.records.manifest import Claim, Loaded, Manifest
 from harness.records.provenance import Provenance
@@ -89,4 +89,5 @@ __all__ = [
     "Use",
     "Violation",
     "digest_of",
+    "is_housekeeping",
 ]

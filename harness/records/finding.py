@@ -41,6 +41,16 @@ class FileHash:
     sha256: str
 
 
+# What keeps an empty folder in git, and what a desktop leaves in any folder it shows: no part of a model.
+_KEEPERS = (".gitkeep", ".keep", ".placeholder", ".empty", ".gitignore", ".gitattributes")
+_HOUSEKEEPING = frozenset((*_KEEPERS, ".ds_store", "thumbs.db", "desktop.ini"))
+
+
+def is_housekeeping(path: str) -> bool:
+    """Whether a file is no part of what training makes, by its name."""
+    return path.rpartition("/")[2].lower() in _HOUSEKEEPING
+
+
 def digest_of(files: tuple[FileHash, ...]) -> str:
     """Return one SHA-256 for all files: that of `sha256sum`'s lines, sorted by path."""
     lines = "".join(f"{f.sha256}  {f.path}\n" for f in files)

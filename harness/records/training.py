@@ -69,6 +69,7 @@ class Artifact:
     metrics_declared: bool
     metrics: tuple[Mapping[str, float | int | str | bool | None], ...] | None
     metrics_error: str | None = None
+    brought: tuple[str, ...] = ()  # those of `files` that the image had there, and training did not touch
 
     @property
     def blocker(self) -> str | None:

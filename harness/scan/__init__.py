@@ -19,11 +19,12 @@ from typing import BinaryIO
 from harness.records.scan import Kind, ScannedFile
 from harness.scan import documents, formats
 from harness.scan.archives import scan_tar, scan_zip, seekable
+from harness.scan.arguments import BrokenError
 from harness.scan.arrays import has_objects
 from harness.scan.carve import carve
 from harness.scan.onnx import is_onnx, scan_onnx
-from harness.scan.pickles import HEAD, TORCH_MAGIC, attempt, scan_pickles, starts_as_pickle
-from harness.scan.source import CHUNK, Budget, Source, UnreadableError, unpacked
+from harness.scan.pickles import HEAD, TORCH_MAGIC, Trial, attempt, scan_pickles, starts_as_pickle
+from harness.scan.source import CHUNK, Budget, CutError, Source, UnreadableError, unpacked
 from harness.scan.values import Found
 
 _MAX_NPY_HEADER = 10_000  # as numpy's own limit
@@ -107,11 +108,9 @@ class _Scanner:
 
     def _leaf(self, source: Source, head: bytes, where: str, size: int | None) -> None:
         """Scan what is no container of other files."""
-        trial = attempt(head, whole=len(head) < HEAD)
+        trial, start = attempt(head, whole=len(head) < HEAD), source.at
         if trial.is_pickle:
-            is_torch = TORCH_MAGIC in head[: len(TORCH_MAGIC) + 2]
-            self.formats.append("joblib" if trial.is_joblib else "torch legacy" if is_torch else "pickle")
-            scan_pickles(source, self.found, where, self._nested)
+            self._pickle(source, head, where, trial)
         elif head.startswith(formats.HDF5):
             self.formats.append("hdf5")
             carve(source, self.found, where, documents.code_in_text(self.found, where))
@@ -124,6 +123,23 @@ class _Scanner:
             scan_onnx(source, self.found, where)
         else:
             self._other(source, head, where)
+        _goes_beyond(source, start, trial)
+
+    def _pickle(self, source: Source, head: bytes, where: str, trial: Trial) -> None:
+        """Scan a pickle, or a long text whose lines look like one until, without having named anything, one does not.
+
+        A list of codes such as `P100` or `V2`, each on a line, is such a text.
+        """
+        is_torch = TORCH_MAGIC in head[: len(TORCH_MAGIC) + 2]
+        self.formats.append("joblib" if trial.is_joblib else "torch legacy" if is_torch else "pickle")
+        text, named = formats.text(head) if trial.is_doubtful else None, len(self.found.refs)
+        try:
+            scan_pickles(source, self.found, where, self._nested)
+        except (BrokenError, CutError):
+            if text is None or len(self.found.refs) > named:
+                raise
+            self.formats[-1] = text
+            carve(source, self.found, where, documents.text_to_the_end(self.found, where))
 
     def _other(self, source: Source, head: bytes, where: str) -> None:
         if native := formats.native(head):
@@ -150,10 +166,12 @@ class _Scanner:
 
     def _tar(self, source: Source, head: bytes, where: str) -> None:
         self.formats.append("tar")
-        if attempt(head, whole=len(head) < HEAD).follows:
+        trial, start = attempt(head, whole=len(head) < HEAD), source.at
+        if trial.follows:
             raise UnreadableError("a tar archive that is a pickle too: its readers see different files")
         scan_tar(source, lambda inner, name: self.stream(inner, _inside(where, name)))
         self._rest(source, where)
+        _goes_beyond(source, start, trial)
 
     def _packed(self, source: Source, packing: str, where: str) -> None:
         self.formats.append(packing)
@@ -226,6 +244,12 @@ class _Scanner:
                 if not attempt(head, whole=len(head) < HEAD).is_pickle:
                     raise UnreadableError(f"{name} is no pickle")
             self.stream(source, place)
+
+
+def _goes_beyond(source: Source, start: int, trial: Trial) -> None:
+    """Raise UnreadableError where data, read to their end, are long enough for the pickle as which they begin."""
+    if 0 < trial.needed <= source.at - start:
+        raise UnreadableError(f"a pickle too, that goes on behind byte {trial.needed}: readers see different files")
 
 
 def _archive(names: list[str]) -> str:

@@ -41,6 +41,8 @@ MODULES: dict[str, str] = {  # whole modules, with all below them
     **_each(CARRIES, "types cloudpickle dill new pyspark.cloudpickle ray.cloudpickle srsly.cloudpickle"),
 }
 
+HARMLESS = frozenset({"types.SimpleNamespace"})  # in such a module: it holds attributes, and calls nothing
+
 BUILTINS = {
     **_each(CODE, "eval exec execfile compile breakpoint input help"),
     **_each(LOADS, "__import__ __build_class__ reload"),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from harness.scan.dangerous import BELOW, BUILTINS, MODULES, NAMES, REACHES
+from harness.scan.dangerous import BELOW, BUILTINS, HARMLESS, MODULES, NAMES, REACHES
 
 _CLASS = r"_*[A-Z]\w*"
 _ANY = r"[A-Za-z_]\w*"
@@ -61,6 +61,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"pytz", r"_UTC|_utc|_p"),
     (r"dateutil\.(?:relativedelta|tz\.tz|tz)", r"relativedelta|tz(?:utc|local|offset|file)"),
     (r"string", r"Template"),
+    (r"types", r"SimpleNamespace"),
     (r"numpy", rf"{_NUMPY_TYPES}|{_NUMPY_MATH}"),
     (r"numpy\._?core\.(?:_?multiarray|_multiarray_umath|umath)", rf"_reconstruct|scalar|{_NUMPY_TYPES}|{_NUMPY_MATH}"),
     (r"numpy\._?core\.numeric", r"_frombuffer"),
@@ -177,9 +178,11 @@ def _spellings(module: str, name: str) -> set[tuple[str, str]]:
 def _danger(module: str, name: str) -> str:
     if "<" in name or "<" in module:
         return "the name is not in the file: it is computed, or registered elsewhere"
+    full = f"{module}.{name}"
+    if full in HARMLESS:
+        return ""
     if why := next((MODULES[part] for part in _prefixes(module) if part in MODULES), ""):
         return why
-    full = f"{module}.{name}"
     if why := NAMES.get(full) or next((BELOW[part] for part in _prefixes(full) if part in BELOW), ""):
         return why
     return REACHES if _goes_through(module, name) else ""

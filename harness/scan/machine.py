@@ -101,6 +101,10 @@ class Machine:
         self._stack.append(self.pop())
         return self._stack[-1]
 
+    def stop(self) -> None:
+        """End the pickle with the value on the top of the stack. Raises BrokenError where there is none."""
+        self.pop()
+
     @property
     def depth(self) -> int:
         """How many values are on the stack."""

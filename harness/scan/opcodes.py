@@ -150,6 +150,7 @@ def follow(machine: Machine) -> None:
             machine.at = source.at
             code = byte()
             if code == _STOP:
+                machine.stop()
                 return
             step = steps[code]
             if step is None:

@@ -17,6 +17,7 @@ from harness.scan.source import Budget, CutError, Source, UnreadableError
 from harness.scan.values import Found, Made
 
 HEAD = 64 * 1024  # bytes of a trial
+TEXT_LENGTH = 0x09090909  # the least number that four characters of a text are, read as one
 PROTOCOLS = b"\x02\x03\x04\x05"
 TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of 0x1950a86a20f9469cfc6c, torch.serialization
 TORCH_PICKLES = 5  # magic, protocol, system, the object, the keys of its storages; then the storages' bytes
@@ -29,6 +30,10 @@ class Trial:
     follows: bool  # to the end of what is there, or beyond something that it makes
     is_pickle: bool
     is_joblib: bool = False
+    is_doubtful: bool = False  # it names nothing in all that is there, and there is more
+    # Bytes that there must be for it to be a pickle at all, where it begins with a string as long as only the letters
+    # of a text announce it: `X`, then four of them as a length. 0: it does not.
+    needed: int = 0
 
 
 def starts_as_pickle(head: bytes) -> bool:
@@ -40,24 +45,29 @@ def attempt(head: bytes, *, whole: bool) -> Trial:
     """Read the first bytes as a pickle: a text is none unless it ends like one or makes something of an import.
 
     A file that breaks off after a call is a pickle too: what it calls before that is called. One that breaks off
-    after no more than a name is a text with a `c` in front: `cat` and `dog`, each on a line.
+    after no more than a name is a text with a `c` in front: `cat` and `dog`, each on a line. And one that ends soon
+    without having named anything (`N.` is a pickle of None) is one only where what follows is a pickle too.
     """
     found = Found()
     source = Source(iter((head,)), Budget())
-    machine = Machine(source, found, payload=_enough)
-    ended = False
+    marked = starts_as_pickle(head)
+    ended, needed = False, 0
     try:
-        follow(machine)
-        ended = True
+        while not ended:
+            follow(Machine(source, found, payload=_enough))
+            ended = marked or bool(found.refs) or not source.peek(1)
     except BrokenError:
         pass
-    except CutError:
-        ended = not whole  # there is more
+    except CutError as exc:
+        ended, needed = not whole, exc.needed
     except (UnreadableError, _EnoughError):
         ended = True
+    is_doubtful = ended and needed > 0 and not found.refs and not marked
+    if is_doubtful and needed >= TEXT_LENGTH:
+        return Trial(follows=False, is_pickle=False, needed=needed)
     follows = ended or any(ref.use is not Use.REFERENCED for ref in found.refs.values())
     is_joblib = any(ref.is_wrapper for ref in found.refs.values())
-    return Trial(follows, follows or starts_as_pickle(head), is_joblib)
+    return Trial(follows, follows or marked, is_joblib, is_doubtful)
 
 
 class _EnoughError(Exception):

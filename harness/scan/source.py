@@ -21,7 +21,11 @@ class UnreadableError(Exception):
 
 
 class CutError(UnreadableError):
-    """A stream ends before what was announced."""
+    """A stream ends before what was announced: it had to have `needed` bytes."""
+
+    def __init__(self, text: str, needed: int) -> None:
+        super().__init__(text)
+        self.needed = needed
 
 
 @dataclass
@@ -81,7 +85,7 @@ class Source:
             self._fill(count)
             end = self._next + count
             if end > len(self._buffer):
-                raise CutError(f"breaks off at byte {self._start + len(self._buffer)}")
+                raise CutError(f"breaks off at byte {self._start + len(self._buffer)}", self._start + end)
         data = self._buffer[self._next : end]
         self._next = end
         return data
@@ -112,7 +116,7 @@ class Source:
         if count > ready and self._file is not None:
             end = self.at + count
             if end > self._size:
-                raise CutError(f"breaks off at byte {self._size}: {end - self._size} bytes more were announced")
+                raise CutError(f"breaks off at byte {self._size}: {end - self._size} bytes more were announced", end)
             self._file.seek(end)
             self._buffer, self._next, self._start = b"", 0, end
             return
@@ -122,7 +126,7 @@ class Source:
             self._fill(1)
             ready = len(self._buffer) - self._next
             if not ready:
-                raise CutError(f"breaks off at byte {self.at}: {count} bytes more were announced")
+                raise CutError(f"breaks off at byte {self.at}: {count} bytes more were announced", self.at + count)
         self._next += count
 
     def line(self, limit: int) -> tuple[bytes, bool]:
@@ -132,7 +136,7 @@ class Source:
             if self._next >= len(self._buffer):
                 self._fill(1)
                 if self._next >= len(self._buffer):
-                    raise CutError(f"breaks off at byte {self.at}, in a line")
+                    raise CutError(f"breaks off at byte {self.at}, in a line", self.at + 1)
             end = self._buffer.find(NEWLINE, self._next)
             stop = len(self._buffer) if end < 0 else end
             if len(kept) + stop - self._next > limit:
@@ -156,7 +160,7 @@ class Source:
             while left:
                 data = self.some()
                 if not data:
-                    raise CutError(f"breaks off at byte {self.at}: {left} bytes more were announced")
+                    raise CutError(f"breaks off at byte {self.at}: {left} bytes more were announced", self.at + left)
                 if len(data) > left:
                     self.unread(data[left:])
                     data = data[:left]

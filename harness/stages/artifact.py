@@ -11,6 +11,7 @@ from harness.errors import InfrastructureError
 from harness.evidence import disk_errors
 from harness.metrics import Row, in_log, read
 from harness.records import Artifact, FileHash
+from harness.reruns import has_volume
 from harness.spec import Handover
 from harness.stages import Run
 
@@ -18,23 +19,21 @@ MAX_METRICS = 64 * 1024**2
 LOG = "train/log.txt"
 
 
-def collect(
-    run: Run, container: str, *, into: str = "artifact", log: str = LOG, written_only: bool = False
-) -> Artifact:
+def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG) -> Artifact:
     """Copy what training left into a folder of the run's, with its hash, and read the metrics.
 
-    With `written_only` what the image had at the place of the artifact does not count.
+    What the image has at the place of the artifact, a `.gitkeep` say, is there after every training of it. So it
+    belongs to the files, but where the artifact lies in the container's own files it is told from what was written.
     """
     train = run.spec.block.train
     folder = run.folder.path / into
     with disk_errors(folder):
         files = taken = read_files(run.engine, container, train.artifact, folder)
-    baked = run.spec.handover is Handover.BAKED and written_only
-    if files and (baked or run.spec.handover is Handover.TRAINED_IN_BUILD):
+    brought = () if has_volume(run.spec) else _brought(run, container, files or ())
+    if run.spec.handover is Handover.TRAINED_IN_BUILD:
         # The stage's image holds the artifact of the build already: only what this run wrote counts.
-        written = run.engine.changed_paths(container)
-        single = len(files) == 1 and files[0].path == PurePosixPath(train.artifact).name
-        files = tuple(f for f in files if (train.artifact if single else f"{train.artifact}/{f.path}") in written)
+        files = None if files is None else tuple(file for file in files if file.path not in brought)
+        brought = ()
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
     metrics: tuple[Row, ...] | None
     if train.loss_pattern is not None:
@@ -52,7 +51,17 @@ def collect(
         metrics_declared=train.metrics is not None or train.loss_pattern is not None,
         metrics=metrics,
         metrics_error=error,
+        brought=brought,
     )
+
+
+def _brought(run: Run, container: str, files: Sequence[FileHash]) -> tuple[str, ...]:
+    """Return the files in the container's own file system that are as the image has them."""
+    if not files:
+        return ()
+    place, written = run.spec.block.train.artifact, run.engine.changed_paths(container)
+    single = len(files) == 1 and files[0].path == PurePosixPath(place).name
+    return tuple(f.path for f in files if (place if single else f"{place}/{f.path}") not in written)
 
 
 def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:

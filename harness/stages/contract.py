@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
 
 from harness import http
 from harness.cases import Request
@@ -15,11 +14,11 @@ from harness.cases.invariance import invariances
 from harness.cases.malformed import malformed, recovery
 from harness.cases.skew import skew_requests
 from harness.dialects import DIALECTS
-from harness.dialects.protocol import Dialect, filled
+from harness.dialects.protocol import filled
 from harness.http import Target
 from harness.records import Contract, Exchange, Interface, Skew
 from harness.spec import Spec
-from harness.stages import Recording
+from harness.stages import Recording, api_document
 
 TIMEOUT = 30.0  # seconds that one answer may take before it is recorded as a hang
 PATIENCE = 10.0  # seconds for which a server may say that it is busy, while nobody else asks
@@ -38,7 +37,7 @@ def collect(
     """
     exchanges: list[Exchange] = []
     limits = _Limits()
-    document, error = _document(target, DIALECTS[spoken.dialect], run.spec.block.serve.document)
+    document, error = api_document.find(target, run.spec.block.serve, DIALECTS[spoken.dialect], spoken.predict)
     for request in chain(requests(run.spec, spoken), _asked_late(skew)):
         exchange = _send(target, spoken, request, limits)
         run.folder.append_exchange(exchange)
@@ -127,17 +126,3 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
 def _asked_late(skew: Callable[[], Skew | None]) -> Iterator[Request]:
     if (known := skew()) is not None:
         yield from skew_requests(known)
-
-
-def _document(target: Target, dialect: Dialect, named: str | None) -> tuple[dict[str, Any] | None, str | None]:
-    path = named or dialect.document
-    if path is None:
-        return None, f"the dialect `{dialect.name}` has no document"
-    answer = http.send(target, path, case="document", timeout=TIMEOUT)
-    if answer.status != 200:  # noqa: PLR2004 - OK
-        return None, f"GET {path}: {answer.error or answer.status}"
-    try:
-        document = json.loads(answer.response)
-    except (ValueError, RecursionError) as exc:
-        return None, f"GET {path}: not JSON: {exc}"
-    return (document, None) if isinstance(document, dict) else (None, f"GET {path}: no JSON object")

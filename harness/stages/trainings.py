@@ -151,6 +151,7 @@ def _once(run: Run, training: Training | None, plan: Plan, container: str, take:
         change=plan.change,
         exit=ended,
         files=left.files,
+        brought=left.brought,
         metrics=left.metrics,
         metrics_error=left.metrics_error,
         signalled=signalled,
@@ -193,11 +194,12 @@ def _ended_before(process: Running, speaks: threading.Event, patience: float) ->
 def _open(run: Run, image: str, volume: str) -> None:
     """Let every user write to a new volume, as a platform with users of its own does it.
 
-    What the image has at the place of the artifact is copied into the volume first, as for the training itself.
+    What the image has at the place of the artifact is copied into the volume first, where it is for the training too.
     """
     place = PurePosixPath(reruns.place(run.spec))
     name = f"{volume}-open"
-    helper = run.engine.helper(image, name, volume, str(place), {**run.labels, STAGE: "trainings"})
+    marks = {**run.labels, STAGE: "trainings"}
+    helper = run.engine.helper(image, name, volume, str(place), marks, copy=reruns.copies(run.spec))
     if helper is None:
         raise LookupError(f"the name {name} belongs to this run alone, and is taken")
     tar = io.BytesIO()

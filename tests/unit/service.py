@@ -271,8 +271,8 @@ def asked(service: Service, request: Request, predict: str = "/predict") -> Exch
 
 
 @contextmanager
-def listening(service: Service) -> Iterator[Target]:
-    """Serve it on loopback."""
+def listening(service: Service, port: int = 0) -> Iterator[Target]:
+    """Serve it on loopback, on a free port unless one is given."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -295,7 +295,7 @@ def listening(service: Service) -> Iterator[Target]:
         daemon_threads = True
         request_queue_size = 128
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -20,6 +20,7 @@ CHECKS = {check.name: check for check in all_checks()}
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 OTHER = (FileHash("metrics.jsonl", 60, "e" * 64), FileHash("model.bin", 1000, "0" * 64))
 WHOLE = artifact().files
+KILLED = rerun("interrupted", "x", 1, signalled=1.0, exit=ended(code=None, timed_out=True))
 CHANGED = {"model.bin": "other bytes"}
 FORM = {"model.bin": "the same content in other bytes"}
 
@@ -27,9 +28,16 @@ FORM = {"model.bin": "the same content in other bytes"}
 PLAIN = dict.fromkeys(("score", "seed_env", "max_time", "max_memory"))
 
 
-def given(*runs: Rerun, train: dict[str, Any] | None = None, strict: bool = False, **changes: Any) -> Evidence:
+def given(
+    *runs: Rerun,
+    train: dict[str, Any] | None = None,
+    strict: bool = False,
+    service: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Evidence:
     """Evidence with these further runs."""
-    spec = builders.spec({"train": {**PLAIN, **(train or {})}, "contract": {"strict": strict}})
+    block = {"train": {**PLAIN, **(train or {})}, "contract": {"strict": strict}}
+    spec = builders.spec(block, {"services": {"train": service or {}}})
     score = (train or {}).get("score", "accuracy")
     curves = ({"loss": 0.9, score: 0.6}, {"loss": 0.2, score: 0.95})
     metrics = curves if "score" in (train or {}) else artifact().metrics
@@ -192,8 +200,12 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.exit-code-truth", PASS, "left to --deep: full-disk", given(left_out={"full-disk": "left to --deep"})),
     ("train.exit-code-truth", SKIP, "left out", evidence(trainings=without("no-data", "no-column"))),
     ("train.interruptible", PASS, "ended by signal 15 (exit code 143) 0.2 s after SIGTERM", given()),
-    ("train.interruptible", FAIL, "was killed 0.2 s after", given(rerun(
-        "interrupted", "x", 1, signalled=1.0, exit=ended(code=None, timed_out=True)))),
+    ("train.interruptible", WARN, "was killed 0.2 s after", given(KILLED)),
+    ("train.interruptible", FAIL, "was killed 0.2 s after", given(KILLED, strict=True)),
+    ("train.interruptible", FAIL, "was killed 0.2 s after", given(KILLED, service={"init": True})),
+    ("train.interruptible", WARN, "was killed 0.2 s after", given(KILLED, service={"stop_grace_period": "1s"})),
+    ("train.interruptible", FAIL, "was killed 0.2 s after SIGTERM, which came after 1.0 s, but all files", given(
+        replace(KILLED, files=WHOLE))),
     ("train.interruptible", WARN, "did not hear it", given(rerun("interrupted", "x", signalled=0.5))),
     ("train.interruptible", FAIL, "did not hear it", given(rerun("interrupted", "x", signalled=0.5), strict=True)),
     ("train.interruptible", FAIL, "all files of an artifact are there", given(
