@@ -35,10 +35,13 @@ PLACES = ("/bin/sh", "/usr/bin/sh", "/busybox/sh")
 Say = Callable[[str], None]
 
 
-def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool) -> int:
+def enter(
+    given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool, on_line: Say | None = None
+) -> int:
     """Run a command, by default a shell, in the state of the `train` or `serve` container; return its exit code.
 
-    Raises DescriptionError where that state cannot be had any more, with what to do.
+    With `on_line` each line of its output goes there, instead of to our standard streams. Raises DescriptionError where
+    that state cannot be had any more, with what to do.
     """
     evidence, _, amiss = given.recorded.salvage()
     if evidence is None or not evidence.spec.model:
@@ -60,7 +63,7 @@ def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: 
             model = _carried(run, _model(run, evidence, given, key, argv), key)
             file = run.folder.write_json("compose.json", model)
             say(f"{part} of run {given.id}: image, mounts, user, limits, environment and network as they were")
-            return run.compose.run(spec.root, file, key, terminal=terminal)
+            return run.compose.run(spec.root, file, key, terminal=terminal, on_line=on_line)
         finally:
             with deferred():
                 remove_run(engine, run.folder.id, LOOKS)
