@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from harness.checks import all_checks
 from harness.compose import Compose
+from harness.confined import verify
 from harness.description import load
 from harness.engine import Engine
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
@@ -110,6 +111,7 @@ def _past(given: Opened, options: Options) -> Past:
 def _plan(given: Opened, past: Past, options: Options) -> Plan:
     """Decide what is run, and with what. Raises DescriptionError and InfrastructureError for what stands in the way."""
     spec = records.relocated(past.evidence.spec, given.root)
+    verify(given.root, spec.block)
     with Engine.connect() as engine:
         notes = list(_platform(engine, past.evidence, options))
         images = _images(engine, given, past.evidence)

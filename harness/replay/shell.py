@@ -15,6 +15,7 @@ from harness import labels
 from harness.carried import fill, without_binds
 from harness.cleanup import remove_run
 from harness.compose import Compose
+from harness.confined import verify, verify_files
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder, disk_errors
@@ -48,6 +49,7 @@ def enter(
         said = amiss[-1] if amiss else "it was of a server at a URL"
         raise DescriptionError(f"the run {given.id} has no containers: {said}", hint="Name another run.")
     spec = relocated(evidence.spec, given.root)
+    verify(given.root, spec.block)
     key = spec.train_key if part == "train" else spec.serve_key
     with Engine.connect() as engine, tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
         own = RunFolder(Path(folder) / f"shell-{secrets.token_hex(4)}")
@@ -172,6 +174,7 @@ def _data(run: Run, evidence: Evidence, image: str) -> str | None:
     name = data_stage.volume_name(evidence.data)
     if not run.engine.has_volume(f"{name}{data_stage.READY}"):
         path = run.spec.root / evidence.data.path
+        verify_files(run.spec.root, path, "the recorded dataset")
         if not path.exists() or data_stage.hash_files(path) != evidence.data.files:
             raise DescriptionError(
                 f"the dataset {evidence.data.path} is not as the run saw it, and its volume is gone",
