@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from harness.blocks import Block
 from harness.compose_file import Places, parse
 from harness.confined import host_paths, verify
+from harness.context import put_into
 from harness.description import find_block, load, parse_block
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder
@@ -217,6 +218,23 @@ def test_places_of_nested_keys(root: Path) -> None:
 def test_a_registry_is_no_path(root: Path) -> None:
     """`oci://` names a registry."""
     verify(root, _block("quality.baseline.store", "oci://127.0.0.1:5000/models/x"))
+
+
+@pytest.mark.parametrize("link", ["models", "models/model.bin", "models/deep"])
+def test_baking_follows_no_link(root: Path, link: str) -> None:
+    """A link at the place of the artifact is replaced in the copy: nothing outside is written over."""
+    builders.write_files(
+        root.parent, {"artifact/model.bin": "new", "artifact/deep/x.bin": "new", "out/model.bin": "old"}
+    )
+    target = root / link
+    target.parent.mkdir(exist_ok=True)
+    target.symlink_to(root.parent / ("out/model.bin" if link.endswith("bin") else "out"))
+    put_into(root, "models", root.parent / "artifact")
+    assert (root / "models/model.bin").read_text(encoding="utf-8") == "new"
+    assert (root / "models/deep/x.bin").read_text(encoding="utf-8") == "new"
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in (root.parent / "out").iterdir()] == [
+        ("model.bin", "old")
+    ]
 
 
 def test_replay_holds_a_record_to_the_same_rule(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
