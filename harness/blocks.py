@@ -272,6 +272,17 @@ class ContractBlock(_Block):
     skew: SkewBlock | None = Field(None, description="Rows that training and serving must predict alike.")
 
 
+class BundleBlock(_Block):
+    """What a bundle may hold."""
+
+    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
+        (),
+        description="Variables that the Compose files take and whose values may go into a bundle; of others, "
+        "`BASE_IMAGE` apart, only the names do, and of a name that looks secret never more.",
+        examples=[["EPOCHS", "MODEL_NAME"]],
+    )
+
+
 class Block(_Block):
     """The whole `x-harness` block."""
 
@@ -289,6 +300,7 @@ class Block(_Block):
     quality: QualityBlock | None = Field(
         None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
     )
+    bundle: BundleBlock = BundleBlock()
     manual: dict[RubricTest, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Test of the ML Test Score done by hand, such as `Data 2` -> where its results are written.",

@@ -135,6 +135,12 @@ def _plan(given: Opened, past: Past, options: Options) -> Plan:
             spec = load(Compose.find(engine.compose_host), given.root, spec.files)
         else:
             spec, lacking = records.with_secrets(spec, os.environ)
+            if (hidden := list(records.hidden_parts(spec))) and not options.anyway:
+                raise DescriptionError(
+                    f"the bundle hides values that its containers cannot do without: {_listed(hidden)}",
+                    hint="Set these variables (`export NAME=value`) and replay again, or go on without: --anyway.\n"
+                    "Where they may be told, name them in `x-harness: {bundle: {variables: [...]}}` before packing.",
+                )
             if lacking:
                 notes.append(f"hidden in the bundle, and not set here: {', '.join(lacking)}")
     return Plan(spec, _selection(past, options), images, changed, tuple(notes))

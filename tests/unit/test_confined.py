@@ -51,7 +51,7 @@ OTHER = frozenset({
     *("train.loss", "train.unit_tests", "train.loss_pattern", "train.score", "train.seed_env", "train.hyperparameters"),
     *("code.features.transform", "artifact.files", "artifact.own", "artifact.allow", "artifact.in_git"),
     *("serve.service", "serve.model", "contract.skew.command", "quality.conditions", "quality.target"),
-    *("quality.prediction", "manual", "skip"),
+    *("quality.prediction", "bundle.variables", "manual", "skip"),
     *("data.mount", "train.artifact", "train.metrics", "serve.artifact"),  # inside a container
     *("serve.ready", "serve.document", "contract.predict"),  # of a URL
 })  # fmt: skip
