@@ -144,7 +144,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     with opened(arguments.artifact, plain_http=arguments.plain_http) as source:
         artifact = published(source, source.artifacts()[-1])
         pull(source, artifact, arguments.folder)
-    Console().say(f"{arguments.folder}: {len(artifact.files)} files of {artifact.digest}")
+    Console().say(f"  {arguments.folder}: {len(artifact.files)} files of {artifact.digest}")
     return _report(_verified(str(arguments.folder), None, plain_http=False)) if artifact.statements else errors.PASSED
 
 

@@ -15,8 +15,12 @@ from harness.values import (
     Argv,
     Bytes,
     ContainerPath,
+    ContextPath,
     DialectName,
     LossPattern,
+    ProjectFolder,
+    ProjectGlob,
+    ProjectPath,
     RubricTest,
     Seconds,
     Share,
@@ -42,14 +46,16 @@ class DataLimits(_Block):
 class DataBlock(_Block):
     """The fixture dataset: a file or a folder, delivered read-only."""
 
-    path: str = Field(description="File or folder, relative to compose.yaml.", examples=["tests/fixtures/penguins"])
+    path: ProjectFolder = Field(
+        description="File or folder, relative to compose.yaml.", examples=["tests/fixtures/penguins"]
+    )
     mount: ContainerPath = Field(
         "/data", description="Where the train service finds it; with sagemaker: /opt/ml/input/data/<channel>."
     )
     channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)] = Field(
         "training", description="Name of the input channel, where the protocol has channels (sagemaker)."
     )
-    schema_: str | None = Field(
+    schema_: ProjectPath | None = Field(
         None, alias="schema", description="A pandera DataFrameSchema as YAML; every table in `path` must satisfy it."
     )
     target: str | None = Field(None, description="The column that the model predicts.", examples=["species"])
@@ -59,7 +65,7 @@ class DataBlock(_Block):
     holdout: str | None = Field(
         None, description="The same of the hold-out tables; default: by name, such as holdout.csv, test.csv, valid.csv."
     )
-    reference: str | None = Field(
+    reference: ProjectPath | None = Field(
         None, description="Table, relative to compose.yaml, that the training rows must resemble."
     )
     limits: DataLimits = Field(DataLimits(), description="How much the dataset may leak or drift.")
@@ -81,12 +87,12 @@ class TrainBlock(_Block):
     target: str | None = Field(
         None, description="For a model trained inside an image build: the build stage to run the training in."
     )
-    from_: str | None = Field(
+    from_: ProjectPath | None = Field(
         None,
         alias="from",
         description="Requirements file, for training code without a Dockerfile; the harness supplies the image.",
     )
-    source: str = Field(".", description="With `from`: the folder that is copied into the training image.")
+    source: ProjectPath = Field(".", description="With `from`: the folder that is copied into the training image.")
     command: Argv | None = Field(None, description="The train command; default: what the service says.")
     timeout: Seconds = Field(
         600.0,
@@ -136,7 +142,7 @@ class FeatureBlock(_Block):
         description="`module:function`, importable in the working directory of the training image.",
         examples=["features:engineer"],
     )
-    table: str = Field(
+    table: ProjectPath = Field(
         description="CSV with columns of the input and `expect:NAME`, or a JSON list of {given, expect}.",
         examples=["tests/features.csv"],
     )
@@ -202,7 +208,7 @@ class ServeBlock(_Block):
     )
     timeout: Seconds = Field(60.0, description="Longest time until the service is ready.")
     artifact: ContainerPath | None = Field(None, description="Where the serving container sees the artifact.")
-    bake: str | None = Field(
+    bake: ContextPath | None = Field(
         None, description="Path in the build context from which the serving Dockerfile copies the artifact."
     )
 
@@ -233,7 +239,9 @@ class LoadBlock(_Block):
 class SkewBlock(_Block):
     """Hold-out rows are predicted in the training image too: both answers must agree."""
 
-    rows: str = Field(description="CSV or JSON-lines file, relative to compose.yaml.", examples=["data/holdout.csv"])
+    rows: ProjectPath = Field(
+        description="CSV or JSON-lines file, relative to compose.yaml.", examples=["data/holdout.csv"]
+    )
     command: Argv = Field(
         description="Run in the training image with the artifact in its place; reads one JSON request a line from the "
         "file that its last argument names, and prints one JSON answer a line."
@@ -248,7 +256,7 @@ class ContractBlock(_Block):
     predict: UrlPath | None = Field(
         None, description="Path that takes prediction requests; default: the dialect's, such as /predict."
     )
-    examples: str | None = Field(
+    examples: ProjectGlob | None = Field(
         None,
         description="Glob of example files: request, expected response, tolerance.",
         examples=["tests/contract/*.json"],
@@ -257,7 +265,7 @@ class ContractBlock(_Block):
         default=False,
         description="Judge what was never promised (unknown fields, lax types) as failures, not warnings.",
     )
-    baseline: str | None = Field(
+    baseline: ProjectPath | None = Field(
         None, description="Committed OpenAPI document that the served one must stay compatible with."
     )
     latency: LatencyBlock = Field(LatencyBlock(), description="Steady requests, and how slow an answer may be.")
@@ -271,11 +279,22 @@ class ContractBlock(_Block):
     )
 
 
+class BundleBlock(_Block):
+    """What a bundle may hold."""
+
+    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
+        (),
+        description="Variables that the Compose files take and whose values may go into a bundle; of others, "
+        "`BASE_IMAGE` apart, only the names do, and of a name that looks secret never more.",
+        examples=[["EPOCHS", "MODEL_NAME"]],
+    )
+
+
 class Block(_Block):
     """The whole `x-harness` block."""
 
     version: Literal[1] = Field(description="Version of this format.")
-    wheels: dict[str, str] = Field(
+    wheels: dict[ProjectPath, ProjectFolder] = Field(
         default_factory=dict,
         description="Hash-locked requirements file -> folder that `harness setup` fills with its wheels.",
     )
@@ -288,6 +307,7 @@ class Block(_Block):
     quality: QualityBlock | None = Field(
         None, json_schema_extra=or_list, description="How good the served model must be on hold-out rows."
     )
+    bundle: BundleBlock = BundleBlock()
     manual: dict[RubricTest, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Test of the ML Test Score done by hand, such as `Data 2` -> where its results are written.",

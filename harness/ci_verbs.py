@@ -29,14 +29,14 @@ def _init(arguments: argparse.Namespace) -> int:
     texts = rendered(arguments.system)
     if arguments.show:
         for path, text in texts.items():
-            console.say((f"# {path}\n" if len(texts) > 1 else "") + text.removesuffix("\n"))
+            console.ours((f"# {path}\n" if len(texts) > 1 else "") + text.removesuffix("\n"))
         return errors.PASSED
     files = {arguments.project / path: text for path, text in texts.items()}
     present = {path: path.read_text(encoding="utf-8") for path in files if path.exists()}
     differing = [path for path, old in present.items() if old != files[path]]
     for path in differing:
         diff = difflib.unified_diff(present[path].splitlines(), files[path].splitlines(), str(path), "new", lineterm="")
-        console.say("\n".join(diff))
+        console.document("\n".join(diff))
     if differing and not arguments.force:
         raise errors.DescriptionError(
             f"{', '.join(map(str, differing))} differs from what would be written, as shown; nothing was written",

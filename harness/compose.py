@@ -120,14 +120,29 @@ class Compose:
         """Start services that the project needs besides train and serve, and wait until they are healthy."""
         self._checked([*self._base(root, [file]), "up", "--no-build", "--detach", "--wait", "--yes", *services])
 
-    def run(self, root: Path, file: Path, service: str, *, terminal: bool) -> int:
+    def run(
+        self, root: Path, file: Path, service: str, *, terminal: bool, on_line: Callable[[str], None] | None = None
+    ) -> int:
         """Run a service once in a container of its own, removed at its end; return the exit code of its command.
 
-        The command has the standard streams of this process, and with `terminal` its terminal.
+        The command has the standard streams of this process, and with `terminal` its terminal; with `on_line` its
+        output, standard error included, goes there instead.
         """
         options = ["--rm", *([] if terminal else ["--no-TTY"])]
         argv = [*self._base(root, [file]), "--progress", "quiet", "run", *options, service]
-        return subprocess.run(argv, env=dict(self.environment), check=False).returncode
+        if on_line is None:
+            return subprocess.run(argv, env=dict(self.environment), check=False).returncode
+        with subprocess.Popen(
+            argv,
+            env=dict(self.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout or ():
+                on_line(line.removesuffix("\n"))
+        return process.returncode
 
     def _base(self, root: Path, files: Sequence[Path]) -> list[str]:
         argv = [*self.argv, "--ansi", "never", "--project-directory", str(root)]

@@ -27,6 +27,22 @@ def copy_context(source: Path, target: Path, dockerfile: str = "Dockerfile") -> 
             shutil.copy2(source / name, target / name, follow_symlinks=False)
 
 
+def put_into(context: Path, name: str, artifact: Path) -> None:
+    """Put the files of an artifact below a path in the copy of a context, in place of what is there.
+
+    A symbolic link on the way is replaced, never followed: it may lead out of the copy.
+    """
+    for source in sorted(artifact.rglob("*")):
+        if source.is_dir():
+            continue
+        target = context / name / source.relative_to(artifact)
+        for place in (target, *target.parents[: len(target.relative_to(context).parts) - 1]):
+            if place.is_symlink():
+                place.unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+
+
 def fingerprint(
     build: Mapping[str, Any], dockerfile: str, bases: Mapping[str, str], seen: dict[Path, str], hashes: Hashes
 ) -> str | None:

@@ -51,7 +51,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 
     text = infer(read(arguments.table), arguments.table.name)
     if arguments.out is None:
-        Console().say(text.rstrip())
+        Console().document(text.rstrip())
     else:
         write_atomic(arguments.out, text)
         Console().say(f"wrote {arguments.out}: name it in `data.schema`, and correct what you know better")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from harness import confined
 from harness.blocks import Block
 from harness.compose import Compose
 from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
@@ -52,7 +53,9 @@ def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
     for path, tree in reversed(sources):
         if child(tree, KEY):
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
-            return parse_block(raw, sources)
+            block = parse_block(raw, sources)
+            confined.verify(root.resolve(), block, Places(tuple(sources)))
+            return block
     return None
 
 
@@ -111,6 +114,7 @@ def _keys_of(loc: Sequence[str | int]) -> list[str]:
 
 def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str, Any], places: Places) -> Spec:
     """Check what the block says against the services, and fill in what follows from them."""
+    confined.verify(root, block, places)
     services: dict[str, Any] = model.get("services", {})
     _service(services, block.serve.service, places("serve", "service"))
     train_key = block.train.service

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,9 +48,9 @@ class RunFolder:
         """Make the folder of a new run. Raises InfrastructureError, DiskFullError."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         path = root / STORE / "runs" / name
-        with disk_errors(path):
-            path.mkdir(parents=True)
         ignored(root)
+        with disk_errors(path):
+            private_folder(path)
         return cls(path)
 
     @classmethod
@@ -103,7 +103,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a file atomically: a reader sees the old one, the new one, never a part."""
         path = self.path / name
-        write_atomic(path, text + "\n")
+        write_atomic(path, text + "\n", private=True)
         return path
 
     def write_lines(self, name: str, lines: Iterable[str]) -> int:
@@ -114,7 +114,7 @@ class RunFolder:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with temporary.open("w", encoding="utf-8", errors="replace") as stream:
+                with open(temporary, "w", encoding="utf-8", errors="replace", opener=_private) as stream:
                     for line in lines:
                         stream.write(line + "\n")
                         count += 1
@@ -128,7 +128,7 @@ class RunFolder:
         path = self.path / name
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as stream:
+            with open(path, "a", encoding="utf-8", opener=_private) as stream:
                 stream.write(line + "\n")
 
     def mark_latest(self) -> None:
@@ -208,23 +208,45 @@ class RunFolder:
 
 
 def ignored(root: Path) -> Path:
-    """Return the folder of the harness in a project, which git ignores. Raises InfrastructureError, DiskFullError."""
+    """Return the folder of the harness in a project, which git ignores and its owner alone reads.
+
+    Raises InfrastructureError, DiskFullError.
+    """
     store = root / STORE
     with disk_errors(store):
-        store.mkdir(parents=True, exist_ok=True)
+        private_folder(store)
         ignore = store / ".gitignore"
         if not ignore.exists():
             ignore.write_text("# made by the harness: evidence of runs is not source\n*\n")
     return store
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part. Raises as RunFolder does."""
+def private_folder(path: Path) -> None:
+    """Make a folder that its owner alone reads: logs and answers of a run hold what other users must not see.
+
+    One that is there is closed too; one of another user is left as it is. Raises OSError.
+    """
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(PermissionError):
+        path.chmod(0o700)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file so that a new one is its owner's alone."""
+    return os.open(path, flags, 0o600)
+
+
+def write_atomic(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part. Raises as RunFolder does.
+
+    One that is `private` is its owner's alone.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_text(text, encoding="utf-8")
+            with open(temporary, "w", encoding="utf-8", opener=_private if private else None) as stream:
+                stream.write(text)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

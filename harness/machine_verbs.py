@@ -23,7 +23,7 @@ def register(verb: Verb, files: argparse.ArgumentParser, parser: Callable[[], ar
 
         from harness.reports.console import Console
 
-        Console().say(shtab.complete(parser(), arguments.shell))
+        Console().ours(shtab.complete(parser(), arguments.shell))
         return errors.PASSED
 
     completion = verb("completion", complete, "Print the completion script of a shell.")
@@ -43,11 +43,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     from harness import provision
     from harness.reports.console import Console
+    from harness.reports.foreign import as_json
 
     console = Console()
     lines = provision.doctor(arguments.project, arguments.file)
     if arguments.json:
-        console.say(json.dumps([asdict(line) for line in lines], indent=1))
+        console.document(as_json([asdict(line) for line in lines], indent=1))
     else:
         for line in lines:
             console.say(f"{'ok  ' if line.ok else 'MISS'} {line.name:<12} {line.value}")
@@ -63,7 +64,7 @@ def _lock(arguments: argparse.Namespace) -> int:
     made, changed = make_lock(arguments.project, arguments.file)
     console = Console()
     for name, digest in {**made.bases, **made.requirements, "data": made.data or "no dataset"}.items():
-        console.say(f"{name}  {digest}")
+        console.say(f"  {name}  {digest}")
     console.say("harness.lock is new: commit it" if changed else "harness.lock is unchanged")
     return errors.PASSED
 
@@ -73,5 +74,5 @@ def _schema(arguments: argparse.Namespace) -> int:
     from harness.reports.console import Console
 
     del arguments
-    Console().say(json.dumps(json_schema(), indent=2))
+    Console().ours(json.dumps(json_schema(), indent=2))
     return errors.PASSED

@@ -10,6 +10,9 @@ import sys
 from harness import errors
 from harness.verb_help import Verb
 
+# Set by the CI systems that obey what a step prints: there the output of a container is made harmless.
+RUNNERS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "GITLAB_CI", "TEAMCITY_VERSION", "BUILDKITE", "TRAVIS", "JENKINS_URL")
+
 
 def register(verb: Verb, project: argparse.ArgumentParser) -> None:
     """Add the verbs; `project` is the parent parser with --project."""
@@ -49,6 +52,7 @@ def _shell(arguments: argparse.Namespace) -> int:
     from harness.replay import opened
     from harness.replay.shell import enter
     from harness.reports.console import Console
+    from harness.reports.foreign import printer
 
     if arguments.command is not None and arguments.argv:
         raise errors.DescriptionError(
@@ -58,7 +62,8 @@ def _shell(arguments: argparse.Namespace) -> int:
     given = opened(arguments.run, arguments.project)
     terminal = sys.stdin.isatty() and os.isatty(1)
     say = Console().say if terminal else _quiet  # the output of a command belongs to whoever reads it
-    return enter(given, arguments.part, argv, say, terminal=terminal)
+    on_line = printer() if not terminal and any(os.environ.get(name) for name in RUNNERS) else None
+    return enter(given, arguments.part, argv, say, terminal=terminal, on_line=on_line)
 
 
 def _quiet(line: str) -> None:

@@ -73,9 +73,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     before, after = (_read(folder) for folder in runs)
     found = compare(before, after)
     if arguments.json:
-        console.say(shown.as_json(found))
+        console.document(shown.as_json(found))
     elif arguments.markdown:
-        console.say(shown.markdown(found))
+        console.document(shown.markdown(found))
     else:
         for line in shown.lines(found):
             console.say(line)

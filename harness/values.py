@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -84,6 +86,27 @@ def _volatile(value: str) -> str:
     return value
 
 
+class Reads(Enum):
+    """How a path of this machine is read."""
+
+    PATH = "a file, or a folder that is copied with its links as links"
+    FOLDER = "a file, or a folder whose files are read, links followed"
+    GLOB = "all files that a pattern finds"
+    STORE = "an artifact store: a folder, or a registry"
+    CONTEXT = "a path in a build context, where something is put"
+
+
+@dataclass(frozen=True)
+class HostPath:
+    """Marks a text as a path of this machine: `harness.confined` keeps it inside the project."""
+
+    reads: Reads
+
+
+ProjectPath = Annotated[str, HostPath(Reads.PATH)]
+ProjectFolder = Annotated[str, HostPath(Reads.FOLDER)]
+ProjectGlob = Annotated[str, HostPath(Reads.GLOB)]
+ContextPath = Annotated[str, HostPath(Reads.CONTEXT)]
 RubricTest = Annotated[
     str, AfterValidator(_rubric_test), WithJsonSchema({"type": "string", "pattern": _RUBRIC.pattern})
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,15 @@ class Plan:
         return bool(self.services)
 
 
-def plan(evidence: Evidence, findings: Sequence[Finding]) -> Plan:
-    """Return how to reproduce a run by hand."""
+def plan(evidence: Evidence, findings: Sequence[Finding], hidden: Mapping[str, str] | None = None) -> Plan:
+    """Return how to reproduce a run by hand; `hidden` are values that are to be given anew, with their names."""
+    hidden = hidden or {}
     spec = evidence.spec
     project = f"{spec.project}-by-hand"
     files, requests = _requests(evidence, findings)
     if not spec.model.get("services"):
         return Plan(project, files, requests=requests)
-    builds = _builds(spec, files)
+    builds = _builds(spec, files, hidden)
     images = {key: f"{project}-{key}" if key in builds else _reference(spec, key) for key in _keys(spec)}
     volume = f"{project}-data" if spec.block.data is not None else None
     model = run_file(spec, project=project, images=images, data_volume=volume, labels={})
@@ -67,7 +68,7 @@ def plan(evidence: Evidence, findings: Sequence[Finding]) -> Plan:
             service["build"] = builds[key]
         if service.get("ports"):
             service["ports"] = [f"127.0.0.1:${{PORT:-{PORT}}}:{spec.port}"]
-        service["environment"] = _without_secrets(service.get("environment"))
+        service["environment"] = _without_secrets(service.get("environment"), hidden)
     for kind in ("volumes", "networks"):
         for entry in model.get(kind, {}).values():
             entry.pop("labels", None)
@@ -85,7 +86,7 @@ def _reference(spec: Spec, key: str) -> str:
     return str(service.get("image") or f"{spec.project}-{key}")
 
 
-def _builds(spec: Spec, files: dict[str, bytes]) -> dict[str, Any]:
+def _builds(spec: Spec, files: dict[str, bytes], hidden: Mapping[str, str]) -> dict[str, Any]:
     """Return service -> its `build`, the base image as a variable; the harness's own Dockerfile becomes a file."""
     model = build_file(spec)
     if spec.block.train.from_ is not None:
@@ -101,16 +102,17 @@ def _builds(spec: Spec, files: dict[str, bytes]) -> dict[str, Any]:
         arguments = dict(build.get("args") or {})
         if base := arguments.get(BASE_ARGUMENT):
             arguments[BASE_ARGUMENT] = f"${{{BASE_ARGUMENT}:-{base}}}"
-        found[key] = {**build, "args": _without_secrets(arguments)}
+        found[key] = {**build, "args": _without_secrets(arguments, hidden)}
     return found
 
 
-def _without_secrets(values: Any) -> dict[str, Any]:
-    """Let secrets come from the environment of whoever reproduces the run."""
-    return {
-        name: f"${{{name}:-{marker(name)}}}" if value and is_secret_name(name) else value
-        for name, value in (values or {}).items()
-    }
+def _without_secrets(values: Any, hidden: Mapping[str, str]) -> dict[str, Any]:
+    """Let secrets, and values that are hidden, come from the environment of whoever reproduces the run."""
+    found = {}
+    for name, value in (values or {}).items():
+        source = name if value and is_secret_name(name) else hidden.get(value, "") if isinstance(value, str) else ""
+        found[name] = f"${{{source}:-{marker(source)}}}" if source else value
+    return found
 
 
 def _relative(value: Any, root: str) -> Any:

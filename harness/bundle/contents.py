@@ -54,7 +54,7 @@ def of_project(evidence: Evidence, root: Path) -> tuple[list[Candidate], list[st
     found: dict[str, Candidate] = {}
     empty: set[str] = set()
     for path in _paths(spec, root):
-        if not path.absolute().is_relative_to(root):
+        if not Path(os.path.normpath(path.absolute())).is_relative_to(root):
             found[str(path)] = Candidate(str(path), path, "it lies outside the project", "Copy it from there.")
             continue
         name = f"{PROJECT}/{path.absolute().relative_to(root).as_posix()}"
@@ -101,7 +101,7 @@ def _how_to_get(relative: str, evidence: Evidence) -> str:
 
 def _paths(spec: Spec, root: Path) -> Iterator[Path]:
     """Yield all paths that the description names, with what is in folders."""
-    files = [path for path in (*spec.files, *_included(spec.files)) if path.is_file()]
+    files = [path for path in (*spec.files, *included(spec.files)) if path.is_file()]
     yield from files
     for name in (LOCK, HERE):
         yield root / name
@@ -194,7 +194,7 @@ def _below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _included(files: Iterable[Path], depth: int = 5) -> list[Path]:
+def included(files: Iterable[Path], depth: int = 5) -> list[Path]:
     """Return the Compose files that others include or extend."""
     found = []
     for file in files:
@@ -207,7 +207,7 @@ def _included(files: Iterable[Path], depth: int = 5) -> list[Path]:
         for entry in entries:
             names = _listed(entry.get("path") or entry.get("file")) if isinstance(entry, dict) else [entry]
             found += [file.parent / str(name) for name in names if name and (file.parent / str(name)).is_file()]
-    return [*found, *(_included(found, depth - 1) if found and depth else [])]
+    return [*found, *(included(found, depth - 1) if found and depth else [])]
 
 
 def env_files(file: Path) -> list[str]:
@@ -225,7 +225,8 @@ def env_files(file: Path) -> list[str]:
 def variables(files: Iterable[Path]) -> list[str]:
     """Return the names that Compose files take from the environment, sorted: `${NAME}`, and names without a value."""
     found: set[str] = set()
-    for file in files:
+    known = tuple(files)
+    for file in (*known, *included(known)):
         text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
         found |= {match[1] or match[2] for match in VARIABLE.finditer(text)}
         services = _tree(file).get("services")

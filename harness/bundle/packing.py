@@ -8,18 +8,19 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from harness import __version__
 from harness.bundle import byhand, readme
-from harness.bundle.contents import HERE, PROJECT, Candidate, of_project, of_run, variables
+from harness.bundle.contents import HERE, PROJECT, Candidate, of_project, of_run
+from harness.bundle.interpolated import Interpolated, hidden_values, interpolated
 from harness.bundle.manifest import FORMAT, NAME, Absent, Entry, Image, Manifest, collision, problem_of
 from harness.bundle.origin import arguments_of, moved
 from harness.bundle.redaction import Redactor, marker
-from harness.bundle.secret_names import collect, is_secret_name
-from harness.bundle.secret_sources import named_secrets, variables_of
+from harness.bundle.secret_names import Secret, collect
+from harness.bundle.secret_sources import named_secrets
 from harness.bundle.stage import Stage
 from harness.engine import Engine
 from harness.errors import DescriptionError, InfrastructureError
@@ -51,7 +52,17 @@ def place_of(folder: RunFolder) -> Path:
 
 def redactor_of(folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str, str]) -> Redactor:
     """Return what takes the secrets of a run out of texts: of `environ`, of its description, of its containers."""
-    return Redactor(collect(named_secrets(folder, spec, root, environ), spec.model))
+    return Redactor(_secrets(folder, spec, root, environ))
+
+
+def _secrets(
+    folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str, str], more: Iterable[Secret] = ()
+) -> tuple[Secret, ...]:
+    """Return all secrets by name, and more values, the longest first."""
+    found = collect(named_secrets(folder, spec, root, environ), spec.model)
+    known = {secret.value for secret in found if secret.anywhere}
+    further = [secret for secret in more if secret.value not in known]
+    return tuple(sorted((*found, *further), key=lambda secret: (-len(secret.value), secret.name, secret.value)))
 
 
 def pack(
@@ -78,17 +89,20 @@ def pack(
     evidence = replace(evidence, spec=moved(evidence.spec, root))
     target = (out or place_of(folder)).absolute()
     with disk_errors(target), tempfile.TemporaryDirectory(prefix="harness-bundle-") as name:
-        stage = Stage(Path(name), redactor_of(folder, evidence.spec, root, environ), limit)
+        found = interpolated(evidence.spec, root, environ)
+        commit = (evidence.provenance.commit if evidence.provenance is not None else None) or ""
+        hidden = tuple(hidden_values(found, evidence.spec, commit))
+        stage = Stage(Path(name), Redactor(_secrets(folder, evidence.spec, root, environ, hidden)), limit)
         for candidate in sorted(of_run(folder.path, artifact=artifact), key=_records_first):
             stage.take(candidate, None if artifact and "/artifact/" in candidate.path else limit // RUN_SHARE)
         files, empty = of_project(evidence, root)
         for candidate in sorted(files, key=_smallest_first):
             if candidate.path != f"{PROJECT}/{HERE}":
                 stage.take(candidate, limit // FILE_SHARE)
-        _put_variables(stage, evidence.spec, root, environ)
+        _put_variables(stage, found)
         saved = _images(stage, evidence, images)
         manifest = _describe(stage, folder, evidence, empty, saved)
-        _put_by_hand(stage, manifest, evidence, folder)
+        _put_by_hand(stage, manifest, evidence, folder, {each.value: each.name for each in hidden})
         whole = replace(manifest, files=dict(sorted(stage.files.items())), redactions=stage.redactions)
         size = _write(stage.folder, whole, target)
     return Packed(target, size, whole)
@@ -103,19 +117,15 @@ def _smallest_first(candidate: Candidate) -> tuple[int, str]:
     return candidate.source.lstat().st_size if os.path.lexists(candidate.source) else 0, candidate.path
 
 
-def _put_variables(stage: Stage, spec: Spec, root: Path, environ: Mapping[str, str]) -> None:
-    """Write a `.env` of the variables that the Compose files take, secrets apart: the project's own never leaves."""
-    known = {**variables_of(root / HERE), **environ}
+def _put_variables(stage: Stage, found: Interpolated) -> None:
+    """Write a `.env` of the variables that the Compose files take, with values only of those that may leave."""
     lines = []
-    for name in variables(spec.files):
-        if name in known:
-            value = known[name]
-            if is_secret_name(name) and value:
-                stage.redactor.note(name, f"{PROJECT}/{HERE}")
-                value = marker(name)
-            lines.append(
-                f"{name}='{value}'\n" if set(value) & set(' #"$\\') and "'" not in value else f"{name}={value}\n"
-            )
+    for name in found.names:
+        value = found.shown.get(name)
+        if value is None:
+            stage.redactor.note(name, f"{PROJECT}/{HERE}")
+            value = marker(name)
+        lines.append(f"{name}='{value}'\n" if set(value) & set(' #"$\\') and "'" not in value else f"{name}={value}\n")
     text = "".join(lines).encode()
     if text:
         stage.put(f"{PROJECT}/{HERE}", [stage.redactor.redact(text, f"{PROJECT}/{HERE}")])
@@ -130,7 +140,8 @@ def _images(stage: Stage, evidence: Evidence, engine: Engine | None) -> dict[str
     for image in record.images:
         bases = tuple(base.reference for base in record.bases if base.service == image.service)
         file = _save(stage, image, engine) if engine is not None else None
-        found[image.service] = Image(image.reference, bases, image.id, image.diff_ids, image.platform, file)
+        names = [stage.redactor.redact(name.encode(), NAME).decode() for name in (image.reference, *bases)]
+        found[image.service] = Image(names[0], tuple(names[1:]), image.id, image.diff_ids, image.platform, file)
     return found
 
 
@@ -190,10 +201,12 @@ def _distinct(stage: Stage, empty: list[str]) -> list[str]:
     return empty
 
 
-def _put_by_hand(stage: Stage, manifest: Manifest, evidence: Evidence, folder: RunFolder) -> None:
+def _put_by_hand(
+    stage: Stage, manifest: Manifest, evidence: Evidence, folder: RunFolder, hidden: Mapping[str, str]
+) -> None:
     """Write what reproduces the run without the harness: a Compose file, the requests, and the README."""
     _, findings, _ = folder.salvage()
-    plan = byhand.plan(evidence, findings)
+    plan = byhand.plan(evidence, findings, hidden)
     for name, content in plan.files.items():
         stage.put(name, stage.redactor.redact_file(io.BytesIO(content), name))
     text = readme.text(replace(manifest, redactions=stage.redactions), plan, evidence)
@@ -207,7 +220,7 @@ def _write(stage: Path, manifest: Manifest, target: Path) -> int:
     (stage / NAME).write_bytes(manifest.to_json())
     try:
         with (
-            temporary.open("wb") as raw,
+            os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw,
             gzip.GzipFile("", "wb", LEVEL, raw, mtime=0) as packed,
             tarfile.open(
                 fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT, encoding="utf-8", errors="surrogateescape"

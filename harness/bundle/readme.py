@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from harness.bundle.byhand import COMPOSE, PORT, TRAIN_BUILD, Plan
-from harness.bundle.contents import PROJECT
+from harness.bundle.contents import HERE, PROJECT
 from harness.bundle.manifest import Absent, Manifest
 from harness.records import Evidence, Exchange
 from harness.spec import Handover
@@ -222,6 +222,13 @@ def _lists(manifest: Manifest) -> Iterator[str]:
         if any("exchanges" in place or "requests/" in place for r in manifest.redactions for place in r.places):
             yield ""
             yield "Requests or answers held a secret: they are not byte for byte those of the run."
+        yield ""
+    if hidden := [each.name for each in manifest.redactions if f"{PROJECT}/{HERE}" in each.places]:
+        yield "## Variables"
+        yield ""
+        yield "The Compose files take these from the environment, and their values are not in here:"
+        yield f"{', '.join(f'`{name}`' for name in hidden)}. Set them before anything else: `export NAME=value`."
+        yield "What may be told belongs into `x-harness: {bundle: {variables: [NAME]}}` of the project."
         yield ""
     if manifest.absent:
         yield "## Not in here"

@@ -79,7 +79,7 @@ def open_bundle(file: Path, into: Path, limits: Limits | None = None) -> Bundle:
                 (work / name).mkdir(parents=True, exist_ok=True)
             for name in ("run", "project"):
                 (work / name).mkdir(exist_ok=True)
-            work.chmod(0o755)
+            work.chmod(0o700)
             work.replace(into)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from harness.compose import Compose
 from harness.description import load
 from harness.errors import InfrastructureError
-from harness.evidence import STORE
+from harness.evidence import ignored
 from harness.provision import base, daemon, fetch
 from harness.provision.doctor import Line, doctor, has_project
 from harness.provision.host import Host
@@ -54,12 +54,8 @@ def _step(say: Say, name: str, work: Callable[[], T], describe: Callable[[T], st
 @contextmanager
 def _alone(root: Path, say: Say) -> Iterator[None]:
     """Let only one setup at a time change a project; the lock goes with the process, however it ends."""
-    file = root / STORE / "setup.lock"
+    file = ignored(root) / "setup.lock"
     try:
-        file.parent.mkdir(exist_ok=True)
-        ignore = file.with_name(".gitignore")
-        if not ignore.exists():
-            ignore.write_text("# made by the harness: evidence of runs is not source\n*\n")
         stream = file.open("a")
     except OSError as exc:
         raise InfrastructureError(f"cannot write {file}: {exc}", hint="Check the folder's permissions.") from exc

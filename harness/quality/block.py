@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from harness.quality import language
 from harness.reference import SCHEME, Reference
+from harness.values import HostPath, ProjectPath, Reads
 
 
 def _condition(value: str) -> str:
@@ -33,14 +34,18 @@ def _store(value: str) -> str:
     return value
 
 
+StorePlace = Annotated[str, Field(min_length=1), AfterValidator(_store), HostPath(Reads.STORE)]
+
+
 class PublishedBaseline(BaseModel):
     """The artifact that `harness publish` put into a store last."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    store: Annotated[str, Field(min_length=1), AfterValidator(_store)] = Field(
-        description="Folder, relative to compose.yaml, or oci://HOST[:PORT]/REPOSITORY[:TAG]; one model in each.",
-        examples=["../models/penguins", "oci://127.0.0.1:5000/models/penguins:main"],
+    store: StorePlace = Field(
+        description="Folder in the project, relative to compose.yaml, or oci://HOST[:PORT]/REPOSITORY[:TAG]; "
+        "one model in each.",
+        examples=["models/store", "oci://127.0.0.1:5000/models/penguins:main"],
     )
     plain_http: bool = Field(default=False, description="The registry speaks no TLS.")
 
@@ -55,7 +60,7 @@ class QualityBlock(BaseModel):
         json_schema_extra={"minItems": 1},
         description="What must hold, such as `accuracy[island=Dream] >= 0.8`.",
     )
-    holdout: str | None = Field(
+    holdout: ProjectPath | None = Field(
         None,
         description="CSV, JSON-lines or Parquet file with labelled rows; default: holdout.* or test.* in the data.",
     )
@@ -66,13 +71,13 @@ class QualityBlock(BaseModel):
         "with the name of the target.",
         examples=["/species"],
     )
-    baseline: str | PublishedBaseline | None = Field(
+    baseline: ProjectPath | PublishedBaseline | None = Field(
         None,
         description="Predictions of the model that the new one must not be worse than: a committed file, as each run "
         "writes one (quality/predictions.jsonl in its folder), or those of the last published artifact.",
         examples=["tests/baseline.jsonl", {"store": "oci://127.0.0.1:5000/models/penguins"}],
     )
-    training: str | None = Field(
+    training: ProjectPath | None = Field(
         None, description="Rows that a dummy and a linear model learn from; default: train.* in the data."
     )
     unknown: Literal["warn", "fail", "pass"] = Field(

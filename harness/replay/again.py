@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from harness.checks import all_checks
 from harness.compose import Compose
+from harness.confined import verify
 from harness.description import load
 from harness.engine import Engine
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
@@ -110,6 +111,7 @@ def _past(given: Opened, options: Options) -> Past:
 def _plan(given: Opened, past: Past, options: Options) -> Plan:
     """Decide what is run, and with what. Raises DescriptionError and InfrastructureError for what stands in the way."""
     spec = records.relocated(past.evidence.spec, given.root)
+    verify(given.root, spec.block)
     with Engine.connect() as engine:
         notes = list(_platform(engine, past.evidence, options))
         images = _images(engine, given, past.evidence)
@@ -133,6 +135,12 @@ def _plan(given: Opened, past: Past, options: Options) -> Plan:
             spec = load(Compose.find(engine.compose_host), given.root, spec.files)
         else:
             spec, lacking = records.with_secrets(spec, os.environ)
+            if (hidden := list(records.hidden_parts(spec))) and not options.anyway:
+                raise DescriptionError(
+                    f"the bundle hides values that its containers cannot do without: {_listed(hidden)}",
+                    hint="Set these variables (`export NAME=value`) and replay again, or go on without: --anyway.\n"
+                    "Where they may be told, name them in `x-harness: {bundle: {variables: [...]}}` before packing.",
+                )
             if lacking:
                 notes.append(f"hidden in the bundle, and not set here: {', '.join(lacking)}")
     return Plan(spec, _selection(past, options), images, changed, tuple(notes))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from harness.provenance import hash_file
 from harness.records import Evidence
 from harness.spec import Spec
 
+MARKER = re.compile(r"\[redacted ([A-Za-z0-9_.-]+)\]")  # as `harness.bundle.redaction.marker` makes it
+# What a program in the container, or in the build, reads as it likes.
+GIVEN_TO_PROGRAMS = frozenset({"environment", "args", "labels", "command", "entrypoint", "healthcheck"})
 REDACTED = re.compile(r"redacted|\*{3,}|\(hidden\)", re.IGNORECASE)
 
 
@@ -43,19 +47,46 @@ def relocated(spec: Spec, root: Path) -> Spec:
 
 def with_secrets(spec: Spec, variables: Mapping[str, str]) -> tuple[Spec, tuple[str, ...]]:
     """Put values of this machine's variables where a bundle hides them; return also the names that it lacks."""
-    services = {key: dict(value) for key, value in spec.model["services"].items()}
-    lacking: list[str] = []
-    for service in services.values():
-        given = dict(service.get("environment") or {})
-        for name, value in given.items():
-            if isinstance(value, str) and REDACTED.search(value):
-                if name in variables:
-                    given[name] = variables[name].replace("$", "$$")
-                else:
-                    lacking.append(name)
-        if given:
-            service["environment"] = given
-    return replace(spec, model={**spec.model, "services": services}), tuple(sorted(set(lacking)))
+    lacking: set[str] = set()
+
+    def filled(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: filled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        if not isinstance(value, str) or not REDACTED.search(value):
+            return value
+        names = MARKER.findall(value)
+        if key in variables and (not names or names == [key]):
+            return variables[key].replace("$", "$$")
+        lacking.update(name for name in names or [key] if name and name not in variables)
+        return MARKER.sub(lambda hit: variables.get(hit[1], hit[0]).replace("$", "$$"), value)
+
+    services = {}
+    for service, settings in spec.model["services"].items():
+        services[service] = {name: _each(filled, name, value) for name, value in settings.items()}
+    return replace(spec, model={**spec.model, "services": services}), tuple(sorted(lacking))
+
+
+def hidden_parts(spec: Spec) -> Iterator[str]:
+    """Yield the settings, beside a container's environment, arguments and labels, whose value a bundle hides.
+
+    Without these values no container is like the recorded one, or there is none at all.
+    """
+    for service, settings in spec.model["services"].items():
+        for name, value in settings.items():
+            if name in GIVEN_TO_PROGRAMS:
+                continue
+            build = {k: v for k, v in value.items() if k not in GIVEN_TO_PROGRAMS} if name == "build" else value
+            for hit in dict.fromkeys(MARKER.findall(json.dumps(build))):
+                yield f"{hit} (services.{service}.{name})"
+
+
+def _each(filled: Callable[[Any, str], Any], name: str, value: Any) -> Any:
+    """Fill the values of a setting; of the environment each has its own name."""
+    if name == "environment" and isinstance(value, dict):
+        return {key: filled(each, key) for key, each in value.items()}
+    return filled(value, "")
 
 
 def missing(evidence: Evidence, root: Path, absent: Sequence[Absent], *, built: bool) -> tuple[Missing, ...]:

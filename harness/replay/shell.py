@@ -15,6 +15,7 @@ from harness import labels
 from harness.carried import fill, without_binds
 from harness.cleanup import remove_run
 from harness.compose import Compose
+from harness.confined import verify, verify_files
 from harness.engine import Engine, Leftover
 from harness.errors import DescriptionError
 from harness.evidence import RunFolder, disk_errors
@@ -35,16 +36,20 @@ PLACES = ("/bin/sh", "/usr/bin/sh", "/busybox/sh")
 Say = Callable[[str], None]
 
 
-def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool) -> int:
+def enter(
+    given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool, on_line: Say | None = None
+) -> int:
     """Run a command, by default a shell, in the state of the `train` or `serve` container; return its exit code.
 
-    Raises DescriptionError where that state cannot be had any more, with what to do.
+    With `on_line` each line of its output goes there, instead of to our standard streams. Raises DescriptionError where
+    that state cannot be had any more, with what to do.
     """
     evidence, _, amiss = given.recorded.salvage()
     if evidence is None or not evidence.spec.model:
         said = amiss[-1] if amiss else "it was of a server at a URL"
         raise DescriptionError(f"the run {given.id} has no containers: {said}", hint="Name another run.")
     spec = relocated(evidence.spec, given.root)
+    verify(given.root, spec.block)
     key = spec.train_key if part == "train" else spec.serve_key
     with Engine.connect() as engine, tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
         own = RunFolder(Path(folder) / f"shell-{secrets.token_hex(4)}")
@@ -60,7 +65,7 @@ def enter(given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: 
             model = _carried(run, _model(run, evidence, given, key, argv), key)
             file = run.folder.write_json("compose.json", model)
             say(f"{part} of run {given.id}: image, mounts, user, limits, environment and network as they were")
-            return run.compose.run(spec.root, file, key, terminal=terminal)
+            return run.compose.run(spec.root, file, key, terminal=terminal, on_line=on_line)
         finally:
             with deferred():
                 remove_run(engine, run.folder.id, LOOKS)
@@ -169,6 +174,7 @@ def _data(run: Run, evidence: Evidence, image: str) -> str | None:
     name = data_stage.volume_name(evidence.data)
     if not run.engine.has_volume(f"{name}{data_stage.READY}"):
         path = run.spec.root / evidence.data.path
+        verify_files(run.spec.root, path, "the recorded dataset")
         if not path.exists() or data_stage.hash_files(path) != evidence.data.files:
             raise DescriptionError(
                 f"the dataset {evidence.data.path} is not as the run saw it, and its volume is gone",

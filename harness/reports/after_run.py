@@ -46,7 +46,7 @@ def _leave(watcher: Console | Events, folder: Path) -> None:
 def _tell_github(watcher: Console | Events, report: RunReport) -> None:
     if isinstance(watcher, Console):  # a command of GitHub is no event
         for line in commands(report):
-            watcher.say(line)
+            watcher.ours(line)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and not append_summary(report, Path(summary)):
         watcher.say(f"the summary of the job is full: {report.folder / 'summary.md'} has that of this run")

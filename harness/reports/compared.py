@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from harness.comparison import Comparison, Section, Turn, Turned
 from harness.records import Status
+from harness.reports.foreign import as_json as to_json
 from harness.reports.markdown import escape, table
 from harness.reports.text import first_line
 
@@ -57,7 +57,7 @@ def as_json(compared: Comparison) -> str:
         for difference, each in zip(section["differences"], known.differences, strict=True):
             difference["change"] = each.change
             difference |= {side: _finite(difference[side]) for side in ("before", "after")}
-    return json.dumps(whole, indent=1, allow_nan=False)
+    return to_json(whole, indent=1)
 
 
 def _finite(value: str | float | None) -> str | float | None:

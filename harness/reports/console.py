@@ -1,4 +1,7 @@
-"""Shows a run on a terminal (with `rich`), as plain lines elsewhere, folded in groups on GitHub."""
+"""Shows a run on a terminal (with `rich`), as plain lines elsewhere, folded in groups on GitHub.
+
+All that is printed passes `_print` or `document`, which take it for foreign text; `ours` alone does not.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from harness.causes import ESCAPES
 from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.golden import Golden
 from harness.records import Environment, Finding, StageTime, Status
+from harness.reports.foreign import command, harmless, one_line
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
 from harness.rubric import title as title_of
 from harness.spec import Spec
@@ -95,7 +98,7 @@ class Console:
         if self._quiet:
             return
         if self._groups:
-            self._print(f"::group::{stage}")
+            self.ours(command("group", stage))
         elif self._rich.is_terminal:
             self._end_progress()
             columns = (
@@ -118,7 +121,7 @@ class Console:
             return
         progress = self._progress
         if progress is not None and not self._verbose:
-            progress.update(progress.task_ids[0], description=f"{stage}  {escape(ESCAPES.sub('', line[:100]))}")
+            progress.update(progress.task_ids[0], description=f"{stage}  {escape(harmless(line[:100]))}")
         if progress is None or self._verbose or stage == "train":
             self._print(f"  {stage} | {line}", style="dim")
 
@@ -127,7 +130,7 @@ class Console:
         if not beside:
             self._end_progress()
             if self._groups:
-                self._print("::endgroup::")
+                self.ours(command("endgroup"))
         if self._quiet:
             return
         self._print(
@@ -138,18 +141,16 @@ class Console:
         """Show a finding: one line, and for what is not well what to do."""
         if finding.status is Status.SKIP and finding.received.startswith(LEFT_OUT):
             return  # the user chose so: the verdict counts them
-        head, *rest = finding.received.splitlines() or [""]
         quiet = finding.status in (Status.PASS, Status.SKIP)
         if quiet and self._quiet:
             return
+        told = finding.received if quiet else finding.expected and f"expected {finding.expected}"
         line = Text("  ")
         line.append(f"{finding.status.value.upper():<5}", style=STYLES[finding.status])
-        line.append(f" {finding.check:<{NAME_WIDTH}} ")
+        line.append(one_line(f" {finding.check:<{NAME_WIDTH}} {' '.join(told.splitlines())}"))
+        self._rich.print(line)
         if quiet:
-            line.append(ESCAPES.sub("", " ".join([head, *rest])))
-            self._rich.print(line)
             return
-        self._rich.print(line.append(ESCAPES.sub("", finding.expected and f"expected {finding.expected}")))
         for title, text in (("received", finding.received), ("do", finding.advice)):
             for number, part in enumerate(text.splitlines()):
                 self._print(f"        {title if number == 0 else '':<9} {part}")
@@ -180,25 +181,33 @@ class Console:
     def golden(self, found: Sequence[Golden]) -> None:
         """Show what a served model answered, and what of it may be promised."""
         for each in found:
-            self._print(f"{each.name}: {each.problem or each.exchange.response.decode(errors='replace')[:300]}")
+            self._print(f"  {each.name}: {each.problem or each.exchange.response.decode(errors='replace')[:300]}")
             if each.left_out:
                 self._print(f"  new each time, not promised: {', '.join(each.left_out)}")
 
     def say(self, line: str) -> None:
-        """Print one plain line."""
+        """Print one plain line; further lines of it are marked as such."""
         self._print(line)
+
+    def document(self, text: str) -> None:
+        """Print a whole text of ours, such as JSON or Markdown; only what would command a runner is changed."""
+        self._rich.print(Text(harmless(text)))
+
+    def ours(self, text: str) -> None:
+        """Print what is ours alone, to the letter: a command that `foreign.command` made, a file of this package."""
+        self._rich.print(Text(text))
 
     def problem(self, kind: str, message: str, hint: str) -> None:
         """Show an error that ended the command."""
         self._end_progress()
         if self._groups:
-            self._print(f"::error title={kind}::{message.splitlines()[0] if message else kind}")
+            self.ours(command("error", (message.splitlines() or [kind])[0], title=kind))
         self._print(f"harness: {kind}: {message}", style="bold red")
         for number, part in enumerate(hint.splitlines()):
             self._print(f"  {'do:' if number == 0 else '   '} {part}")
 
     def _print(self, text: str, style: str = "") -> None:
-        self._rich.print(Text(ESCAPES.sub("", text), style=style))
+        self._rich.print(Text(one_line(text), style=style))
 
     def _end_progress(self) -> None:
         if self._progress is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from datetime import timedelta
 from typing import Any
 
 from harness.records import Environment, Status
 from harness.reports.cases import WELL, Case, cases, explain, well
+from harness.reports.foreign import as_json
 from harness.reports.run_report import RunReport
 from harness.reports.text import first_line, plain, shorten
 
@@ -50,19 +50,20 @@ def render(report: RunReport) -> str:
             "environment": _environment(report, environment),
         },
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return as_json(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 def _environment(report: RunReport, environment: Environment | None) -> dict[str, Any]:
     evidence = report.evidence
     extra = {"run": plain(report.id)}
     if environment is not None:
-        extra |= {"engine": environment.engine, "compose": environment.compose, "cores": str(environment.cores)}
-    found: dict[str, Any] = {"appName": evidence.spec.project, "healthy": well(report), "extra": extra}
+        told = {"engine": environment.engine, "compose": environment.compose, "cores": str(environment.cores)}
+        extra |= {name: plain(value) for name, value in told.items()}
+    found: dict[str, Any] = {"appName": plain(evidence.spec.project), "healthy": well(report), "extra": extra}
     if evidence.provenance is not None and evidence.provenance.commit:
-        found["commit"] = evidence.provenance.commit
+        found["commit"] = plain(evidence.provenance.commit)
     if environment is not None:
-        found["osVersion"] = environment.host
+        found["osVersion"] = plain(environment.host)
     return found
 
 
@@ -75,7 +76,7 @@ def _test(report: RunReport, case: Case, begun: int) -> dict[str, Any]:
         "duration": round(case.seconds * 1000),
         "suite": [plain(case.subject)],
         "tags": [plain(case.subject)],
-        "filePath": report.shown(report.evidence.spec.root / case.place.file),
+        "filePath": plain(report.shown(report.evidence.spec.root / case.place.file)),
         "line": case.place.line,
         "message": first_line(case.findings[0].received, MAX_MESSAGE),
     }

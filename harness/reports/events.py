@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.judge import exit_code
 from harness.records import Environment, Finding, StageTime
+from harness.reports.foreign import as_json
 from harness.spec import Spec
 
 
@@ -94,7 +94,7 @@ class Events:
 
     def _tell(self, event: str, **values: Any) -> None:
         told = {"event": event, "seconds": round(time.monotonic() - self._start, 3), **values}
-        text = json.dumps(told, ensure_ascii=True)
+        text = as_json(told)
         with self._lock:
             self._stream.write(text + "\n")
             self._stream.flush()

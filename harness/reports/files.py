@@ -37,7 +37,7 @@ def write_all(
         file, render = FORMATS[name]
         path = (out or report.folder) / file
         try:
-            write_atomic(path, report.redacted(render(report)))
+            write_atomic(path, report.redacted(render(report)), private=out is None)
         except Exception as exc:  # noqa: BLE001 - told by whoever asked for it
             failed[name] = exc
         else:

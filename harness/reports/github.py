@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.records import Finding, Status
 from harness.reports import markdown
 from harness.reports.cases import FOLDER, ORDER, VERDICT, Case, cases, verdict, well
+from harness.reports.foreign import command
 from harness.reports.run_report import Place, RunReport
 from harness.reports.text import plain, shorten
 
@@ -53,17 +54,7 @@ def _message(finding: Finding) -> str:
 
 
 def _command(level: str, title: str, message: str, file: str = "", line: int = 0) -> str:
-    properties = {"file": file, "line": str(line) if line else "", "title": title}
-    told = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-    return f"::{level} {told}::{_escaped(shorten(message, MAX_MESSAGE))}"
-
-
-def _escaped(text: str) -> str:
-    return plain(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+    return command(level, shorten(message, MAX_MESSAGE), file=file, line=str(line) if line else "", title=title)
 
 
 def append_summary(report: RunReport, path: Path) -> bool:

@@ -27,6 +27,7 @@ FOR_ROWS = 0.6  # part of the room for the table, the rest is for what is folded
 # Characters of Markdown as numbers: a character reference can be no part of Markdown's structure (CommonMark 2.5).
 SPECIAL = {ord(sign): f"&#{ord(sign)};" for sign in r"\`*_[]|~!<>&$"}
 MENTION = re.compile(r"(?<!\w)@|#(?=\d)|\bGH-(?=\d)")  # of a person, of an issue
+LINK = re.compile(r":(?=//)|(?<=\bwww)\.", re.IGNORECASE)  # GitHub makes links of bare addresses too
 BREAK = "&#8203;"  # zero-width space: what is broken by it is no mention
 
 
@@ -55,6 +56,7 @@ def render(report: RunReport, *, limit: int = COMMENT_BYTES) -> str:
 def escape(text: str, limit: int = CELL) -> str:
     """Return text that shows as it is in a table or a line: no Markdown, no HTML, no mention of anybody."""
     shown = shorten(text.strip(), limit).translate(SPECIAL)
+    shown = LINK.sub(lambda match: f"&#{ord(match[0])};", shown)
     shown = MENTION.sub(lambda match: f"{match[0]}{BREAK}", shown.replace("&#", "\0")).replace("\0", "&#")
     return "<br>".join(line.strip() for line in shown.splitlines())
 

@@ -8,7 +8,6 @@ standard wants it: silence would read as mended.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from harness.errors import CHECK_FAILED
 from harness.records import Finding, Status
 from harness.records.run import JUDGED
 from harness.reports.cases import WELL, Case, cases, explain
+from harness.reports.foreign import as_json
 from harness.reports.run_report import Place, RunReport
 from harness.reports.text import plain, shorten
 
@@ -70,7 +70,7 @@ def render(report: RunReport) -> str:
         "results": list(_results(report, found, index)),
         "properties": {"run": plain(report.id)},
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1, ensure_ascii=False) + "\n"
+    return as_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _severity(name: str) -> float:
@@ -105,7 +105,7 @@ def _invocation(report: RunReport, found: list[Case]) -> dict[str, Any]:
         "toolExecutionNotifications": [
             {
                 "level": "note",
-                "message": {"text": shorten(case.findings[0].received, MAX_TEXT)},
+                "message": {"text": _unlinked(case.findings[0].received)},
                 "associatedRule": {"id": case.check},
             }
             for case in found
@@ -115,7 +115,7 @@ def _invocation(report: RunReport, found: list[Case]) -> dict[str, Any]:
     if end is not None:
         told |= {"exitCode": end.exit_code, "exitCodeDescription": plain(end.kind)}
         if not whole:
-            text = shorten(f"{end.kind}: {end.message}", MAX_TEXT)
+            text = _unlinked(f"{end.kind}: {end.message}")
             told["toolExecutionNotifications"].append({"level": "error", "message": {"text": text}})
     return told
 
@@ -132,11 +132,16 @@ def _results(report: RunReport, found: list[Case], index: Mapping[str, int]) -> 
                 "ruleId": case.check,
                 "ruleIndex": index[case.check],
                 "level": LEVELS[finding.status],
-                "message": {"text": shorten(explain(finding), MAX_TEXT) or case.check},
+                "message": {"text": _unlinked(explain(finding)) or case.check},
                 "locations": [{"physicalLocation": _location(report, place)}],
                 # GitHub tells alerts apart by this one alone; elsewhere it is made of the line's text.
                 "partialFingerprints": {"primaryLocationLineHash": f"{key}:{seen[key]}"},
             }
+
+
+def _unlinked(text: str) -> str:
+    """Return a message in which nothing is a link: SARIF 3.11.6 has `[text](target)` in plain texts too."""
+    return shorten(text, MAX_TEXT).replace("](", "] (")
 
 
 def _identity(check: str, finding: Finding, place: Place) -> str:

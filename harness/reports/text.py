@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from harness.causes import ESCAPES
+from harness.reports.foreign import harmless as plain
 
-# What is no character of XML 1.0 (production 2) and has no place in JSON or Markdown either.
-ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+__all__ = ["first_line", "plain", "shorten", "tail"]
+
 TAIL_BYTES = 32 * 1024
-
-
-def plain(text: str) -> str:
-    """Return text without escape sequences and control characters, `?` for what is no Unicode."""
-    return ILLEGAL.sub("", ESCAPES.sub("", text.encode("utf-8", "replace").decode()))
 
 
 def shorten(text: str, limit: int) -> str:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from harness import dvc, labels
 from harness.blocks import DataBlock
+from harness.confined import verify_files
 from harness.datasets import drift, pointers, secrets, splits
 from harness.datasets.tables import TABLES, read
 from harness.datasets.violations import violations
@@ -80,6 +81,7 @@ def locate(root: Path, block: DataBlock) -> tuple[Path, tuple[DvcPointer, ...]]:
     given = root / block.path
     found = []
     for pointer in pointers.find(root, given):
+        verify_files(root, pointer.target, f"`x-harness.data.path`: {pointer.file.name}")
         missing = not pointer.target.exists()
         if missing:
             dvc.pull(pointer.file, root)
@@ -87,6 +89,7 @@ def locate(root: Path, block: DataBlock) -> tuple[Path, tuple[DvcPointer, ...]]:
     path = pointers.target_of(given)
     if not path.exists():
         raise DescriptionError(f"the dataset {block.path} is not in what DVC tracks", hint="Correct `data.path`.")
+    verify_files(root, path, "`x-harness.data.path`")
     return path, tuple(found)
 
 

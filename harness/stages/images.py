@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import runfile, wheels
 from harness.compose import Output
-from harness.context import copy_context, fingerprint
+from harness.context import copy_context, fingerprint, put_into
 from harness.dockerfile import LOCAL_PREFIX
 from harness.engine import Leftover
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
@@ -99,7 +99,7 @@ def bake(run: Run, images: Images) -> Images:
             source, dockerfile = Path(service["build"]["context"]), service["build"].get("dockerfile", "Dockerfile")
             with disk_errors(context):
                 copy_context(source, context, dockerfile)
-                shutil.copytree(artifact, context / str(spec.block.serve.bake), dirs_exist_ok=True)
+                put_into(context, str(spec.block.serve.bake), artifact)
             # Under a name of this run's own too: another run of the project may take the common one at any moment.
             tags = [*service["build"].get("tags", ()), service["image"]]
             service = {**service, "build": {**service["build"], "context": str(context), "tags": tags}}

@@ -146,7 +146,7 @@ def test_problem(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     Console(stream=stream).problem("Compose failed", "one\ntwo", "do this\nand that")
     lines = stream.getvalue().splitlines()
     assert lines[0] == "::error title=Compose failed::one"
-    assert lines[1:] == ["harness: Compose failed: one", "two", "  do: do this", "      and that"]
+    assert lines[1:] == ["harness: Compose failed: one", "  | two", "  do: do this", "      and that"]
 
 
 def test_problem_without_a_message(stream: io.StringIO) -> None:

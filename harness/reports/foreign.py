@@ -1,0 +1,126 @@
+"""Makes what others wrote harmless for a terminal and for the CI system that reads our output.
+
+Foreign is nearly all that is shown: what containers, engine and service said, cells of a dataset, names of files, even
+the `x-harness` block (a pull request from a fork writes that too). A runner obeys what looks like a command: GitHub
+`::name::` at the start of a line behind any blanks and `##[name]` anywhere in it, Azure `##vso[...]` and TeamCity
+`##teamcity[...]` anywhere, GitLab and Travis their sections, Buildkite `--- `, Jenkins and GitLab `[[ATTACHMENT|...]]`
+in JUnit XML. .NET compares without invisible characters, so those are made visible before. All of it stays readable:
+`##[error]` becomes `# #[error]`. Everything that prints goes through here; commands of our own are made here too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+MAX_LINE = 4000  # characters of a line on the console; the run folder has it whole
+CONTINUED = "  | "  # before the further lines of a text that we print as one: none of them looks like a line of ours
+
+# Escape sequences of terminals (ECMA-48): CSI, strings such as titles and links up to their end, two or three bytes.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-OQ-WYZ`-~\\]"
+)
+# Beside control characters what is no character of XML 1.0 (production 2), and has no place elsewhere either.
+_ILLEGAL = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters without a shape: they reorder a line (CVE-2021-42574), end it for some readers, or hide in a command.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e"
+    "\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "|(?<![^\x00-\x7f])[\u200c\u200d\ufe0f]+"  # joiners have a meaning behind letters of other scripts and pictures
+)
+_COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"##(?=[A-Za-z]*\[)"), "# #"),
+    (re.compile(r"(section_(?:start|end)|travis_(?:fold|time)):"), r"\1 :"),
+    (re.compile(r"\[\[(?=ATTACHMENT\|)", re.IGNORECASE), "[ ["),
+    (re.compile(r"^([^\S\n]*)::(?=.*::)", re.MULTILINE), r"\1: :"),
+    (re.compile(r"^(?=(?:---|\+\+\+|~~~|\^\^\^)[ \t])", re.MULTILINE), " "),
+)
+
+
+def harmless(text: str) -> str:
+    """Return a text that commands neither terminal nor runner; its lines stay lines."""
+    text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n")
+    text = _SEQUENCES.sub("", text).replace("\x1b", "\u241b").replace("\r", "\u240d")
+    text = _INVISIBLE.sub(lambda found: "".join(map(_shown, found[0])), _ILLEGAL.sub("", text))
+    for pattern, shown in _COMMANDS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Return a harmless text as lines of which only the first can be taken for one of ours, each cut to fit."""
+    return f"\n{CONTINUED}".join(map(_fitting, harmless(text).split("\n")))
+
+
+def as_json(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
+    r"""Return JSON that commands nothing: equal once it is read, but `##[` is written as `\u0023\u0023[`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii)
+    for sign in ("#", "\x7f"):  # neither stands in JSON outside of a string
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    for word, shown in (("travis_", "\\u0074ravis_"), ("section_", "\\u0073ection_"), ("[[ATT", "[\\u005bATT")):
+        text = text.replace(word, shown)
+    return text
+
+
+def command(name: str, message: str = "", **properties: str) -> str:
+    """Return a workflow command of GitHub: `%`, CR and LF are escaped in it, in a property also `:` and `,`."""
+    told = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value)
+    return f"::{name}{' ' if told else ''}{told}::{_data(message)}"
+
+
+class Guard:
+    """A text stream that passes on whole lines made harmless: for what others write to our standard error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write the lines that are complete."""
+        *lines, self._rest = f"{self._rest}{text}".split("\n")
+        for line in lines:
+            self._stream.write(f"{harmless(line)}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Write also what is no whole line yet: somebody may wait for it."""
+        rest, self._rest = self._rest, ""
+        self._stream.write(harmless(rest))
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream in all else."""
+        return getattr(self._stream, name)
+
+
+def printer(stream: TextIO | None = None) -> Callable[[str], None]:
+    """Return what prints lines of others without anything around them, harmless."""
+
+    def write(line: str) -> None:
+        out = stream or sys.stdout
+        out.write(f"{harmless(line)}\n")
+        out.flush()
+
+    return write
+
+
+def _shown(sign: str) -> str:
+    return f"\\u{ord(sign):04x}"
+
+
+def _fitting(line: str) -> str:
+    left = len(line) - MAX_LINE
+    return line if left <= 0 else f"{line[:MAX_LINE]} ... ({left} more characters)"
+
+
+def _data(text: str) -> str:
+    return harmless(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
