@@ -123,7 +123,7 @@ OWN: dict[str, list[tuple[Failure, CauseKind, str]]] = {
         (built("compose build requires buildx 0.17.0 or later"), CauseKind.BUILDER, "DOCKER_BUILDKIT=0"),
         (built("the --mount option requires BuildKit. Refer to"), CauseKind.BUILDER, "Install the buildx plugin"),
         (
-            broke(errors.InfrastructureError, "the builder that is chosen: no builder \"mine\" found"),
+            broke(errors.InfrastructureError, 'the builder that is chosen: no builder "mine" found'),
             CauseKind.BUILDER,
             "BUILDX_BUILDER=default",
         ),
