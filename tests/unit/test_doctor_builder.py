@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from harness.provision import doctor
+from harness.provision.doctor import _builder
 
 NEW, OLD = "github.com/docker/buildx 0.29.1+ds1 0.29.1+ds1-4", "github.com/docker/buildx v0.13.1 abc"
 
@@ -14,7 +15,7 @@ NEW, OLD = "github.com/docker/buildx 0.29.1+ds1 0.29.1+ds1-4", "github.com/docke
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for the plugin, the only one that is looked into."""
-    monkeypatch.setattr(doctor, "PLUGINS", ())
+    monkeypatch.setattr(sys.modules[_builder.__module__], "PLUGINS", ())
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
     (tmp_path / "cli-plugins").mkdir()
@@ -42,7 +43,7 @@ def _plugin(config: Path, body: str) -> Path:
 def test_the_version_of_buildx(config: Path, body: str, compose: str, value: str, *, ok: bool) -> None:
     """Only a buildx that this Compose refuses is missing, with both ways out."""
     plugin = _plugin(config, body)
-    line = doctor._builder(compose)
+    line = _builder(compose)
     assert (line.ok, "DOCKER_BUILDKIT=0" in line.mend) == (ok, not ok)
     assert value in line.value
     assert str(plugin) in line.value
@@ -51,13 +52,13 @@ def test_the_version_of_buildx(config: Path, body: str, compose: str, value: str
 def test_a_plugin_that_cannot_run(config: Path) -> None:
     """A plugin for another processor, or a broken one, is said to be so."""
     _plugin(config, "").write_bytes(b"\x7fELF")
-    assert not doctor._builder("Compose 5.6.1 (packaged)").ok
+    assert not _builder("Compose 5.6.1 (packaged)").ok
 
 
 def test_the_classic_builder(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a plugin, and where a variable says so, it is the classic one."""
-    assert doctor._builder("Compose 5.6.1").value == "classic (there is no buildx plugin)"
+    assert _builder("Compose 5.6.1").value == "classic (there is no buildx plugin)"
     _plugin(config, f"echo {OLD}")
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    line = doctor._builder("Compose 5.6.1")
+    line = _builder("Compose 5.6.1")
     assert (line.ok, line.value) == (True, "classic (DOCKER_BUILDKIT says so)")
