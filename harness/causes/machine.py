@@ -25,12 +25,14 @@ BUILD_FAULT = re.compile(
     r"failed to (?:prepare|mount|create|set up|register) (?:\S+ )?(?:snapshot|overlay|layer|rootfs|cgroup)"
     r"|error creating overlay mount|input/output error|too many open files|read-only file system"
     r"|[Cc]annot allocate memory|[Rr]esource temporarily unavailable|context deadline exceeded|i/o timeout"
+    r"|broken pipe|connection reset by peer"
 )
 # Said by the runtime where it cannot start a program at all; a program that is not there is the Dockerfile's.
 RUNTIME = re.compile(r"(?:OCI runtime|runc|crun)\b.*(?:unable to start container process|create failed|run failed): ")
 RUNTIME_FAULT = re.compile(
     r"cgroup|rlimit|namespace|session key|disk quota|pivot_root|seccomp|apparmor|\bhook\b|error mounting|\bclone\b"
-    r"|resource temporarily unavailable|cannot allocate memory|child's PID|init process",
+    r"|resource temporarily unavailable|cannot allocate memory|child's PID|init process|init-p|already dead|sync pipe"
+    r"|sysctl|capabilit|setns|setgroups|ptmx",
     re.IGNORECASE,
 )
 PROGRAM_FAULT = re.compile(r"\bexec: \"|exec format error|chdir to cwd")
@@ -53,7 +55,9 @@ STEP_NAMES = re.compile(
 )
 STEP_DISK = re.compile(r"(?:\[Errno 28\] |: |\()No space left on device|: no space left on device$|\bENOSPC: ")
 BUILDER_OLD = re.compile(r"requires buildx v?(?P<version>\d[\d.]*\d)")
-BUILDER_LESS = re.compile(r"(?:requires|needs|only supported (?:with|by)|enable) BuildKit", re.IGNORECASE)
+BUILDER_LESS = re.compile(
+    r"(?:requires|needs|only supported (?:with|by)|enable) BuildKit|classic builder doesn't support", re.IGNORECASE
+)
 BUILDER_CHOSEN = re.compile(r"no builder \"|^ > \[internal\] (?:booting buildkit|waiting for connection)", re.MULTILINE)
 # Images that only the engine has: a local base, and what a run names for itself.
 ENGINES_OWN = re.compile(r"harness-local/|harness-\d{8}t\d{6}z-")
@@ -97,7 +101,7 @@ def engine_failed(failure: Failure) -> Cause | None:
     said = _said(failure)
     if failure.build:
         said = said or _runtime_says(failure)
-        known = BUILD_FAULT.search(said) or (RUNTIME.search(said) and RUNTIME_FAULT.search(said))
+        known = bool(BUILD_FAULT.search(said) or (RUNTIME.search(said) and RUNTIME_FAULT.search(said)))
     else:
         known = said.startswith(ENGINE_FAILED)  # of a build
     if PROGRAM_FAULT.search(said) or not (known or SANDBOX_FAULT.search(said)):

@@ -96,7 +96,8 @@ def bake(run: Run, images: Images) -> Images:
     finally:
         shutil.rmtree(context, ignore_errors=True)
         if layer:
-            run.engine.remove_image(runfile.built_name(run.folder.id))
+            with suppress(InfrastructureError):  # the end of the run tries again
+                run.engine.remove_image(runfile.built_name(run.folder.id))
     images = replace(images, builder=builder if images.builder == NOTHING else images.builder)
     if output is None or output.code != 0:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())

@@ -116,7 +116,7 @@ def in_a_container(tmp_path: Path, buildkit: Builder) -> Builder:
     config = tmp_path / "config"
     shutil.copytree(buildkit.environment["DOCKER_CONFIG"], config)
     program = config / "cli-plugins/docker-buildx"
-    argv = [program, "create", "--name", "apart", "--driver", "docker-container", "--use"]
+    argv = [str(program), "create", "--name", "apart", "--driver", "docker-container", "--use"]
     subprocess.run(argv, env={"DOCKER_CONFIG": str(config), "PATH": "/usr/bin:/bin"}, check=True, timeout=30)
     environment = {name: value for name, value in buildkit.environment.items() if name != "BUILDX_BUILDER"}
     return Builder("buildkit", {**environment, "DOCKER_CONFIG": str(config)})

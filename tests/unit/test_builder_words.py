@@ -202,6 +202,7 @@ def test_what_programs_pass_on(how: str, lines: tuple[str, ...], expected: Cause
         ('error during container init: error mounting "proc" to rootfs', True),
         ("error during container init: unable to create session key: disk quota exceeded", True),
         ("unable to apply cgroup configuration: no such process", True),
+        ("can't get final child's PID from pipe: EOF", True),
         ("error during container init: error running prestart hook #0: exit status 1, stderr: no sandbox", True),
         ('exec: "/nosuch": stat /nosuch: no such file or directory', False),
         ("exec /x: exec format error", False),
@@ -226,6 +227,10 @@ def test_a_runtime_that_cannot_start_a_step(words: str, *, expected: bool) -> No
         (('no builder "mine" found', ""), "BUILDX_BUILDER=default"),
         (unreachable("booting buildkit", "Error response from daemon: no"), "BUILDX_BUILDER=default"),
         (unreachable("waiting for connection", "context deadline exceeded"), "BUILDX_BUILDER=default"),
+        (
+            ("the classic builder doesn't support secrets; building with BuildKit requires the plugin",),
+            "Install the buildx plugin",
+        ),
         (
             ("Step 2/3 : RUN --mount=type=cache,target=/c true", "the --mount option requires BuildKit. Refer to x"),
             "Install the buildx plugin",
