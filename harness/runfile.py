@@ -6,6 +6,7 @@ repeated by hand: `docker compose --file .harness/runs/<id>/compose.json up`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from harness.spec import Handover, Spec
 ARTIFACT_VOLUME = "harness-artifact"
 DATA_VOLUME = "harness-data"
 LOOPBACK = "127.0.0.1"
+OWN_NAME = re.compile(r"harness-(?P<run>\d{8}t\d{6}z-[0-9a-f]+)-(?:baked|built)")
 
 Model = dict[str, Any]
 
@@ -59,6 +61,22 @@ def project_name(run: str) -> str:
 def baked_name(run: str) -> str:
     """Return the name of the image that a run makes for itself alone, and removes."""
     return f"{project_name(run)}-baked"
+
+
+def built_name(run: str) -> str:
+    """Return the name that a run gives to the image that its own layer starts from: no builder takes an ID there."""
+    return f"{project_name(run)}-built"
+
+
+def names_of(run: str) -> tuple[str, ...]:
+    """Return all names of images that a run makes and removes, in the order of removal."""
+    return baked_name(run), built_name(run)
+
+
+def run_of(name: str) -> str | None:
+    """Return the run, in small letters, that an image's name is of; None for any other name."""
+    found = OWN_NAME.fullmatch(name)
+    return found["run"] if found else None
 
 
 def image_name(spec: Spec, key: str) -> str:

@@ -4,6 +4,7 @@ Records in, records out: a `Failure` says what is known, `cause_of` finds what i
 a run recorded. Kinds of the machine (`CauseKind.is_infrastructure`) are never blamed on the model.
 """
 
+from harness.causes.builder import Heard, heard
 from harness.causes.derive import (
     MEANT_TO_FAIL,
     causes_of,
@@ -27,10 +28,12 @@ __all__ = [
     "Cause",
     "CauseKind",
     "Failure",
+    "Heard",
     "advice_for",
     "cause_of",
     "causes_of",
     "full_disk",
+    "heard",
     "machine_fault",
     "of_build",
     "of_container",

@@ -62,8 +62,10 @@ MACHINE: tuple[Recogniser, ...] = (
     machine.disk_full_in_the_container,
     machine.address_pool_exhausted,
     machine.port_taken,
+    machine.builder_unusable,
     machine.image_unavailable,
     machine.no_network_while_building,
+    machine.engine_failed,
 )
 RECOGNISERS: tuple[Recogniser, ...] = (
     *MACHINE,

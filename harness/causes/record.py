@@ -27,6 +27,8 @@ class CauseKind(StrEnum):
     DISK_FULL_ENGINE = "disk full on the engine"
     DISK_FULL_HOST = "disk full on the host"
     ENGINE_GONE = "engine gone"
+    ENGINE_FAILED = "engine failed"
+    BUILDER = "builder unusable"
     KILLED_FROM_OUTSIDE = "ended from outside"
     IMAGE_UNAVAILABLE = "image cannot be had"
     NO_NETWORK = "no network while building"
@@ -50,6 +52,8 @@ _INFRASTRUCTURE = frozenset(
         CauseKind.DISK_FULL_ENGINE,
         CauseKind.DISK_FULL_HOST,
         CauseKind.ENGINE_GONE,
+        CauseKind.ENGINE_FAILED,
+        CauseKind.BUILDER,
         CauseKind.KILLED_FROM_OUTSIDE,
         CauseKind.IMAGE_UNAVAILABLE,
         CauseKind.NO_NETWORK,

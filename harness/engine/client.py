@@ -6,6 +6,7 @@ Every method raises errors of `harness.errors`; what the engine answers comes ba
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -136,13 +137,27 @@ class Engine:
         """
         return images.load(self._api, source)
 
+    def name_image(self, image: str, name: str) -> None:
+        """Give an image one more name."""
+        with mapped_errors():
+            self._api.tag(image, name)
+
+    def image_names(self) -> list[str]:
+        """Return the names of all images that have one, without their tags and the registry that is the default."""
+        with mapped_errors():
+            tags = [tag for image in self._api.images() for tag in image.get("RepoTags") or ()]
+        return [re.sub(r"^(?:localhost|docker\.io(?:/library)?)/", "", tag.rpartition(":")[0]) for tag in tags]
+
     def remove_image(self, reference: str) -> None:
-        """Remove a reference; the engine keeps layers that others use."""
+        """Remove a reference; the engine keeps layers that others use, and an image that a container has."""
         with mapped_errors():
             try:
                 self._api.remove_image(reference)
             except docker.errors.NotFound:
                 return
+            except docker.errors.APIError as exc:
+                if exc.status_code != 409:  # noqa: PLR2004 - in use
+                    raise
 
     def container(self, project: str, service: str) -> str:
         """Return the ID of the container that Compose created for a service."""

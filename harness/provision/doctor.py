@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +21,20 @@ from harness.provision.daemon import describe
 from harness.provision.host import SETUP, Host
 from harness.spec import Spec
 
+PLUGIN = "docker-buildx"
 PLUGINS = tuple(
-    Path(folder, "docker-buildx")
+    Path(folder, PLUGIN)
     for folder in (
-        Path.home() / ".docker/cli-plugins",
         "/usr/local/lib/docker/cli-plugins",
         "/usr/local/libexec/docker/cli-plugins",
         "/usr/lib/docker/cli-plugins",
         "/usr/libexec/docker/cli-plugins",
     )
 )
+BUILDX = (0, 17)  # what Compose needs since 5; a distribution may have an older one
+DEMANDING = re.compile(r"Compose (?:[5-9]|\d\d)")
+BUILDX_MEND = "Install the buildx plugin 0.17 or later, or build with the classic builder: set DOCKER_BUILDKIT=0."
+VERSION = re.compile(r"\bv?(?P<text>(?P<major>\d+)\.(?P<minor>\d+)[\w.+-]*)")
 UNTRIED = "not tried: that needs a base image"
 
 
@@ -52,7 +59,8 @@ def doctor(root: Path, files: Sequence[Path] = ()) -> tuple[Line, ...]:
     except HarnessError as exc:
         return (Line("engine", ok=False, value=str(exc), mend=Host.current().engine_mend()), _compose(None))
     with engine:
-        return (*_machine(engine), _compose(engine), *_project(engine, root.resolve(), files))
+        compose = _compose(engine)
+        return (*_machine(engine), compose, _builder(compose.value), *_project(engine, root.resolve(), files))
 
 
 def has_project(root: Path, files: Sequence[Path]) -> bool:
@@ -68,12 +76,29 @@ def _machine(engine: Engine) -> Iterator[Line]:
         return
     apis = f"API {info['MinAPIVersion']} to {info['MaxAPIVersion']}"
     yield Line("engine", ok=True, value=f"{describe(engine)} (the engine has {apis})")
-    buildx = next((str(path) for path in PLUGINS if path.exists()), None)
-    yield Line("builder", ok=True, value=f"BuildKit ({buildx})" if buildx else "classic (there is no buildx plugin)")
     yield Line("storage", ok=True, value=f"{info.get('Driver', '?')} in {info.get('DockerRootDir', '?')}")
     yield Line("cgroup", ok=True, value=f"v{info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', '?')}")
     memory = f"{info.get('MemTotal', 0) / 2**30:.1f} GiB"
     yield Line("machine", ok=True, value=f"{info.get('NCPU', '?')} cores, {memory} memory, {info.get('Architecture')}")
+
+
+def _builder(compose: str) -> Line:
+    """Say which builder this Compose takes; one that is too old for it ends every build."""
+    if os.environ.get("DOCKER_BUILDKIT", "").lower() in ("0", "f", "false"):
+        return Line("builder", ok=True, value="classic (DOCKER_BUILDKIT says so)")
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "cli-plugins", PLUGIN)
+    found = next((path for path in (own, *PLUGINS) if path.exists()), None)
+    if found is None:
+        return Line("builder", ok=True, value="classic (there is no buildx plugin)")
+    try:
+        said = subprocess.run([found, "version"], capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return Line("builder", ok=False, value=f"BuildKit ({found}): {exc}", mend=BUILDX_MEND)
+    version = VERSION.search(said)
+    value = f"BuildKit (buildx {version['text'] if version else 'of an unknown version'}, {found})"
+    old = version is not None and (int(version["major"]), int(version["minor"])) < BUILDX
+    ok = not old or DEMANDING.match(compose) is None
+    return Line("builder", ok=ok, value=value, mend="" if ok else BUILDX_MEND)
 
 
 def _compose(engine: Engine | None) -> Line:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import runfile, wheels
+from harness.causes import heard
 from harness.compose import Output
 from harness.context import copy_context, fingerprint, put_into
 from harness.dockerfile import LOCAL_PREFIX
@@ -24,7 +26,12 @@ from harness.runfile import build_file, image_name
 from harness.spec import Handover
 from harness.stages import Run
 
-BUILDAH_STEP = re.compile(r"^STEP \d+/\d+: ")  # as Podman's builder prints it; Compose takes it for the classic one
+# How a builder begins a step; what Compose says of builders is not always true, and the first of these always is.
+BUILDERS = {
+    "classic": re.compile(r"Step \d+/\d+ : "),
+    "buildah": re.compile(r"STEP \d+/\d+: "),  # Podman's: Compose takes it for the classic one
+    "buildkit": re.compile(r"#\d+ "),
+}
 STEP_CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,})")  # as the classic builder prints it
 NOTHING = "nothing to build"
 MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
@@ -82,37 +89,49 @@ def bake(run: Run, images: Images) -> Images:
     the artifact replaces, in a layer on top, the one that the build made.
     """
     spec = run.spec
-    artifact, context = run.folder.path / "artifact", run.folder.path / "context"
+    context = run.folder.path / "context"
+    layer = spec.handover is Handover.TRAINED_IN_BUILD
     try:
-        if spec.handover is Handover.TRAINED_IN_BUILD:
-            target = spec.serve_artifact or spec.block.train.artifact
-            with disk_errors(context):
-                shutil.copytree(artifact, context / "artifact")
-                text = f"FROM {images.of(spec.serve_key).id}\nCOPY artifact/ {target}/\n"
-                (context / "Dockerfile").write_text(text)
-            service: dict[str, Any] = {
-                "build": {"context": str(context), "labels": dict(run.labels)},
-                "image": baked_name(run),
-            }
-        else:
-            service = build_file(spec)["services"][spec.serve_key]
-            source, dockerfile = Path(service["build"]["context"]), service["build"].get("dockerfile", "Dockerfile")
-            with disk_errors(context):
-                copy_context(source, context, dockerfile)
-                put_into(context, str(spec.block.serve.bake), artifact)
-            # Under a name of this run's own too: another run of the project may take the common one at any moment.
-            tags = [*service["build"].get("tags", ()), service["image"]]
-            service = {**service, "build": {**service["build"], "context": str(context), "tags": tags}}
-            service["image"] = baked_name(run)
+        service = _layer(run, images, context) if layer else _with_artifact(run, context)
         model = {"name": spec.project, "services": {spec.serve_key: service}}
-        builder, output = _build(run, model, "images/bake.json")
+        builder, output = _build(run, model, "images/bake.json", on_the_engine=layer)
     finally:
         shutil.rmtree(context, ignore_errors=True)
+        if layer:
+            with suppress(InfrastructureError):  # the end of the run tries again
+                run.engine.remove_image(runfile.built_name(run.folder.id))
     images = replace(images, builder=builder if images.builder == NOTHING else images.builder, unbaked=None)
     if output is None or output.code != 0:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())
     others = tuple(image for image in images.images if image.service != spec.serve_key)
     return replace(images, images=(*others, _inspect(run, spec.serve_key, service["image"])))
+
+
+def _layer(run: Run, images: Images, context: Path) -> dict[str, Any]:
+    """Return the build of a layer that puts the artifact over the one that the project's build made.
+
+    BuildKit takes `FROM sha256:...` for a repository of that name: so the image gets a name for as long as that lasts.
+    """
+    spec, name = run.spec, runfile.built_name(run.folder.id)
+    target = spec.serve_artifact or spec.block.train.artifact
+    with disk_errors(context):
+        shutil.copytree(run.folder.path / "artifact", context / "artifact")
+        (context / "Dockerfile").write_text(f"FROM {name}\nCOPY artifact/ {target}/\n")
+    run.engine.name_image(images.of(spec.serve_key).id, name)
+    return {"build": {"context": str(context), "labels": dict(run.labels)}, "image": baked_name(run)}
+
+
+def _with_artifact(run: Run, context: Path) -> dict[str, Any]:
+    """Return the project's own build of the serving image, over a copy of its context with the artifact in it."""
+    spec = run.spec
+    service: dict[str, Any] = build_file(spec)["services"][spec.serve_key]
+    source, dockerfile = Path(service["build"]["context"]), service["build"].get("dockerfile", "Dockerfile")
+    with disk_errors(context):
+        copy_context(source, context, dockerfile)
+        put_into(context, str(spec.block.serve.bake), run.folder.path / "artifact")
+    # Under a name of this run's own too: another run of the project may take the common one at any moment.
+    tags = [*service["build"].get("tags", ()), service["image"]]
+    return {"build": {**service["build"], "context": str(context), "tags": tags}, "image": baked_name(run)}
 
 
 def baked_name(run: Run) -> str:
@@ -187,34 +206,45 @@ def _id(run: Run, key: str) -> str | None:
     return (run.engine.image(image_name(run.spec, key)) or {}).get("Id")
 
 
-def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | None]:
-    """Build all services of a Compose file; return the builder that ran and what it printed."""
+def _build(run: Run, model: dict[str, Any], name: str, *, on_the_engine: bool = False) -> tuple[str, Output | None]:
+    """Build all services of a Compose file; return the builder that ran and what it printed.
+
+    What starts from an image of the engine alone is built `on_the_engine`, not with a builder in a container.
+    """
     if not model["services"]:
         return NOTHING, None
-    builders, steps = ["buildkit"], list[str]()
+    builders, steps = list[str](), list[str]()
 
     def on_line(line: str) -> None:
-        if "classic builder" in line:
-            builders[0] = "classic"
-        if BUILDAH_STEP.match(line):
-            builders[0] = "buildah"
+        builders.extend(builder for builder, sign in BUILDERS.items() if sign.match(line))
         if step := STEP_CONTAINER.search(line):
             steps.append(step[1])
         run.log("images", f"{Path(name).with_suffix('.log')}", line)
 
     file = run.folder.write_json(name, model)
-    output = run.compose.build(run.spec.root, file, list(model["services"]), on_line)
+    compose = run.compose.with_builder_of(run.engine.url) if on_the_engine else run.compose
+    try:
+        output = compose.build(run.spec.root, file, list(model["services"]), on_line)
+    except InfrastructureError:
+        with suppress(InfrastructureError):  # what ended the build is told, not what follows from it
+            _remove_steps(run, steps)
+        raise
     if output.code != 0:
         run.engine.ping()  # an engine that goes away ends the build: then no Dockerfile is to blame
-        for step in steps:  # the classic builder keeps the container of the step that failed
-            run.engine.remove(Leftover("container", step, step, {}))
-    return builders[0], output
+        _remove_steps(run, steps)
+    return next(iter(builders), "unknown"), output
+
+
+def _remove_steps(run: Run, steps: Sequence[str]) -> None:
+    """Remove the container of the step that failed, which the classic builder keeps."""
+    for step in steps:
+        run.engine.remove(Leftover("container", step, step, {}))
 
 
 def _failed(model: dict[str, Any], output: Output | None) -> str:
     """Name the service whose build failed; all of them where the builder does not say."""
-    text = "\n".join(output.lines) if output else ""
-    names = [key for key in model["services"] if f"target {key}:" in text]
+    targets = heard(output.lines).targets if output else ()
+    names = [key for key in model["services"] if key.replace(".", "_") in targets]  # as Compose names its targets
     return ", ".join(names or model["services"])
 
 

@@ -12,7 +12,7 @@ from defects import Seen
 
 from harness import labels
 
-from .places import engine_in_container
+from .places import Builder, builder_of, engine_in_container
 from .support import REPO, Engine, Harness, Mini
 
 
@@ -53,6 +53,18 @@ def second_engine(engine: Engine, base: str) -> Iterator[str]:
     """DOCKER_HOST of another engine, in a container of the first, with the base image and nothing else."""
     with engine_in_container(engine.client, base) as url:
         yield url
+
+
+@pytest.fixture(scope="session", params=["classic", "buildkit"])
+def builder(request: pytest.FixtureRequest) -> Builder:
+    """Each of the two builders of Docker, and the environment that chooses it."""
+    return builder_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def buildkit() -> Builder:
+    """BuildKit, and the environment that chooses it."""
+    return builder_of("buildkit")
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ ENGINE = "harness-test/engine:trixie"
 ENGINE_PACKAGES = ("docker.io", "iptables", "ca-certificates")
 ENGINE_PORT = 2375
 ENTRYPOINT = ["dockerd", "-H", f"tcp://0.0.0.0:{ENGINE_PORT}", "--tls=false", "--log-level=error"]
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+MIRROR = "http://deb.debian.org/debian"
 PODMAN_PACKAGES = ("podman", "uidmap", "slirp4netns", "fuse-overlayfs")
 USER = "harness-rootless"
 # A service of Podman, and one of an ordinary user in a mount namespace of its own: there the two devices are what
@@ -63,6 +65,53 @@ exec setpriv --reuid "$user" --regid "$user" --init-groups "$@"
 
 def say(line: str) -> None:
     print(line)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A builder, and the environment in which Compose builds with it."""
+
+    name: str
+    environment: Mapping[str, str]
+
+
+def builder_of(name: str) -> Builder:
+    """Return a builder by its name in the evidence. BuildKit brings its own plugin: a machine may have none."""
+    if name == "classic":
+        return Builder(name, {"DOCKER_BUILDKIT": "0"})
+    return Builder(name, {"DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(buildx("forky")), "BUILDX_BUILDER": ""})
+
+
+def buildx(suite: str) -> Path:
+    """Return a folder for DOCKER_CONFIG with the buildx plugin of a suite of Debian, downloaded once on a machine.
+
+    Neither the machine's packages nor its lists of them are touched. Raises CalledProcessError with what apt says.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness-tests"
+    config = cache / f"buildx-{suite}"
+    if config.exists():
+        return config
+    if not KEYRING.exists():
+        apt_install(["debian-archive-keyring"], Host.current(), say)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="buildx-", dir=cache) as name:
+        folder = Path(name)
+        for below in ("lists/partial", "archives/partial", "config/cli-plugins"):
+            (folder / below).mkdir(parents=True)
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
+        own = {"Etc::SourceList": "sources.list", "Etc::SourceParts": "-", "State::Lists": "lists", "Cache": "."}
+        apt = ["apt-get", "--quiet", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
+        apt += [word for key, value in own.items() for word in ("-o", f"Dir::{key}={folder}/{value}")]
+        for words in ([*apt, "update"], [*apt, "download", "docker-buildx"]):
+            subprocess.run(words, cwd=folder, check=True, timeout=300)
+        (package,) = folder.glob("docker-buildx_*.deb")
+        unpack = ["dpkg", "-x", str(package), "root"]
+        subprocess.run(unpack, cwd=folder, check=True, timeout=60)
+        (plugin,) = folder.glob("root/usr/lib*/docker/cli-plugins/docker-buildx")
+        shutil.move(plugin, folder / "config/cli-plugins")
+        with suppress(FileExistsError, OSError):  # another session of tests was faster
+            (folder / "config").rename(config)
+    return config
 
 
 def engine_image(client: docker.DockerClient) -> str:

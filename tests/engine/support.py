@@ -126,6 +126,13 @@ class Ran:
         assert self.no_traceback(), str(self)
 
 
+def same_artifact(ran: Ran) -> bool:
+    """Whether training and serving recorded the same files with the same hashes."""
+    left, seen = ran.record("artifact.json")["files"], ran.record("serve/record.json")["files"]
+    hashes = {file["path"]: file["sha256"] for file in seen}
+    return bool(left) and all(hashes.get(file["path"]) == file["sha256"] for file in left)
+
+
 @dataclass
 class Launched:
     """A running call of the command, in a process group of its own as a terminal makes one."""

@@ -69,6 +69,7 @@ OWN: dict[str, list[tuple[Failure, CauseKind, str]]] = {
     "engine_gone": [
         (broke(errors.EngineUnavailableError, "the engine stopped answering: EOF"), CauseKind.ENGINE_GONE, "engine"),
         (broke(errors.ComposeError, "Cannot connect to the Docker daemon at unix"), CauseKind.ENGINE_GONE, "doctor"),
+        (built("failed to solve: rpc error: code = Unavailable desc = EOF"), CauseKind.ENGINE_GONE, "Start the engine"),
     ],
     "ended_from_outside": [
         (
@@ -117,6 +118,19 @@ OWN: dict[str, list[tuple[Failure, CauseKind, str]]] = {
         ),
         (built("ERROR: failed to resolve source metadata for x:1"), CauseKind.IMAGE_UNAVAILABLE, "docker login"),
         (broke(errors.ComposeError, "pull access denied for x"), CauseKind.IMAGE_UNAVAILABLE, "credentials"),
+    ],
+    "builder_unusable": [
+        (built("compose build requires buildx 0.17.0 or later"), CauseKind.BUILDER, "DOCKER_BUILDKIT=0"),
+        (built("the --mount option requires BuildKit. Refer to"), CauseKind.BUILDER, "Install the buildx plugin"),
+        (
+            broke(errors.InfrastructureError, 'the builder that is chosen: no builder "mine" found'),
+            CauseKind.BUILDER,
+            "BUILDX_BUILDER=default",
+        ),
+    ],
+    "engine_failed": [
+        (built("failed to set up container networking: no veth"), CauseKind.ENGINE_FAILED, "run again"),
+        (broke(errors.ComposeError, "failed to create endpoint x on network y"), CauseKind.ENGINE_FAILED, "doctor"),
     ],
     "no_network_while_building": [
         (built("#9 0.3 Temporary failure resolving 'deb.example'"), CauseKind.NO_NETWORK, "name server"),

@@ -101,7 +101,7 @@ def _enter(
         builders.write_files(recorded.path, {f"artifact/{file.path}": "x" for file in whole.artifact.files})
     found: dict[str, Any] = {}
 
-    def run(folder: Path, file: Path, service: str, *, terminal: bool, on_line: object = None) -> int:
+    def run(folder: Path, file: Path, service: str, *, terminal: bool, on_line: object = None) -> int:  # noqa: ARG001
         assert (folder, terminal) == (root, False)
         found.update(json.loads(file.read_text()))
         found["service"] = found["services"][service]
