@@ -116,10 +116,6 @@ class Compose:
         """Create the containers of services with their networks and volumes, not started."""
         self._checked([*self._base(root, [file]), "create", "--no-build", "--pull", "missing", "--yes", *services])
 
-    def up(self, root: Path, file: Path, services: Sequence[str]) -> None:
-        """Start services that the project needs besides train and serve, and wait until they are healthy."""
-        self._checked([*self._base(root, [file]), "up", "--no-build", "--detach", "--wait", "--yes", *services])
-
     def run(self, root: Path, file: Path, service: str, *, terminal: bool) -> int:
         """Run a service once in a container of its own, removed at its end; return the exit code of its command.
 

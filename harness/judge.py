@@ -13,6 +13,7 @@ from harness.records import Evidence, Finding, Status
 # whose checks none was reached would pass.
 GUARDS = {
     "images.built": "images",
+    "services.ready": "services",
     "train.exits-cleanly": "train",
     "artifact.present": "artifact",
     "serve.ready": "serve",

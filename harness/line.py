@@ -41,6 +41,7 @@ LINE = (
     "stop",
     "scan",
     "tracked",
+    "services",
 )
 MAIN = LINE[: LINE.index("contract")]  # each needs the one before; the others stand beside each other
 LEFT_OUT = "no selected check reads it"

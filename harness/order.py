@@ -15,7 +15,20 @@ from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Contract, Data, Fuzz, Images, Interface, Load, Serving, Skew, Training
+from harness.records import (
+    Artifact,
+    Contract,
+    Data,
+    Fuzz,
+    Images,
+    Interface,
+    Load,
+    Services,
+    Serving,
+    Skew,
+    Training,
+)
+from harness.runfile import needed_by, steps
 from harness.spec import Handover
 from harness.stages import Run, RunOverError, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
@@ -31,6 +44,7 @@ from harness.stages import quality as quality_stage
 from harness.stages import robustness as robustness_stage
 from harness.stages import scan as scan_stage
 from harness.stages import serve as serve_stage
+from harness.stages import services as services_stage
 from harness.stages import skew as skew_stage
 from harness.stages import stop as stop_stage
 from harness.stages import surroundings as surroundings_stage
@@ -118,6 +132,7 @@ def _train_and_serve(
 
     with ExitStack() as stack:
         with run.cores.for_the_line(), _promised(main):  # until the service is ready: then its requests take the core
+            beside = _with_services(line, run, images, volume, run.spec.train_key)
             training, artifact = _trained(line, run, images, volume, begin)
             main.set_result((training, artifact))
             scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
@@ -129,6 +144,7 @@ def _train_and_serve(
             if line.needs("provenance"):
                 line.settle("provenance", provenance_stage.collect(run, line.evidence))
             scan()
+            _with_services(line, run, images, volume, run.spec.serve_key, before=beside)
             with line.timed("serve"):
                 served = stack.enter_context(serve_stage.serving(run, images, volume))
         line.settle("serve", served.record)
@@ -136,6 +152,21 @@ def _train_and_serve(
         if served.target is not None and spoken is not None:
             given = (served.record, served.running, served.target, spoken)
             then(Service(run, line, pool, images, volume, artifact, *given, further[0]))
+
+
+def _with_services(
+    line: Line, run: Run, images: Images, volume: str | None, key: str, *, before: Services | None = None
+) -> Services | None:
+    """Start what train, and later serve, depends on; what stands between the two runs to its end."""
+    is_last = key == run.spec.serve_key
+    if before is None and not needed_by(run.spec, key):
+        if is_last:
+            line.lacks("services")
+        return None
+    with line.timed("steps" if is_last and steps(run.spec) else "services"):
+        record = services_stage.collect(run, images, volume, key, before)
+    line.settle("services", record, final=is_last)
+    return record
 
 
 def _trained(

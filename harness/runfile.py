@@ -15,6 +15,7 @@ from harness.conventions import dialect_of
 from harness.description import mount_over
 from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
+from harness.services import between, needed
 from harness.spec import Handover, Spec
 
 ARTIFACT_VOLUME = "harness-artifact"
@@ -35,13 +36,18 @@ class Variant:
 
 
 def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str, Model] | None = None) -> Model:
-    """Return the file of a run with variants in place of a service; `networks` are further ones of this run."""
+    """Return the file of a run with variants in place of a service; `networks` are further ones of this run.
+
+    What only one container can have (an address, a name in a network) stays the original's, and what that one waits
+    for is not waited for again.
+    """
     made = deepcopy(model)
     original = made["services"].pop(service)
     labels = {key: value for key, value in original["labels"].items() if key.startswith("harness.") and key != STAGE}
     made["networks"] |= _own(dict(networks or {}), model["name"], labels)
     for variant in variants:
         own = deepcopy(original)
+        _unname(own)
         variant.change(own)
         own["labels"] = {**own["labels"], STAGE: variant.name}
         made["services"][variant.name] = own
@@ -49,6 +55,15 @@ def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str
             external = {"name": name, "external": True}
             made["volumes"][key] = external if name else _own({key: {}}, model["name"], labels)[key]
     return made
+
+
+def _unname(service: Model) -> None:
+    """Take away what only one container can have, and the services that it waits for: they are up."""
+    for key in ("depends_on", "mac_address"):
+        service.pop(key, None)
+    for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
+        for network in (service.get("networks") or {}).values():
+            (network or {}).pop(key, None)
 
 
 def project_name(run: str) -> str:
@@ -62,25 +77,36 @@ def baked_name(run: str) -> str:
 
 
 def image_name(spec: Spec, key: str) -> str:
-    """Return the name that Compose itself would give to a service's image."""
-    service = spec.model["services"].get(key, {})
-    return str(service.get("image") or f"{spec.project}-{key}")
+    """Return the name that Compose itself would give to a service's image.
+
+    Where one service trains and serves, the image that trains has a name of its own: what is baked takes the other.
+    """
+    services = spec.model["services"]
+    service = services.get(key)
+    if service is None and not services.get(spec.block.train.service, {}).get("build"):
+        service = services.get(spec.block.train.service) if key == spec.train_key else None
+    return str((service or {}).get("image") or f"{spec.project}-{key}")
 
 
 def build_file(spec: Spec, training: Model | None = None) -> Model:
-    """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies."""
+    """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies.
+
+    What train and serve depend on is built with them.
+    """
     services: Model = {}
-    train = spec.block.train
-    if build := spec.model["services"][spec.serve_key].get("build"):
-        services[spec.serve_key] = {"build": dict(build)}
+    declared, train = spec.model["services"], spec.block.train
+    for key in (spec.serve_key, *dependencies(spec)):
+        if build := declared[key].get("build"):
+            services[key] = {"build": dict(build)}
     if training is not None:
         services[spec.train_key] = {"build": training}
-    elif build := spec.model["services"].get(train.service, {}).get("build"):
+    elif build := declared.get(train.service, {}).get("build"):
         target = {"target": train.target} if train.target is not None else {}
         services[spec.train_key] = {"build": {**build, **target}}
     for key, service in services.items():
         service["image"] = image_name(spec, key)
-    return {"name": spec.project, "services": services}
+    secrets = spec.model.get("secrets") if any(s["build"].get("secrets") for s in services.values()) else None
+    return {"name": spec.project, "services": services, **({"secrets": deepcopy(secrets)} if secrets else {})}
 
 
 def run_file(
@@ -92,22 +118,27 @@ def run_file(
     labels: Mapping[str, str],
     published_at: str = LOOPBACK,
 ) -> Model:
-    """Return the Compose file of one run, with the services whose image IDs are given and those they depend on.
+    """Return the Compose file of one run: of train and serve those whose images are given, and what they depend on.
+
+    `images` are IDs by service; one that is missing runs under the name that Compose gives it.
 
     The port of the service is published at an address of the engine's machine.
     """
     services: Model = {}
-    for key, image in images.items():
-        services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image, published_at)
+    for key in dict.fromkeys((spec.train_key, spec.serve_key)):
+        if key not in images:
+            continue
+        services[key] = _train(spec, images[key]) if key == spec.train_key else _serve(spec, images[key], published_at)
         if data_volume is not None:
             _mount_data(spec, services[key], always=key == spec.train_key)
     configs: Model = deepcopy(spec.model.get("configs", {}))
     if spec.train_key in services:
         configs |= _train_files(spec, services[spec.train_key])
     for key in dependencies(spec):
-        services[key] = deepcopy(spec.model["services"][key])
-        services[key].pop("ports", None)
+        services[key] = _beside(spec, key, images.get(key))
+    _share_artifact(spec, services)
     for key, service in services.items():
+        _keep_name(service)
         for fixed in ("container_name", "profiles", "scale"):
             service.pop(fixed, None)
         service.get("deploy", {}).pop("replicas", None)
@@ -151,17 +182,76 @@ def _train_files(spec: Spec, service: Model) -> Model:
 
 
 def dependencies(spec: Spec) -> tuple[str, ...]:
-    """Return the other services that train and serve depend on, directly or not."""
-    services = spec.model["services"]
-    own = {spec.block.train.service, spec.serve_key}
-    found: list[str] = []
-    queue = [key for key in own if key in services]
-    while queue:
-        for name in services[queue.pop()].get("depends_on", {}):
-            if name not in own and name not in found:
-                found.append(name)
-                queue.append(name)
-    return tuple(found)
+    """Return the other services that train and serve depend on, directly or not; each after what it depends on."""
+    return tuple(dict.fromkeys((*needed_by(spec, spec.train_key), *needed_by(spec, spec.serve_key))))
+
+
+def needed_by(spec: Spec, key: str) -> tuple[str, ...]:
+    """Return the other services that train or serve depends on, directly or not."""
+    train = spec.block.train
+    if key == spec.train_key and (train.target is not None or train.from_ is not None):
+        return ()
+    own = train.service if key == spec.train_key else key
+    return needed(spec.model["services"], own, {train.service, spec.serve_key})
+
+
+def steps(spec: Spec) -> tuple[str, ...]:
+    """Return the services between training and serving: they depend on the one, and the other on them."""
+    return between(spec.model["services"], spec.block.train.service, spec.serve_key)
+
+
+def _beside(spec: Spec, key: str, image: str | None) -> Model:
+    """Return a service that train or serve depends on: as it is, but for what it publishes."""
+    service: Model = deepcopy(spec.model["services"][key])
+    service.pop("ports", None)
+    if service.pop("build", None) or image:
+        service |= {"image": image or image_name(spec, key)}
+        service.pop("pull_policy", None)
+    _forget(service, {spec.block.train.service, spec.serve_key})
+    return service
+
+
+def _forget(service: Model, main: set[str]) -> None:
+    """Take away what a service says of train and serve: the run starts these one by one."""
+    wanted = {key: value for key, value in (service.pop("depends_on", None) or {}).items() if key not in main}
+    links = [link for link in service.pop("links", None) or () if link.partition(":")[0] not in main]
+    service |= {"depends_on": wanted} if wanted else {}
+    service |= {"links": links} if links else {}
+
+
+def _keep_name(service: Model) -> None:
+    """Let a service be found in its networks by the name that its container has outside of a run."""
+    name = service.get("container_name")
+    if name and not service.get("network_mode"):
+        service["networks"] = {
+            key: {**(value or {}), "aliases": [*((value or {}).get("aliases") or ()), name]}
+            for key, value in (service.get("networks") or {"default": None}).items()
+        }
+
+
+def artifact_mount(spec: Spec) -> Model | None:
+    """Return the project's own mount of the artifact, in whose place the run has a volume; None where it has none."""
+    train, services = spec.block.train, spec.model["services"]
+    if spec.handover is not Handover.MOUNTED:
+        return None
+    if train.from_ is None:
+        return mount_over(services.get(train.service, {}), train.artifact)
+    return mount_over(services[spec.serve_key], spec.serve_artifact or train.artifact)
+
+
+def _share_artifact(spec: Spec, services: Model) -> None:
+    """Let everybody who mounts what the project keeps its artifact in mount the run's own volume instead."""
+    own = artifact_mount(spec)
+    for service in services.values() if own else ():
+        for number, entry in enumerate(service.get("volumes") or ()):
+            if own and (entry["type"], entry.get("source")) == (own["type"], own["source"]):
+                service["volumes"][number] = {
+                    "type": "volume",
+                    "source": ARTIFACT_VOLUME,
+                    "target": entry["target"],
+                    "read_only": bool(entry.get("read_only")),
+                    "volume": entry.get("volume", {}),
+                }
 
 
 def _train(spec: Spec, image: str) -> Model:
@@ -171,6 +261,7 @@ def _train(spec: Spec, image: str) -> Model:
     else:
         service = deepcopy(spec.model["services"][train.service])
         service.pop("ports", None)
+        _forget(service, {spec.serve_key})
     if train.target is not None:  # the stage's image with the limits and the environment of its service
         service = {key: value for key, value in service.items() if key in _OF_A_STAGE}
     service.pop("build", None)
@@ -192,13 +283,7 @@ def _serve(spec: Spec, image: str, published_at: str) -> Model:
     service: Model = deepcopy(spec.model["services"][spec.serve_key])
     service.pop("build", None)
     service |= {"image": image, "restart": "no"}
-    service.pop("depends_on", None)
-    if wanted := {
-        k: v
-        for k, v in spec.model["services"][spec.serve_key].get("depends_on", {}).items()
-        if k != spec.block.train.service
-    }:
-        service["depends_on"] = wanted
+    _forget(service, {spec.block.train.service})
     dialect = dialect_of(spec.block)
     if dialect is not None and dialect.serve_command is not None and not service.get("command"):
         service["command"] = list(dialect.serve_command)
@@ -211,7 +296,7 @@ def _serve(spec: Spec, image: str, published_at: str) -> Model:
         service["ports"] = [{"mode": "ingress", "host_ip": published_at, "target": spec.port, "protocol": "tcp"}]
     else:
         service.pop("ports", None)
-    if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None:
+    if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None and not spec.converted:
         mount(service, spec.serve_artifact, ARTIFACT_VOLUME, read_only=True)
     return service
 

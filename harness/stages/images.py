@@ -19,7 +19,7 @@ from harness.errors import DescriptionError, ImageUnavailableError, Infrastructu
 from harness.evidence import STORE, disk_errors, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
 from harness.records import BaseImage, BuiltImage, Images
-from harness.runfile import build_file, image_name
+from harness.runfile import build_file, dependencies, image_name
 from harness.spec import Handover
 from harness.stages import Run
 
@@ -30,7 +30,9 @@ MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
 def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None = None) -> Images:
-    """Build the train and serve images; a serving image that bakes the artifact is left to `bake`.
+    """Build the train and serve images, and those of the services that these depend on.
+
+    A serving image that bakes the artifact is left to `bake`.
 
     `given` are images of this engine that are taken as they are, service -> ID: nothing is built or pulled for them.
 
@@ -48,6 +50,8 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         if base.service not in given:
             _make_available(run, base.reference)
     bases = base_images(spec, run.engine, model)  # once more: of those that were pulled the layers are known now
+    _pull_beside(run, given)
+    beside = [key for key in dependencies(spec) if key in model["services"]]
     model["services"] = {key: service for key, service in model["services"].items() if key not in given}
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:
@@ -70,6 +74,7 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
         failure=None if done else _failed({"services": stale}, output),
         log_tail=() if output is None else output.lines,
+        beside=tuple(_inspect(run, key, given.get(key, "")) for key in beside) if done else (),
     )
 
 
@@ -126,6 +131,15 @@ def _make_available(run: Run, reference: str) -> None:
             f"the local base image {reference} is not on this engine", hint="Run `harness setup`: it builds it."
         )
     run.engine.pull(reference, lambda line: run.say("images", line))
+
+
+def _pull_beside(run: Run, given: Mapping[str, str]) -> None:
+    """Pull the ready images of the services beside train and serve; one for another platform is left to Compose."""
+    services = run.spec.model["services"]
+    for key in dependencies(run.spec):
+        image = services[key].get("image")
+        if image and not services[key].keys() & {"build", "platform"} and key not in given:
+            _make_available(run, image)
 
 
 def _check_wheels(run: Run) -> None:
