@@ -63,6 +63,9 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
     stale = {key: service for key, service in model["services"].items() if key not in fresh}
     builder, output = _build(run, {**model, "services": stale}, "images/build.json")
     done = output is None or output.code == 0
+    failure = "" if done else _failed({"services": stale}, output)
+    if "," in failure:  # the builder does not say which: one at a time it does, and what is good comes from its cache
+        failure, output = _singly(run, model, stale) or (failure, output)
     if done and stale:
         built = {key: [inputs[key], _id(run, key)] for key in inputs}
         write_atomic(run.spec.root / MEMORY, json.dumps({**_known(run), **built}, indent=1))
@@ -72,7 +75,7 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         images=tuple(_inspect(run, key, given.get(key, "")) for key in keys) if done else (),
         bases=bases,
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
-        failure=None if done else _failed({"services": stale}, output),
+        failure=failure or None,
         log_tail=() if output is None else output.lines,
         beside=tuple(_inspect(run, key, given.get(key, "")) for key in beside) if done else (),
     )
@@ -221,6 +224,15 @@ def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | No
         for step in steps:  # the classic builder keeps the container of the step that failed
             run.engine.remove(Leftover("container", step, step, {}))
     return builders[0], output
+
+
+def _singly(run: Run, model: dict[str, Any], stale: Mapping[str, Any]) -> tuple[str, Output | None] | None:
+    """Build one service after the other; return the first that fails and what its build printed."""
+    for key, service in stale.items():
+        _, output = _build(run, {**model, "services": {key: service}}, f"images/build-{key}.json")
+        if output is not None and output.code != 0:
+            return key, output
+    return None
 
 
 def _failed(model: dict[str, Any], output: Output | None) -> str:
