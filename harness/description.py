@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 
 from harness.blocks import Block
 from harness.compose import Compose
-from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
+from harness.compose_file import KEY, NAMES, Places, block_of, child, find_files, parse
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
 from harness.datasets.pointers import is_tracked
 from harness.dialects import DIALECTS, port_of_environment
-from harness.errors import DescriptionError
+from harness.errors import ComposeError, DescriptionError
 from harness.holdout_file import completed
+from harness.interpolation import read_env
 from harness.services import between, without_container_names
 from harness.spec import Handover, Spec
 
@@ -43,18 +45,30 @@ def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
 
 
 def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
-    """Return the x-harness block of a project as it stands in its file, without Compose; None where there is none.
+    """Return the x-harness block of a project, read without an engine; None where there is none.
 
+    Compose reads it as it does for a run. Where there is no Compose, or where it refuses what else stands in the files
+    (the services run elsewhere: an `env_file` of theirs need not be here), the block alone is read by the same rules.
     Raises DescriptionError for a broken one.
     """
     if not files and not any((root / name).is_file() for name in NAMES):
         return None
     sources = [(path, parse(path)) for path in find_files(root, files)]
-    for path, tree in reversed(sources):
-        if child(tree, KEY):
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
-            return parse_block(raw, sources)
-    return None
+    if not any(child(tree, KEY) for _, tree in sources):
+        return None
+    try:
+        raw = _single_dollars(Compose.find().config(root, [path for path, _ in sources]).get(KEY))
+    except (ComposeError, DescriptionError):
+        raw = block_of(sources, _variables(sources[0][0].parent))
+    return None if raw is None else parse_block(raw, sources)
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    """Return the variables of this process, and below them those of `.env`."""
+    try:
+        return read_env((folder / ".env").read_text(encoding="utf-8-sig"), os.environ)
+    except (OSError, UnicodeDecodeError):
+        return dict(os.environ)
 
 
 def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
