@@ -5,6 +5,7 @@ Compose reads them for us wherever it is installed; `block_of` reads our own blo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,23 +13,29 @@ from typing import Any, ClassVar
 import yaml
 
 from harness.errors import DescriptionError
-from harness.interpolation import interpolated
+from harness.interpolation import interpolated, read_env
 
 KEY = "x-harness"
+FILES = "COMPOSE_FILE"
 RESET, OVERRIDE = "!reset", "!override"  # how a later file takes away or replaces what an earlier one says
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
 def find_files(root: Path, files: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """Return the Compose files to read: those named, else the project's own with its override.
+    """Return the Compose files to read, as Compose chooses them.
 
+    Those named; else those of COMPOSE_FILE, in the environment or in `.env`; else the project's own with its override.
     Raises DescriptionError when one is missing.
     """
-    if files:
-        missing = [str(f) for f in files if not f.is_file()]
+    where, named = "Give the path with --file.", list(files)
+    if not named and (text := variables(root).get(FILES)):
+        separator = variables(root).get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        where, named = f"Correct {FILES}.", [root / name for name in text.split(separator) if name]
+    if named:
+        missing = [str(f) for f in named if not f.is_file()]
         if missing:
-            raise DescriptionError(f"no such file: {', '.join(missing)}", hint="Give the path with --file.")
-        return tuple(f.resolve() for f in files)
+            raise DescriptionError(f"no such file: {', '.join(missing)}", hint=where)
+        return tuple(f.resolve() for f in named)
     for name in NAMES:
         if (root / name).is_file():
             override = root / f"{Path(name).stem}.override{Path(name).suffix}"
@@ -37,6 +44,19 @@ def find_files(root: Path, files: Sequence[Path] = ()) -> tuple[Path, ...]:
         f"there is no compose.yaml in {root}",
         hint="Run the harness in the folder of compose.yaml, or name the file with --file.",
     )
+
+
+def is_described(root: Path) -> bool:
+    """Whether a folder has Compose files that are read without being named."""
+    return bool(variables(root).get(FILES)) or any((root / name).is_file() for name in NAMES)
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """Return the variables that Compose knows in a folder: those of this process, and below them those of `.env`."""
+    try:
+        return read_env((folder / ".env").read_text(encoding="utf-8-sig"), os.environ)
+    except (OSError, UnicodeDecodeError):
+        return dict(os.environ)
 
 
 class Places:
@@ -84,7 +104,9 @@ def parse(path: Path) -> yaml.Node | None:
     try:
         nodes = list(yaml.compose_all(path.read_text(encoding="utf-8-sig"), Loader=Loader))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        raise DescriptionError(f"{path.name} is not YAML: {exc}", hint="Correct the file.") from exc
+        mark = getattr(exc, "problem_mark", None)
+        where = f"{path.name}:{mark.line + 1}:{mark.column + 1}: {path.name}" if mark else path.name
+        raise DescriptionError(f"{where} is not YAML: {exc}", hint="Correct the file.") from exc
     except OSError as exc:
         raise DescriptionError(f"{path} cannot be read: {exc}", hint="Correct its permissions, or the path.") from exc
     documents = [node for node in nodes if isinstance(node, yaml.MappingNode)]
@@ -97,16 +119,17 @@ def parse(path: Path) -> yaml.Node | None:
     return documents[0]
 
 
-def block_of(sources: Sequence[tuple[Path, yaml.Node | None]], variables: Mapping[str, str]) -> Any:
+def block_of(sources: Sequence[tuple[Path, yaml.Node | None]]) -> Any:
     """Return our block as the Compose files say it, later ones over earlier ones, with its variables filled in.
 
     Raises DescriptionError for a tag that Compose does not define, and for a variable that is required and missing.
     """
     block: Any = None
+    known = variables(sources[0][0].parent) if sources else {}
     for path, tree in sources:
         if found := child(tree, KEY):
             try:
-                block = _merged(block, found[1], _Values(path, variables))
+                block = _merged(block, found[1], _Values(path, known))
             except RecursionError as exc:
                 raise DescriptionError(f"{path.name}: `{KEY}` holds itself", hint="Correct the alias.") from exc
     return block

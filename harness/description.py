@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,14 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from harness.blocks import Block
 from harness.compose import Compose
-from harness.compose_file import KEY, NAMES, Places, block_of, child, find_files, parse
+from harness.compose_file import KEY, Places, block_of, child, find_files, is_described, parse
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
 from harness.datasets.pointers import is_tracked
 from harness.dialects import DIALECTS, port_of_environment
 from harness.errors import ComposeError, DescriptionError
 from harness.holdout_file import completed
-from harness.interpolation import read_env
 from harness.services import between, without_container_names
 from harness.spec import Handover, Spec
 
@@ -39,7 +37,7 @@ def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
             f"{paths[0].name} has no top-level `{KEY}` block",
             hint=f"Add at least:\n{MINIMAL}",
         )
-    model = without_container_names(compose.config(root, paths))
+    model = without_container_names(compose.config(paths[0].parent, paths))
     block = parse_block(_single_dollars(model.get(KEY)), zip(paths, trees, strict=True))
     return _resolve(root, paths, block, model, Places(tuple(zip(paths, trees, strict=True))))
 
@@ -51,24 +49,16 @@ def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
     (the services run elsewhere: an `env_file` of theirs need not be here), the block alone is read by the same rules.
     Raises DescriptionError for a broken one.
     """
-    if not files and not any((root / name).is_file() for name in NAMES):
+    if not files and not is_described(root):
         return None
     sources = [(path, parse(path)) for path in find_files(root, files)]
     if not any(child(tree, KEY) for _, tree in sources):
         return None
     try:
-        raw = _single_dollars(Compose.find().config(root, [path for path, _ in sources]).get(KEY))
+        raw = _single_dollars(Compose.find().config(sources[0][0].parent, [path for path, _ in sources]).get(KEY))
     except (ComposeError, DescriptionError):
-        raw = block_of(sources, _variables(sources[0][0].parent))
+        raw = block_of(sources)
     return None if raw is None else parse_block(raw, sources)
-
-
-def _variables(folder: Path) -> dict[str, str]:
-    """Return the variables of this process, and below them those of `.env`."""
-    try:
-        return read_env((folder / ".env").read_text(encoding="utf-8-sig"), os.environ)
-    except (OSError, UnicodeDecodeError):
-        return dict(os.environ)
 
 
 def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
