@@ -12,7 +12,8 @@ from harness import labels
 from harness.engine import Engine, Leftover
 from harness.errors import INTERRUPTED, PASSED, DescriptionError
 from harness.records import Ending
-from harness.runfile import baked_name, dependencies
+from harness.runfile import baked_name
+from harness.services import dependencies
 from harness.spec import Spec
 
 AT_ONCE = 4

@@ -75,7 +75,8 @@ class Compose:
     def config(self, root: Path, files: Sequence[Path]) -> dict[str, Any]:
         """Return the merged, normalised model of Compose files; `$` is doubled in it.
 
-        Their relative paths, the project's name and `.env` are those of the folder `root`. Raises DescriptionError with Compose's own message when it refuses the files.
+        Their relative paths, the project's name and `.env` are those of the folder `root`.
+        Raises DescriptionError with Compose's own message when it refuses the files.
         """
         argv = [*self._base(root, files), "--profile", "*", "config", "--format", "json"]
         try:

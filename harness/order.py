@@ -28,7 +28,7 @@ from harness.records import (
     Skew,
     Training,
 )
-from harness.runfile import needed_by, steps
+from harness.services import needed_by, steps
 from harness.spec import Handover
 from harness.stages import Run, RunOverError, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage

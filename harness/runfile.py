@@ -15,7 +15,7 @@ from harness.conventions import dialect_of
 from harness.description import mount_over
 from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
-from harness.services import between, needed
+from harness.services import dependencies, forget, keep_name
 from harness.spec import Handover, Spec
 
 ARTIFACT_VOLUME = "harness-artifact"
@@ -89,10 +89,7 @@ def image_name(spec: Spec, key: str) -> str:
 
 
 def build_file(spec: Spec, training: Model | None = None) -> Model:
-    """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies.
-
-    What train and serve depend on is built with them.
-    """
+    """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies."""
     services: Model = {}
     declared, train = spec.model["services"], spec.block.train
     for key in (spec.serve_key, *dependencies(spec)):
@@ -138,7 +135,7 @@ def run_file(
         services[key] = _beside(spec, key, images.get(key))
     _share_artifact(spec, services)
     for key, service in services.items():
-        _keep_name(service)
+        keep_name(service)
         for fixed in ("container_name", "profiles", "scale"):
             service.pop(fixed, None)
         service.get("deploy", {}).pop("replicas", None)
@@ -181,25 +178,6 @@ def _train_files(spec: Spec, service: Model) -> Model:
     return configs
 
 
-def dependencies(spec: Spec) -> tuple[str, ...]:
-    """Return the other services that train and serve depend on, directly or not; each after what it depends on."""
-    return tuple(dict.fromkeys((*needed_by(spec, spec.train_key), *needed_by(spec, spec.serve_key))))
-
-
-def needed_by(spec: Spec, key: str) -> tuple[str, ...]:
-    """Return the other services that train or serve depends on, directly or not."""
-    train = spec.block.train
-    if key == spec.train_key and (train.target is not None or train.from_ is not None):
-        return ()
-    own = train.service if key == spec.train_key else key
-    return needed(spec.model["services"], own, {train.service, spec.serve_key})
-
-
-def steps(spec: Spec) -> tuple[str, ...]:
-    """Return the services between training and serving: they depend on the one, and the other on them."""
-    return between(spec.model["services"], spec.block.train.service, spec.serve_key)
-
-
 def _beside(spec: Spec, key: str, image: str | None) -> Model:
     """Return a service that train or serve depends on: as it is, but for what it publishes."""
     service: Model = deepcopy(spec.model["services"][key])
@@ -207,26 +185,8 @@ def _beside(spec: Spec, key: str, image: str | None) -> Model:
     if service.pop("build", None) or image:
         service |= {"image": image or image_name(spec, key)}
         service.pop("pull_policy", None)
-    _forget(service, {spec.block.train.service, spec.serve_key})
+    forget(service, {spec.block.train.service, spec.serve_key})
     return service
-
-
-def _forget(service: Model, main: set[str]) -> None:
-    """Take away what a service says of train and serve: the run starts these one by one."""
-    wanted = {key: value for key, value in (service.pop("depends_on", None) or {}).items() if key not in main}
-    links = [link for link in service.pop("links", None) or () if link.partition(":")[0] not in main]
-    service |= {"depends_on": wanted} if wanted else {}
-    service |= {"links": links} if links else {}
-
-
-def _keep_name(service: Model) -> None:
-    """Let a service be found in its networks by the name that its container has outside of a run."""
-    name = service.get("container_name")
-    if name and not service.get("network_mode"):
-        service["networks"] = {
-            key: {**(value or {}), "aliases": [*((value or {}).get("aliases") or ()), name]}
-            for key, value in (service.get("networks") or {"default": None}).items()
-        }
 
 
 def artifact_mount(spec: Spec) -> Model | None:
@@ -261,7 +221,7 @@ def _train(spec: Spec, image: str) -> Model:
     else:
         service = deepcopy(spec.model["services"][train.service])
         service.pop("ports", None)
-        _forget(service, {spec.serve_key})
+        forget(service, {spec.serve_key})
     if train.target is not None:  # the stage's image with the limits and the environment of its service
         service = {key: value for key, value in service.items() if key in _OF_A_STAGE}
     service.pop("build", None)
@@ -283,7 +243,7 @@ def _serve(spec: Spec, image: str, published_at: str) -> Model:
     service: Model = deepcopy(spec.model["services"][spec.serve_key])
     service.pop("build", None)
     service |= {"image": image, "restart": "no"}
-    _forget(service, {spec.block.train.service})
+    forget(service, {spec.block.train.service})
     dialect = dialect_of(spec.block)
     if dialect is not None and dialect.serve_command is not None and not service.get("command"):
         service["command"] = list(dialect.serve_command)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
+from harness.spec import Spec
+
 Services = Mapping[str, Mapping[str, Any]]
 MODES = ("network_mode", "pid", "ipc")  # of a service: each may be that of another container
 
@@ -36,6 +38,43 @@ def between(services: Services, train: str, serve: str) -> tuple[str, ...]:
             late.add(name)
             steps.append(name)
     return tuple(steps)
+
+
+def dependencies(spec: Spec) -> tuple[str, ...]:
+    """Return the other services that train and serve depend on, directly or not; each after what it depends on."""
+    return tuple(dict.fromkeys((*needed_by(spec, spec.train_key), *needed_by(spec, spec.serve_key))))
+
+
+def needed_by(spec: Spec, key: str) -> tuple[str, ...]:
+    """Return the other services that train or serve depends on, directly or not."""
+    train = spec.block.train
+    if key == spec.train_key and (train.target is not None or train.from_ is not None):
+        return ()
+    own = train.service if key == spec.train_key else key
+    return needed(spec.model["services"], own, {train.service, spec.serve_key})
+
+
+def steps(spec: Spec) -> tuple[str, ...]:
+    """Return the services between training and serving: they depend on the one, and the other on them."""
+    return between(spec.model["services"], spec.block.train.service, spec.serve_key)
+
+
+def forget(service: dict[str, Any], main: set[str]) -> None:
+    """Take away what a service says of train and serve: the run starts these one by one."""
+    wanted = {key: value for key, value in (service.pop("depends_on", None) or {}).items() if key not in main}
+    links = [link for link in service.pop("links", None) or () if link.partition(":")[0] not in main]
+    service |= {"depends_on": wanted} if wanted else {}
+    service |= {"links": links} if links else {}
+
+
+def keep_name(service: dict[str, Any]) -> None:
+    """Let a service be found in its networks by the name that its container has outside of a run."""
+    name = service.get("container_name")
+    if name and not service.get("network_mode"):
+        service["networks"] = {
+            key: {**(value or {}), "aliases": [*((value or {}).get("aliases") or ()), name]}
+            for key, value in (service.get("networks") or {"default": None}).items()
+        }
 
 
 def without_container_names(model: Mapping[str, Any]) -> dict[str, Any]:

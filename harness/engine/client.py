@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,11 +139,8 @@ class Engine:
 
     def remove_image(self, reference: str) -> None:
         """Remove a reference; the engine keeps layers that others use."""
-        with mapped_errors():
-            try:
-                self._api.remove_image(reference)
-            except docker.errors.NotFound:
-                return
+        with mapped_errors(), suppress(docker.errors.NotFound):
+            self._api.remove_image(reference)
 
     def container(self, project: str, service: str) -> str:
         """Return the ID of the container that Compose created for a service."""
@@ -255,8 +253,7 @@ class Engine:
     def last_lines(self, container: str, count: int) -> tuple[str, ...]:
         """Return the last lines that a container printed."""
         with mapped_errors():
-            text: str = self._api.logs(container, tail=count).decode(errors="replace")
-        return tuple(text.splitlines())
+            return tuple(self._api.logs(container, tail=count).decode(errors="replace").splitlines())
 
     def create_volume(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
         """Create a volume, with options of the local driver; one that exists is kept as it is."""

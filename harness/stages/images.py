@@ -19,7 +19,8 @@ from harness.errors import DescriptionError, ImageUnavailableError, Infrastructu
 from harness.evidence import STORE, disk_errors, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
 from harness.records import BaseImage, BuiltImage, Images
-from harness.runfile import build_file, dependencies, image_name
+from harness.runfile import build_file, image_name
+from harness.services import dependencies
 from harness.spec import Handover
 from harness.stages import Run
 

@@ -13,7 +13,8 @@ from harness.description import mount_over
 from harness.errors import EngineUnavailableError, InfrastructureError
 from harness.evidence import disk_errors
 from harness.records import Companion, Exit, FileHash, Images, Services
-from harness.runfile import artifact_mount, needed_by, steps
+from harness.runfile import artifact_mount
+from harness.services import needed_by, steps
 from harness.spec import Handover, Spec
 from harness.stages import Run, not_for_want_of_disk
 

@@ -12,9 +12,8 @@ from defects import defect, shows
 from harness.checks import all_checks
 from harness.judge import judge_one
 from harness.records import Companion, Evidence, Exit, FileHash, Finding, Images, Services, Status
-from harness.runfile import Variant, build_file, dependencies, image_name, needed_by, run_file, steps, varied
-
-from harness.services import between, needed, without_container_names
+from harness.runfile import Variant, build_file, image_name, run_file, varied
+from harness.services import between, dependencies, needed, needed_by, steps, without_container_names
 from harness.spec import Handover, Spec
 
 CHECKS = {check.name: check for check in all_checks()}
