@@ -201,17 +201,13 @@ def artifact_mount(spec: Spec) -> Model | None:
 
 def _share_artifact(spec: Spec, services: Model) -> None:
     """Let everybody who mounts what the project keeps its artifact in mount the run's own volume instead."""
-    own = artifact_mount(spec)
-    for service in services.values() if own else ():
-        for number, entry in enumerate(service.get("volumes") or ()):
+    own = artifact_mount(spec) or {}
+    for service in services.values():
+        for entry in service.get("volumes") or ():
             if own and (entry["type"], entry.get("source")) == (own["type"], own["source"]):
-                service["volumes"][number] = {
-                    "type": "volume",
-                    "source": ARTIFACT_VOLUME,
-                    "target": entry["target"],
-                    "read_only": bool(entry.get("read_only")),
-                    "volume": entry.get("volume", {}),
-                }
+                options = entry.get("volume", {})
+                entry |= {"type": "volume", "source": ARTIFACT_VOLUME, "volume": options}
+                entry.pop("bind", None)
 
 
 def _train(spec: Spec, image: str) -> Model:

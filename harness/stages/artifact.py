@@ -11,6 +11,7 @@ from harness.errors import InfrastructureError
 from harness.evidence import disk_errors
 from harness.metrics import Row, in_log, read
 from harness.records import Artifact, FileHash
+from harness.reruns import has_volume
 from harness.spec import Handover
 from harness.stages import Run
 
@@ -35,6 +36,8 @@ def collect(
         written = run.engine.changed_paths(container)
         single = len(files) == 1 and files[0].path == PurePosixPath(train.artifact).name
         files = tuple(f for f in files if (train.artifact if single else f"{train.artifact}/{f.path}") in written)
+    elif files and _is_stale(run, container, files):
+        files = ()
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
     metrics: tuple[Row, ...] | None
     if train.loss_pattern is not None:
@@ -53,6 +56,15 @@ def collect(
         metrics=metrics,
         metrics_error=error,
     )
+
+
+def _is_stale(run: Run, container: str, files: Sequence[FileHash]) -> bool:
+    """Whether all files are the image's own: one service that trains and serves has what was baked before."""
+    spec, place = run.spec, run.spec.block.train.artifact
+    if spec.handover is not Handover.BAKED or spec.block.train.service != spec.serve_key or has_volume(spec):
+        return False
+    written = run.engine.changed_paths(container)
+    return place not in written or not any(f"{place}/{file.path}" in written for file in files)
 
 
 def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:

@@ -86,7 +86,7 @@ def test_a_step_makes_what_is_served(mini: Mini, run_harness: Harness) -> None:
     project = mini({"services": {"export": export, "serve": serve}, "volumes": {"final": {}}})
     ran = run_harness(project)
     ran.assert_passed()
-    assert "made by export: 0 of the 1 files of training" in ran.finding("artifact.handed-over")["received"]
+    assert "made by export: 0 of the 2 files of training" in ran.finding("artifact.handed-over")["received"]
 
 
 @defect("services.ready", "the step between training and serving fails")
