@@ -12,7 +12,8 @@ from harness import labels
 from harness.engine import Engine, Leftover
 from harness.errors import INTERRUPTED, PASSED, DescriptionError
 from harness.records import Ending
-from harness.runfile import dependencies, names_of, run_of
+from harness.runfile import names_of, run_of
+from harness.services import dependencies
 from harness.spec import Spec
 
 AT_ONCE = 4

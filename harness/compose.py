@@ -81,6 +81,7 @@ class Compose:
     def config(self, root: Path, files: Sequence[Path]) -> dict[str, Any]:
         """Return the merged, normalised model of Compose files; `$` is doubled in it.
 
+        Their relative paths, the project's name and `.env` are those of the folder `root`.
         Raises DescriptionError with Compose's own message when it refuses the files.
         """
         argv = [*self._base(root, files), "--profile", "*", "config", "--format", "json"]
@@ -122,10 +123,6 @@ class Compose:
     def create(self, root: Path, file: Path, *services: str) -> None:
         """Create the containers of services with their networks and volumes, not started."""
         self._checked([*self._base(root, [file]), "create", "--no-build", "--pull", "missing", "--yes", *services])
-
-    def up(self, root: Path, file: Path, services: Sequence[str]) -> None:
-        """Start services that the project needs besides train and serve, and wait until they are healthy."""
-        self._checked([*self._base(root, [file]), "up", "--no-build", "--detach", "--wait", "--yes", *services])
 
     def run(
         self, root: Path, file: Path, service: str, *, terminal: bool, on_line: Callable[[str], None] | None = None

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 from harness import confined
 from harness.blocks import Block
 from harness.compose import Compose
-from harness.compose_file import KEY, NAMES, Places, child, find_files, parse
+from harness.compose_file import KEY, Places, block_of, child, find_files, is_described, parse
 from harness.contract_file import load_contract
 from harness.conventions import dialect_of, with_conventions
 from harness.datasets.pointers import is_tracked
 from harness.dialects import DIALECTS, port_of_environment
-from harness.errors import DescriptionError
+from harness.errors import ComposeError, DescriptionError
 from harness.holdout_file import completed
+from harness.services import between, without_container_names
 from harness.spec import Handover, Spec
 
 MINIMAL = "x-harness:\n  version: 1\n  contract:\n    predict: /predict\n    examples: tests/contract/*.json"
@@ -37,26 +38,32 @@ def load(compose: Compose, root: Path, files: Sequence[Path] = ()) -> Spec:
             f"{paths[0].name} has no top-level `{KEY}` block",
             hint=f"Add at least:\n{MINIMAL}",
         )
-    model = compose.config(root, paths)
+    model = without_container_names(compose.config(paths[0].parent, paths))
     block = parse_block(_single_dollars(model.get(KEY)), zip(paths, trees, strict=True))
     return _resolve(root, paths, block, model, Places(tuple(zip(paths, trees, strict=True))))
 
 
 def find_block(root: Path, files: Sequence[Path] = ()) -> Block | None:
-    """Return the x-harness block of a project as it stands in its file, without Compose; None where there is none.
+    """Return the x-harness block of a project, read without an engine; None where there is none.
 
+    Compose reads it as it does for a run. Where there is no Compose, or where it refuses what else stands in the files
+    (the services run elsewhere: an `env_file` of theirs need not be here), the block alone is read by the same rules.
     Raises DescriptionError for a broken one.
     """
-    if not files and not any((root / name).is_file() for name in NAMES):
+    if not files and not is_described(root):
         return None
     sources = [(path, parse(path)) for path in find_files(root, files)]
-    for path, tree in reversed(sources):
-        if child(tree, KEY):
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
-            block = parse_block(raw, sources)
-            confined.verify(root.resolve(), block, Places(tuple(sources)))
-            return block
-    return None
+    if not any(child(tree, KEY) for _, tree in sources):
+        return None
+    try:
+        raw = _single_dollars(Compose.find().config(sources[0][0].parent, [path for path, _ in sources]).get(KEY))
+    except (ComposeError, DescriptionError):
+        raw = block_of(sources)
+    if raw is None:
+        return None
+    block = parse_block(raw, sources)
+    confined.verify(root.resolve(), block, Places(tuple(sources)))
+    return block
 
 
 def parse_block(raw: Any, sources: Iterable[tuple[Path, yaml.Node | None]] = ()) -> Block:
@@ -117,7 +124,8 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
     confined.verify(root, block, places)
     services: dict[str, Any] = model.get("services", {})
     _service(services, block.serve.service, places("serve", "service"))
-    train_key = block.train.service
+    # Where one service trains and serves, its two containers are two services of the run's own file.
+    train_key = block.train.service if block.train.service != block.serve.service else f"{block.train.service}-train"
     if block.train.target is not None:
         train_key = f"{block.train.service}-{block.train.target}"
         _service(services, block.train.service, places("train", "service"))
@@ -131,7 +139,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         )
     _check_skew(root, block, places)
     block = completed(root, block, places)
-    handover, serve_artifact = _handover(block, services, places)
+    handover, serve_artifact, converted = _handover(block, services, places)
     examples, behaviours = load_contract(root, block.contract.examples)
     return Spec(
         root=root,
@@ -149,6 +157,7 @@ def _resolve(root: Path, files: tuple[Path, ...], block: Block, model: dict[str,
         examples=examples,
         behaviours=behaviours,
         baseline=_baseline(root, block, places),
+        converted=converted,
     )
 
 
@@ -222,30 +231,59 @@ def mount_over(service: dict[str, Any], path: str) -> dict[str, Any] | None:
     return max(mounts, key=lambda m: len(m["target"]), default=None)
 
 
-def _handover(block: Block, services: dict[str, Any], places: Places) -> tuple[Handover, str | None]:
+def _handover(block: Block, services: dict[str, Any], places: Places) -> tuple[Handover, str | None, bool]:
+    """Return how the artifact travels, where it lies in serving, and whether a step between makes what lies there."""
     train, serve = block.train, block.serve
     if train.target is not None:
-        return Handover.TRAINED_IN_BUILD, serve.artifact or train.artifact
+        return Handover.TRAINED_IN_BUILD, serve.artifact or train.artifact, False
     if serve.bake is not None:
-        return Handover.BAKED, serve.artifact
+        return Handover.BAKED, serve.artifact, False
     server = services[serve.service]
     if train.from_ is not None:
         if mount_over(server, serve.artifact or train.artifact):
-            return Handover.MOUNTED, serve.artifact or train.artifact
-    else:
-        left = mount_over(services[train.service], train.artifact)
+            return Handover.MOUNTED, serve.artifact or train.artifact, False
+    elif left := mount_over(services[train.service], train.artifact):
+        if made := _made_between(block, services, left, places):
+            return Handover.MOUNTED, made, True
         for right in server.get("volumes", ()):
-            if left and right.get("source") == left["source"]:
+            if right.get("source") == left["source"]:
                 inside = train.artifact.removeprefix(left["target"].rstrip("/"))
-                return Handover.MOUNTED, serve.artifact or right["target"].rstrip("/") + inside
+                return Handover.MOUNTED, serve.artifact or right["target"].rstrip("/") + inside, False
     if (dialect := dialect_of(block)) and dialect.artifact:  # its platform carries the artifact; here a volume does
-        return Handover.MOUNTED, serve.artifact or dialect.artifact
+        return Handover.MOUNTED, serve.artifact or dialect.artifact, False
     raise DescriptionError(
         f"{places('train', 'artifact')}the artifact {train.artifact} has no way from `{train.service}` "
         f"to `{serve.service}`",
         hint="Either mount one volume in both services at the artifact, or name in `serve.bake` the path in the "
         "build context that the serving Dockerfile copies, or name in `train.target` the stage that trains.",
     )
+
+
+def _made_between(block: Block, services: dict[str, Any], left: dict[str, Any], places: Places) -> str | None:
+    """Return where serving sees what a step between makes of the artifact in another volume; None where it does not.
+
+    `left` is the mount in which training leaves the artifact.
+    """
+    serve = block.serve
+    steps = between(services, block.train.service, serve.service)
+    mounts = [mount for step in steps for mount in services[step].get("volumes", ()) if mount.get("source")]
+    if all(mount["source"] != left["source"] for mount in mounts):  # no step sees what training leaves
+        return None
+    made = {mount["source"] for mount in mounts if not mount.get("read_only")} - {left["source"]}
+    seen = [mount for mount in services[serve.service].get("volumes", ()) if mount.get("source")]
+    if serve.artifact is not None:
+        over = mount_over(services[serve.service], serve.artifact)
+        return serve.artifact if over and over["source"] in made else None
+    if any(mount["source"] == left["source"] for mount in seen):
+        return None
+    places_of = [str(mount["target"]) for mount in seen if mount["source"] in made]
+    if len(places_of) > 1:
+        raise DescriptionError(
+            f"{places('serve')}cannot tell where `{serve.service}` sees the artifact: {', '.join(steps)} may write to "
+            f"{', '.join(places_of)}",
+            hint=f"Add its path inside the container, for example: serve: {{artifact: {places_of[0]}}}",
+        )
+    return places_of[0] if places_of else None
 
 
 def _only_port(service: dict[str, Any], dialect: str, places: Places) -> int:

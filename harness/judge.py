@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness import errors
 from harness.checks import Check
+from harness.plan import COMPLETED_BY
 from harness.records import Evidence, Finding, Status
 
 # Check -> the stage of which it says why the line ended there. It is judged whatever a run was asked for: else a run of
 # whose checks none was reached would pass.
 GUARDS = {
     "images.built": "images",
+    "services.ready": "services",
     "train.exits-cleanly": "train",
     "artifact.present": "artifact",
     "serve.ready": "serve",
@@ -129,7 +131,7 @@ def _lost(evidence: Evidence, check: Check) -> tuple[str, str, bool]:
     missing = [name for name in (*check.reads, *check.may_read) if _is_missing(evidence, name)]
     stages = {stage.name: stage for stage in evidence.stages if not stage.done}
     for name in missing:
-        if stage := stages.get("bake" if getattr(evidence, name) is not None else name):
+        if stage := stages.get(name if getattr(evidence, name) is None else COMPLETED_BY[name]):
             return name, stage.outcome, stage.left_out
     lost = [name for name in missing if name in check.reads or _was_recorded(evidence, name)]
     return (lost[0], "", False) if lost else ("", "", False)
@@ -137,9 +139,10 @@ def _lost(evidence: Evidence, check: Check) -> tuple[str, str, bool]:
 
 def _is_missing(evidence: Evidence, name: str) -> bool:
     """Whether a record is not there, or not whole: more was to come, and what is there is not what ended the run."""
-    images = evidence.images
-    half = name == "images" and images is not None and images.unbaked is not None and images.blocker is None
-    return half or getattr(evidence, name) is None
+    record = getattr(evidence, name)
+    if record is None or name not in COMPLETED_BY or record.blocker:
+        return record is None
+    return any(stage.name == COMPLETED_BY[name] and not stage.done for stage in evidence.stages)
 
 
 def _was_recorded(evidence: Evidence, name: str) -> bool:

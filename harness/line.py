@@ -15,7 +15,7 @@ from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence import RunFolder
 from harness.forecast import Forecast
 from harness.judge import exit_code, judge, judge_rest
-from harness.plan import absent, stages
+from harness.plan import COMPLETED_BY, absent, stages
 from harness.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.records.run import JUDGED
 from harness.spec import Spec
@@ -42,6 +42,7 @@ LINE = (
     "stop",
     "scan",
     "tracked",
+    "services",
 )
 MAIN = LINE[: LINE.index("contract")]  # the way to a served model; the others stand beside each other
 LEFT_OUT = "no selected check reads it"
@@ -195,7 +196,7 @@ class Line:
     def skip_rest(self, reason: str) -> None:
         """Note the stages that were not reached, and why."""
         done = {stage.name for stage in self.stages} | self._settled
-        for name in (*LINE, *({"bake"} & self._planned)):
+        for name in (*LINE, *(self._planned & set(COMPLETED_BY.values()))):
             if name in done:
                 continue
             left_out = not self.plans(name)

@@ -15,7 +15,9 @@ from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
 from harness.manifests import read_manifest
-from harness.records import Artifact, Contract, Fuzz, Images, Interface, Load, Serving, Skew, Training
+from harness.plan import bakes
+from harness.records import Artifact, Contract, Fuzz, Images, Interface, Load, Services, Serving, Skew, Training
+from harness.services import needed_by
 from harness.stages import Run, RunOverError, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
 from harness.stages import code as code_stage
@@ -30,12 +32,12 @@ from harness.stages import quality as quality_stage
 from harness.stages import robustness as robustness_stage
 from harness.stages import scan as scan_stage
 from harness.stages import serve as serve_stage
+from harness.stages import services as services_stage
 from harness.stages import skew as skew_stage
 from harness.stages import stop as stop_stage
 from harness.stages import surroundings as surroundings_stage
 from harness.stages import tracked as tracked_stage
 from harness.stages import train as train_stage
-from harness.stages.serve import Served
 from harness.stages.trainings import Start
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
@@ -97,7 +99,7 @@ def _built(line: Line, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> 
     """Build the images; where the artifact is still to be baked into one of them, their record is not whole yet."""
     with line.timed("images"):
         images = images_stage.collect(run, rebuild=rebuild, given=given)
-    line.settle("images", images, final=images.unbaked is None)
+    line.settle("images", images, final=not bakes(run.spec))
     return images
 
 
@@ -117,19 +119,37 @@ def _train_and_serve(
     with ExitStack() as stack:
         made = served = None
         with run.cores.for_the_line(), _promised(main):  # until the service is ready: then its requests take the core
+            beside = _with_services(line, run, start, start.images, run.spec.train_key)
             made = _trained(line, run, start, begin)
             if made is not None:
                 main.set_result(made)
-                served = _served(line, run, pool, start, made[1], stack=stack)
+                images = _baked(line, run, pool, start, made[1])
+                if line.plans("steps"):
+                    _with_services(line, run, start, images, run.spec.serve_key, before=beside)
+                if line.needs("serve"):
+                    with line.timed("serve"):
+                        served = stack.enter_context(serve_stage.serving(run, images, start.data_volume))
         if made is None or served is None:
             for join in further:
                 join()
             return
-        images, up = served
-        line.settle("serve", up.record)
-        if up.target is not None and up.record.interface is not None:
-            given = (made[1], up.record, up.running, up.target, up.record.interface)
+        line.settle("serve", served.record)
+        if served.target is not None and served.record.interface is not None:
+            given = (made[1], served.record, served.running, served.target, served.record.interface)
             then(Service(run, line, pool, images, start.data_volume, *given, further[0]))
+
+
+def _with_services(
+    line: Line, run: Run, start: Start, images: Images, key: str, *, before: Services | None = None
+) -> Services | None:
+    """Start what train, and later serve, depends on; what stands between the two runs to its end."""
+    is_last = key == run.spec.serve_key
+    if before is None and not needed_by(run.spec, key):
+        return None
+    with line.timed("steps" if is_last else "services"):
+        record = services_stage.collect(run, images, start.data_volume, key, before)
+    line.settle("services", record, final=is_last)
+    return record
 
 
 def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) -> tuple[Training, Artifact] | None:
@@ -147,10 +167,8 @@ def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) ->
     return training, artifact
 
 
-def _served(
-    line: Line, run: Run, pool: ThreadPoolExecutor, start: Start, artifact: Artifact, *, stack: ExitStack
-) -> tuple[Images, Served] | None:
-    """Scan the artifact, bake it where that is how it travels, and serve it until `stack` ends; None: nobody asks."""
+def _baked(line: Line, run: Run, pool: ThreadPoolExecutor, start: Start, artifact: Artifact) -> Images:
+    """Scan the artifact and bake it where that is how it travels; return the images that are served from."""
     images = start.images
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
     if line.plans("bake"):
@@ -161,10 +179,7 @@ def _served(
     if line.needs("provenance"):
         line.settle("provenance", provenance_stage.collect(run, line.evidence))
     scan()
-    if not line.needs("serve"):
-        return None
-    with line.timed("serve"):
-        return images, stack.enter_context(serve_stage.serving(run, images, start.data_volume))
+    return images
 
 
 @contextmanager

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.services import dependencies
 from harness.spec import Handover, Spec
 
-# Stage -> the stages whose work it starts from. A stage makes the record of its name; `bake` completes `images`.
+# Stage -> the stages whose work it starts from. A stage makes the record of its name; `bake` completes `images`, and
+# `steps`, the services that serving waits for, what `services` began before training.
 STARTS_FROM: Mapping[str, tuple[str, ...]] = {
     "images": (),
     "data": (),
     "tracked": (),
     "code": ("images", "data"),
-    "train": ("images", "data"),
+    "services": ("images", "data"),
+    "train": ("images", "data", "services"),
     "artifact": ("train",),
     "manifest": ("artifact",),
     "scan": ("artifact",),
     "bake": ("artifact",),
     "provenance": ("artifact", "images"),
     "trainings": ("artifact",),
-    "serve": ("artifact", "images"),
+    "steps": ("artifact", "services", "bake"),
+    "serve": ("artifact", "images", "bake", "steps"),
     "loaded": ("serve",),
     "contract": ("serve",),
     "skew": ("serve",),
@@ -29,7 +33,7 @@ STARTS_FROM: Mapping[str, tuple[str, ...]] = {
     "load": ("contract",),
     "stop": ("contract",),
 }
-COMPLETED_BY = {"images": "bake"}  # record -> the stage after which nothing more comes to it
+COMPLETED_BY = {"images": "bake", "services": "steps"}  # record -> the stage after which nothing more comes to it
 
 
 def bakes(spec: Spec) -> bool:
@@ -45,6 +49,9 @@ def absent(spec: Spec) -> frozenset[str]:
         "code": block.train.unit_tests is not None or bool(block.code.features),
         "skew": block.contract.skew is not None,
         "quality": block.quality is not None,
+        "services": bool(dependencies(spec)),
+        "steps": bool(dependencies(spec)),
+        "bake": bakes(spec),
     }
     return frozenset(name for name, there in has.items() if not there)
 
@@ -57,14 +64,11 @@ def stages(records: Iterable[str], spec: Spec) -> frozenset[str]:
     """
     missing = absent(spec)
     queue = [name for name in records if name in STARTS_FROM and name not in missing]
-    if bakes(spec):
-        queue += [COMPLETED_BY[name] for name in queue if name in COMPLETED_BY]
+    queue += [COMPLETED_BY[name] for name in queue if name in COMPLETED_BY]
     found: set[str] = set()
     while queue:
         name = queue.pop()
         if name not in found and name not in missing:
             found.add(name)
             queue += STARTS_FROM[name]
-            if name == "serve" and bakes(spec):
-                queue.append("bake")
     return frozenset(found)

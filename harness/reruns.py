@@ -49,7 +49,6 @@ class Plan:
             volumes[f"{DATA_VOLUME}-{self.name}"] = data
 
         def change(service: Model) -> None:
-            _unname(service)
             if has_volume(spec):
                 source = f"{ARTIFACT_VOLUME}-{self.name}"
                 mount(service, spec.block.train.artifact, source, read_only=False)
@@ -67,14 +66,6 @@ class Plan:
             self.adapt(service)
 
         return Variant(f"{PREFIX}{self.name}", change, volumes)
-
-
-def _unname(service: Model) -> None:
-    """Take away what only one container can have, and the services that it waits for: they are up."""
-    service.pop("depends_on", None)
-    for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
-        for network in (service.get("networks") or {}).values():
-            (network or {}).pop(key, None)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from harness.conventions import dialect_of
 from harness.description import mount_over
 from harness.dialects import DIALECTS, environment
 from harness.labels import STAGE
+from harness.services import dependencies, forget, keep_name
 from harness.spec import Handover, Spec
 
 ARTIFACT_VOLUME = "harness-artifact"
@@ -37,13 +38,18 @@ class Variant:
 
 
 def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str, Model] | None = None) -> Model:
-    """Return the file of a run with variants in place of a service; `networks` are further ones of this run."""
+    """Return the file of a run with variants in place of a service; `networks` are further ones of this run.
+
+    What only one container can have (an address, a name in a network) stays the original's, and what that one waits
+    for is not waited for again.
+    """
     made = deepcopy(model)
     original = made["services"].pop(service)
     labels = {key: value for key, value in original["labels"].items() if key.startswith("harness.") and key != STAGE}
     made["networks"] |= _own(dict(networks or {}), model["name"], labels)
     for variant in variants:
         own = deepcopy(original)
+        _unname(own)
         variant.change(own)
         own["labels"] = {**own["labels"], STAGE: variant.name}
         made["services"][variant.name] = own
@@ -51,6 +57,15 @@ def varied(model: Model, service: str, *variants: Variant, networks: Mapping[str
             external = {"name": name, "external": True}
             made["volumes"][key] = external if name else _own({key: {}}, model["name"], labels)[key]
     return made
+
+
+def _unname(service: Model) -> None:
+    """Take away what only one container can have, and the services that it waits for: they are up."""
+    for key in ("depends_on", "mac_address"):
+        service.pop(key, None)
+    for key in ("ipv4_address", "ipv6_address", "aliases", "mac_address"):
+        for network in (service.get("networks") or {}).values():
+            (network or {}).pop(key, None)
 
 
 def project_name(run: str) -> str:
@@ -80,25 +95,33 @@ def run_of(name: str) -> str | None:
 
 
 def image_name(spec: Spec, key: str) -> str:
-    """Return the name that Compose itself would give to a service's image."""
-    service = spec.model["services"].get(key, {})
-    return str(service.get("image") or f"{spec.project}-{key}")
+    """Return the name that Compose itself would give to a service's image.
+
+    Where one service trains and serves, the image that trains has a name of its own: what is baked takes the other.
+    """
+    services = spec.model["services"]
+    service = services.get(key)
+    if service is None and not services.get(spec.block.train.service, {}).get("build"):
+        service = services.get(spec.block.train.service) if key == spec.train_key else None
+    return str((service or {}).get("image") or f"{spec.project}-{key}")
 
 
 def build_file(spec: Spec, training: Model | None = None) -> Model:
     """Return the Compose file of the builds; `training` is the build of a training image that the harness supplies."""
     services: Model = {}
-    train = spec.block.train
-    if build := spec.model["services"][spec.serve_key].get("build"):
-        services[spec.serve_key] = {"build": dict(build)}
+    declared, train = spec.model["services"], spec.block.train
+    for key in (spec.serve_key, *dependencies(spec)):
+        if build := declared[key].get("build"):
+            services[key] = {"build": dict(build)}
     if training is not None:
         services[spec.train_key] = {"build": training}
-    elif build := spec.model["services"].get(train.service, {}).get("build"):
+    elif build := declared.get(train.service, {}).get("build"):
         target = {"target": train.target} if train.target is not None else {}
         services[spec.train_key] = {"build": {**build, **target}}
     for key, service in services.items():
         service["image"] = image_name(spec, key)
-    return {"name": spec.project, "services": services}
+    secrets = spec.model.get("secrets") if any(s["build"].get("secrets") for s in services.values()) else None
+    return {"name": spec.project, "services": services, **({"secrets": deepcopy(secrets)} if secrets else {})}
 
 
 def run_file(
@@ -110,22 +133,27 @@ def run_file(
     labels: Mapping[str, str],
     published_at: str = LOOPBACK,
 ) -> Model:
-    """Return the Compose file of one run, with the services whose image IDs are given and those they depend on.
+    """Return the Compose file of one run: of train and serve those whose images are given, and what they depend on.
+
+    `images` are IDs by service; one that is missing runs under the name that Compose gives it.
 
     The port of the service is published at an address of the engine's machine.
     """
     services: Model = {}
-    for key, image in images.items():
-        services[key] = _train(spec, image) if key == spec.train_key else _serve(spec, image, published_at)
+    for key in dict.fromkeys((spec.train_key, spec.serve_key)):
+        if key not in images:
+            continue
+        services[key] = _train(spec, images[key]) if key == spec.train_key else _serve(spec, images[key], published_at)
         if data_volume is not None:
             _mount_data(spec, services[key], always=key == spec.train_key)
     configs: Model = deepcopy(spec.model.get("configs", {}))
     if spec.train_key in services:
         configs |= _train_files(spec, services[spec.train_key])
     for key in dependencies(spec):
-        services[key] = deepcopy(spec.model["services"][key])
-        services[key].pop("ports", None)
+        services[key] = _beside(spec, key, images.get(key))
+    _share_artifact(spec, services)
     for key, service in services.items():
+        keep_name(service)
         for fixed in ("container_name", "profiles", "scale"):
             service.pop(fixed, None)
         service.get("deploy", {}).pop("replicas", None)
@@ -168,18 +196,36 @@ def _train_files(spec: Spec, service: Model) -> Model:
     return configs
 
 
-def dependencies(spec: Spec) -> tuple[str, ...]:
-    """Return the other services that train and serve depend on, directly or not."""
-    services = spec.model["services"]
-    own = {spec.block.train.service, spec.serve_key}
-    found: list[str] = []
-    queue = [key for key in own if key in services]
-    while queue:
-        for name in services[queue.pop()].get("depends_on", {}):
-            if name not in own and name not in found:
-                found.append(name)
-                queue.append(name)
-    return tuple(found)
+def _beside(spec: Spec, key: str, image: str | None) -> Model:
+    """Return a service that train or serve depends on: as it is, but for what it publishes."""
+    service: Model = deepcopy(spec.model["services"][key])
+    service.pop("ports", None)
+    if service.pop("build", None) or image:
+        service |= {"image": image or image_name(spec, key)}
+        service.pop("pull_policy", None)
+    forget(service, {spec.block.train.service, spec.serve_key})
+    return service
+
+
+def artifact_mount(spec: Spec) -> Model | None:
+    """Return the project's own mount of the artifact, in whose place the run has a volume; None where it has none."""
+    train, services = spec.block.train, spec.model["services"]
+    if spec.handover is not Handover.MOUNTED:
+        return None
+    if train.from_ is None:
+        return mount_over(services.get(train.service, {}), train.artifact)
+    return mount_over(services[spec.serve_key], spec.serve_artifact or train.artifact)
+
+
+def _share_artifact(spec: Spec, services: Model) -> None:
+    """Let everybody who mounts what the project keeps its artifact in mount the run's own volume instead."""
+    own = artifact_mount(spec) or {}
+    for service in services.values():
+        for entry in service.get("volumes") or ():
+            if own and (entry["type"], entry.get("source")) == (own["type"], own["source"]):
+                options = entry.get("volume", {})
+                entry |= {"type": "volume", "source": ARTIFACT_VOLUME, "volume": options}
+                entry.pop("bind", None)
 
 
 def _train(spec: Spec, image: str) -> Model:
@@ -189,6 +235,7 @@ def _train(spec: Spec, image: str) -> Model:
     else:
         service = deepcopy(spec.model["services"][train.service])
         service.pop("ports", None)
+        forget(service, {spec.serve_key})
     if train.target is not None:  # the stage's image with the limits and the environment of its service
         service = {key: value for key, value in service.items() if key in _OF_A_STAGE}
     service.pop("build", None)
@@ -210,13 +257,7 @@ def _serve(spec: Spec, image: str, published_at: str) -> Model:
     service: Model = deepcopy(spec.model["services"][spec.serve_key])
     service.pop("build", None)
     service |= {"image": image, "restart": "no"}
-    service.pop("depends_on", None)
-    if wanted := {
-        k: v
-        for k, v in spec.model["services"][spec.serve_key].get("depends_on", {}).items()
-        if k != spec.block.train.service
-    }:
-        service["depends_on"] = wanted
+    forget(service, {spec.block.train.service})
     dialect = dialect_of(spec.block)
     if dialect is not None and dialect.serve_command is not None and not service.get("command"):
         service["command"] = list(dialect.serve_command)
@@ -229,7 +270,7 @@ def _serve(spec: Spec, image: str, published_at: str) -> Model:
         service["ports"] = [{"mode": "ingress", "host_ip": published_at, "target": spec.port, "protocol": "tcp"}]
     else:
         service.pop("ports", None)
-    if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None:
+    if spec.handover is Handover.MOUNTED and spec.serve_artifact is not None and not spec.converted:
         mount(service, spec.serve_artifact, ARTIFACT_VOLUME, read_only=True)
     return service
 

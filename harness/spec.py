@@ -97,6 +97,7 @@ class Spec:
     examples: tuple[Example, ...] = ()
     behaviours: tuple[Behaviour, ...] = ()
     baseline: dict[str, Any] | None = None  # the committed API document
+    converted: bool = False  # `serve_artifact` is what a step between training and serving makes, in its own volume
 
     @property
     def reference(self) -> Example | None:

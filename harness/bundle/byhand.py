@@ -59,7 +59,7 @@ def plan(evidence: Evidence, findings: Sequence[Finding], hidden: Mapping[str, s
     if not spec.model.get("services"):
         return Plan(project, files, requests=requests)
     builds = _builds(spec, files, hidden)
-    images = {key: f"{project}-{key}" if key in builds else _reference(spec, key) for key in _keys(spec)}
+    images = {key: f"{project}-{key}" if key in builds else _reference(spec, key) for key in (*_keys(spec), *builds)}
     volume = f"{project}-data" if spec.block.data is not None else None
     model = run_file(spec, project=project, images=images, data_volume=volume, labels={})
     for key, service in model["services"].items():

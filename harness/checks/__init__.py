@@ -18,7 +18,7 @@ from harness.records import Evidence, Finding, Status
 
 GROUP = "harness.checks"
 OWN = (
-    *("images", "code", "data", "tables", "train", "learning", "trainings", "artifact", "scan", "manifest"),
+    *("images", "code", "data", "tables", "services", "train", "learning", "trainings", "artifact", "scan", "manifest"),
     *("provenance", "serve", "robustness", "contract", "finite", "volatile", "document", "rejects", "invariance"),
     *("behaviour", "skew", "quality", "fuzz", "load"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed
-from harness.records import Artifact, FileHash, Finding, Serving, Training, digest_of, is_housekeeping
+from harness.records import Artifact, FileHash, Finding, Services, Serving, Training, digest_of, is_housekeeping
 from harness.spec import Handover
 
 SHOWN = 5
@@ -32,22 +32,35 @@ def present(train: Training, artifact: Artifact) -> Iterator[Finding]:
 
 
 @check("artifact.handed-over")
-def handed_over(artifact: Artifact, serve: Serving) -> Iterator[Finding]:
-    """The serving container sees, byte for byte, the files that training left."""
+def handed_over(artifact: Artifact, serve: Serving, services: Services | None = None) -> Iterator[Finding]:
+    """The serving container sees, byte for byte, the files that training, or the steps after it, left."""
+    between = services if services is not None and services.left is not None else None
+    left = artifact.files if between is None else between.left or ()
+    who = "training" if between is None else ", ".join(between.steps)
     seen = {file.path: file for file in serve.files or ()}
-    lost = [file.path for file in artifact.files if file.path not in seen and not is_housekeeping(file.path)]
-    changed = [file for file in artifact.files if file.path in seen and seen[file.path].sha256 != file.sha256]
-    if not lost and not changed:
-        yield passed(f"{len(artifact.files)} files, SHA-256 {digest_of(artifact.files)[:12]} on both sides")
+    lost = [file.path for file in left if file.path not in seen and not is_housekeeping(file.path)]
+    changed = [file for file in left if file.path in seen and seen[file.path].sha256 != file.sha256]
+    if left and not lost and not changed:
+        made = "" if between is None else f"; {_made(artifact, left, who)}"
+        yield passed(f"{len(left)} files, SHA-256 {digest_of(left)[:12]} on both sides{made}")
         return
     received = [f"{path}: not at {serve.artifact_path}" for path in lost]
     received += [_difference(file, seen[file.path]) for file in changed]
     more = [f"... and {len(received) - SHOWN} more"] if len(received) > SHOWN else []
+    what = f"the {len(left)} files of {artifact.path}" if between is None else f"the {len(left)} files"
     yield failed(
-        expected=f"the {len(artifact.files)} files of {artifact.path}, as training left them, at {serve.artifact_path}",
-        received="\n".join([*received[:SHOWN], *more]),
-        advice=WAYS[serve.handover],
+        expected=f"{what}, as {who} left them, at {serve.artifact_path}" if left else f"files that {who} left",
+        received="\n".join([*received[:SHOWN], *more]) or f"{who} left no file at {serve.artifact_path}",
+        advice=WAYS[serve.handover] if left else "Let the step end with another code than 0 when it wrote nothing.",
     )
+
+
+def _made(artifact: Artifact, left: tuple[FileHash, ...], steps: str) -> str:
+    """Say what the steps between did to the files that training left."""
+    same = set(artifact.files) & set(left)
+    if same == set(artifact.files) == set(left):
+        return f"{steps} left them as training did"
+    return f"made by {steps}: {len(same)} of the {len(artifact.files)} files of training are among them unchanged"
 
 
 def _difference(left: FileHash, seen: FileHash) -> str:

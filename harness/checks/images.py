@@ -14,7 +14,8 @@ from harness.records import BaseImage, BuiltImage, Finding, Images, Lock
 def built(images: Images) -> Iterator[Finding]:
     """Every image builds."""
     if images.failure is None:
-        yield passed(", ".join(f"{i.service} {i.size / 1e6:.0f} MB" for i in images.images) + f" ({images.builder})")
+        made = (*images.images, *images.beside)
+        yield passed(", ".join(f"{i.service} {i.size / 1e6:.0f} MB" for i in made) + f" ({images.builder})")
         return
     cause = of_build(images)
     yield failed(expected=f"the image of {images.failure} builds", received=cause.text, advice=cause.advice)
@@ -28,7 +29,7 @@ def pinned(images: Images, lock: Lock | None = None) -> Iterator[Finding]:
         users.setdefault(replace(base, service=""), []).append(base.service)
     findings = [_base(replace(base, service=" and ".join(names)), lock) for base, names in users.items()]
     if lock is not None:
-        findings += [_platform(image, lock) for image in images.images]
+        findings += [_platform(image, lock) for image in (*images.images, *images.beside)]
         findings += [_requirements(name, digest, lock) for name, digest in images.requirements.items()]
     bad = [finding for finding in findings if finding is not None]
     yield from bad

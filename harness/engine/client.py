@@ -273,6 +273,11 @@ class Engine:
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
             return int(code), self._api.logs(container).decode(errors="replace")
 
+    def last_lines(self, container: str, count: int) -> tuple[str, ...]:
+        """Return the last lines that a container printed."""
+        with mapped_errors():
+            return tuple(self._api.logs(container, tail=count).decode(errors="replace").splitlines())
+
     def create_volume(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
         """Create a volume, with options of the local driver; one that exists is kept as it is."""
         with mapped_errors():

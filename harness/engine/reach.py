@@ -82,7 +82,7 @@ class Reach:
         be a stranger's.
         """
         with mapped_errors():
-            network = self.api.inspect_container(container).get("NetworkSettings", {})
+            network = _inspect(self.api, container).get("NetworkSettings", {})
         found: list[Address] = []
         if not self.own:
             bindings = (network.get("Ports") or {}).get(f"{port}/tcp") or ()
@@ -161,8 +161,15 @@ def _own_container(api: docker.APIClient) -> dict[str, Any] | None:
         return answer
 
 
+def _inspect(api: docker.APIClient, container: str) -> dict[str, Any]:
+    """Return the inspect answer of a container; of another one where that is whose network it is in."""
+    answer: dict[str, Any] = api.inspect_container(container)
+    kind, _, other = str((answer.get("HostConfig") or {}).get("NetworkMode") or "").partition(":")
+    return _inspect(api, other) if kind == "container" and other else answer
+
+
 def _networks(api: docker.APIClient, container: str) -> dict[str, Any]:
-    found: dict[str, Any] = api.inspect_container(container).get("NetworkSettings", {}).get("Networks") or {}
+    found: dict[str, Any] = _inspect(api, container).get("NetworkSettings", {}).get("Networks") or {}
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import wheels
 from harness.compose import Compose
-from harness.compose_file import NAMES
+from harness.compose_file import is_described
 from harness.description import load
 from harness.engine import Engine
 from harness.errors import HarnessError
@@ -65,7 +65,7 @@ def doctor(root: Path, files: Sequence[Path] = ()) -> tuple[Line, ...]:
 
 def has_project(root: Path, files: Sequence[Path]) -> bool:
     """Whether there are Compose files to read."""
-    return bool(files) or any((root / name).is_file() for name in NAMES)
+    return bool(files) or is_described(root)
 
 
 def _machine(engine: Engine) -> Iterator[Line]:

@@ -17,6 +17,7 @@ from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.run import Ending, Environment, Evidence, Selection, StageTime
 from harness.records.scan import Borrowed, Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
+from harness.records.services import Companion, Services
 from harness.records.serving import Asked, Health, Interface, Robustness, Serving, Start
 from harness.records.surroundings import Inside, Surroundings
 from harness.records.training import Artifact, Exit, Training
@@ -31,6 +32,7 @@ __all__ = [
     "BuiltImage",
     "Claim",
     "Code",
+    "Companion",
     "Contract",
     "Data",
     "Drift",
@@ -69,6 +71,7 @@ __all__ = [
     "Secret",
     "Secrets",
     "Selection",
+    "Services",
     "Serving",
     "SharedRow",
     "Skew",

@@ -45,11 +45,15 @@ class Images:
     requirements: dict[str, str] = field(default_factory=dict)  # requirements file -> SHA-256
     failure: str | None = None  # the services whose build failed
     log_tail: tuple[str, ...] = ()
-    unbaked: str | None = None  # the service whose image still waits for the artifact: the record is not whole
+    beside: tuple[BuiltImage, ...] = ()  # those that were built for the services which train and serve depend on
 
     def of(self, service: str) -> BuiltImage:
         """Return the image of a service; raises KeyError."""
         return {image.service: image for image in self.images}[service]
+
+    def ids(self, service: str) -> dict[str, str]:
+        """Return service -> ID for train or serve and the services beside it; raises KeyError."""
+        return {service: self.of(service).id, **{image.service: image.id for image in self.beside}}
 
     @property
     def blocker(self) -> str | None:

@@ -17,6 +17,7 @@ from harness.records.manifest import Loaded, Manifest
 from harness.records.provenance import Provenance
 from harness.records.quality import Quality
 from harness.records.scan import Scan, Tracked
+from harness.records.services import Services
 from harness.records.serving import Robustness, Serving
 from harness.records.surroundings import Surroundings
 from harness.records.training import Artifact, Training
@@ -132,6 +133,7 @@ class Evidence:
     lock: Lock | None = None
     images: Images | None = None
     data: Data | None = None
+    services: Services | None = None
     train: Training | None = None
     artifact: Artifact | None = None
     serve: Serving | None = None

@@ -115,7 +115,9 @@ def _plan(given: Opened, past: Past, options: Options) -> Plan:
     with Engine.connect() as engine:
         notes = list(_platform(engine, past.evidence, options))
         images = _images(engine, given, past.evidence)
-        built = not {spec.train_key, *(() if spec.handover is Handover.BAKED else (spec.serve_key,))} <= images.keys()
+        beside = [image.service for image in past.evidence.images.beside] if past.evidence.images else []
+        own = {spec.train_key, *(() if spec.handover is Handover.BAKED else (spec.serve_key,)), *beside}
+        built = not own <= images.keys()
         lost = records.missing(past.evidence, given.root, given.absent, built=built)
         if lost and not options.anyway:
             raise _missing(lost)
@@ -186,7 +188,7 @@ def _images(engine: Engine, given: Opened, evidence: Evidence) -> dict[str, str]
             loaded += engine.load(source)
     spec = evidence.spec
     found: dict[str, str] = {}
-    for image in evidence.images.images:
+    for image in (*evidence.images.images, *evidence.images.beside):
         if image.service == spec.serve_key and spec.handover is not Handover.MOUNTED:
             continue
         for reference in (image.id, *loaded):

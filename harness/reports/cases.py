@@ -23,6 +23,7 @@ NAMES_OF = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed",
 # Stage -> its logs in the run folder, as in Path.glob.
 LOGS: Mapping[str, tuple[str, ...]] = {
     "images": ("images/build.log",),
+    "services": ("services/*.txt",),
     "train": ("train/log.txt",),
     "artifact": ("train/log.txt",),
     "code": ("code/*.txt",),

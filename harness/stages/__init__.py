@@ -57,6 +57,7 @@ class Run(Recording):
     hashes: Hashes = field(default_factory=Hashes)  # of the files that images are built from
     cores: Cores = field(default_factory=lambda: Cores(1))
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
+    beside: dict[str, str] = field(default_factory=dict)  # services beside train and serve -> container, where started
     creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
 
     @property
@@ -90,6 +91,12 @@ class Run(Recording):
         names = [variant.name for variant in variants]
         return self._create(f"compose-{names[0]}.json", varied(model, service, *variants, networks=networks), names)
 
+    def create_beside(
+        self, service: str, images: Mapping[str, str], data_volume: str | None, names: Sequence[str]
+    ) -> dict[str, str]:
+        """Create the containers of services that train or serve depends on; return name -> ID. Raises as `create`."""
+        return self._create(f"compose-beside-{service}.json", self._model(images, data_volume), names)
+
     def _model(self, images: Mapping[str, str], data_volume: str | None) -> Model:
         return run_file(
             self.spec,
@@ -105,14 +112,8 @@ class Run(Recording):
             raise RunOverError("the run has ended")
         carried = Carried(model) if self.engine.reach.shares_files else without_binds(model, self.spec.root)
         file = self.folder.write_json(name, carried.model)
-        needed = sorted({key for service in services for key in model["services"][service].get("depends_on", {})})
         with self.creating:
             fill(self.engine, carried, model["services"][services[0]]["image"], self.labels)
-            if early := [service for service in needed if service in carried.files]:
-                self.compose.create(self.spec.root, file, *early)
-                self._carry(carried, early)
-            if needed:
-                self.compose.up(self.spec.root, file, needed)
             self.compose.create(self.spec.root, file, *services)
         self._carry(carried, services)
         return {service: self._completed(model, service) for service in services}

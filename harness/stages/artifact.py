@@ -34,6 +34,8 @@ def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG)
         # The stage's image holds the artifact of the build already: only what this run wrote counts.
         files = None if files is None else tuple(file for file in files if file.path not in brought)
         brought = ()
+    elif files and len(brought) == len(files):  # the image had all of it: this training wrote nothing
+        files, brought = (), ()
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
     metrics: tuple[Row, ...] | None
     if train.loss_pattern is not None:

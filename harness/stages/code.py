@@ -51,11 +51,10 @@ def is_wanted(spec: Spec) -> bool:
 def collect(run: Run, images: Images, data_volume: str | None) -> Code:
     """Run what the project names, one after the other: they share the cores with training."""
     block = run.spec.block
-    image = images.of(run.spec.train_key).id
     tests = block.train.unit_tests
     return Code(
-        unit_tests=None if tests is None else _test(run, image, data_volume, tests),
-        features=_transform(run, image, data_volume, block.code.features) if block.code.features else (),
+        unit_tests=None if tests is None else _test(run, images, data_volume, tests),
+        features=_transform(run, images, data_volume, block.code.features) if block.code.features else (),
     )
 
 
@@ -71,9 +70,9 @@ def with_junit(command: Sequence[str]) -> tuple[str, ...]:
     return (*command, f"--junit-xml={JUNIT}", "-o", f"cache_dir={OUT}/cache")
 
 
-def _test(run: Run, image: str, data_volume: str | None, command: Sequence[str]) -> UnitTests:
+def _test(run: Run, images: Images, data_volume: str | None, command: Sequence[str]) -> UnitTests:
     argv = with_junit(command)
-    ran = _run(run, image, data_volume, name="unit-tests", argv=argv, files={}, result=JUNIT)
+    ran = _run(run, images, data_volume, name="unit-tests", argv=argv, files={}, result=JUNIT)
     tally: Tally | None = None
     error = ran.error
     if ran.result is not None:
@@ -90,7 +89,7 @@ def _test(run: Run, image: str, data_volume: str | None, command: Sequence[str])
 
 
 def _transform(
-    run: Run, image: str, data_volume: str | None, blocks: Sequence[FeatureBlock]
+    run: Run, images: Images, data_volume: str | None, blocks: Sequence[FeatureBlock]
 ) -> tuple[FeatureTable, ...]:
     tables: list[Rows | str] = []
     for block in blocks:
@@ -103,7 +102,7 @@ def _transform(
         for block, table in zip(blocks, tables, strict=True)
         if isinstance(table, Rows)
     ]
-    answers = iter(_answers(run, image, data_volume, asked) if asked else ())
+    answers = iter(_answers(run, images, data_volume, asked) if asked else ())
     found = []
     for block, table in zip(blocks, tables, strict=True):
         rows = table if isinstance(table, Rows) else Rows((), ())
@@ -123,12 +122,12 @@ def _transform(
     return tuple(found)
 
 
-def _answers(run: Run, image: str, data_volume: str | None, asked: list[Model]) -> list[Model]:
+def _answers(run: Run, images: Images, data_volume: str | None, asked: list[Model]) -> list[Model]:
     """Return for each table {rows} or {error}."""
     tables = run.folder.write_json("code/tables.json", asked)
     argv = ["python3", f"{FOLDER}/{RUNNER.name}", f"{FOLDER}/{tables.name}", ANSWERS]
     files = {RUNNER.name: RUNNER, tables.name: tables}
-    ran = _run(run, image, data_volume, name="features", argv=argv, files=files, result=ANSWERS)
+    ran = _run(run, images, data_volume, name="features", argv=argv, files=files, result=ANSWERS)
     if ran.result is not None:
         try:
             answers: list[Model] = json.loads(ran.result)
@@ -141,7 +140,7 @@ def _answers(run: Run, image: str, data_volume: str | None, asked: list[Model]) 
 
 def _run(
     run: Run,
-    image: str,
+    images: Images,
     data_volume: str | None,
     *,
     name: str,
@@ -150,12 +149,12 @@ def _run(
     result: str,
 ) -> _Ran:
     """Run a command in a container like that of training, to its end or to the time limit of training."""
-    key = f"harness-{name}"
-    volume = filled(run, image, name, FOLDER, files, open_to_all=["out"])
+    key, train = f"harness-{name}", run.spec.train_key
+    volume = filled(run, images.of(train).id, name, FOLDER, files, open_to_all=["out"])
 
     def change(service: Model) -> None:
         words = [word.replace("$", "$$") for word in argv]
-        for unwanted in ("logging", "tty", "healthcheck", "depends_on"):
+        for unwanted in ("logging", "tty", "healthcheck"):
             service.pop(unwanted, None)
         own = [entry for entry in service.get("volumes", ()) if entry.get("source") != ARTIFACT_VOLUME]
         # A read-only root may have no place for temporary files, without which pytest itself does not start.
@@ -170,9 +169,7 @@ def _run(
         lines.append(line)
         run.folder.append(f"code/{name}.txt", line)
 
-    container = run.create(
-        run.spec.train_key, {run.spec.train_key: image}, data_volume, Variant(key, change, {key: volume})
-    )
+    container = run.create(train, images.ids(train), data_volume, Variant(key, change, {key: volume}))
     try:
         with run.engine.started(container, keep) as program:
             if not program.wait(run.spec.block.train.timeout):

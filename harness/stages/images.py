@@ -20,9 +20,9 @@ from harness.engine import Leftover
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
 from harness.evidence import STORE, disk_errors, write_atomic
 from harness.pins import base_images, builds, dockerfile_text
-from harness.plan import bakes
 from harness.records import BaseImage, BuiltImage, Images
 from harness.runfile import build_file, image_name
+from harness.services import dependencies
 from harness.spec import Handover
 from harness.stages import Run
 
@@ -38,7 +38,9 @@ MEMORY = f"{STORE}/builds.json"  # service -> fingerprint of its build, image ID
 
 
 def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None = None) -> Images:
-    """Build the train and serve images; a serving image that bakes the artifact is left to `bake`.
+    """Build the train and serve images, and those of the services that these depend on.
+
+    A serving image that bakes the artifact is left to `bake`.
 
     `given` are images of this engine that are taken as they are, service -> ID: nothing is built or pulled for them.
 
@@ -56,6 +58,8 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         if base.service not in given:
             _make_available(run, base.reference)
     bases = base_images(spec, run.engine, model)  # once more: of those that were pulled the layers are known now
+    _pull_beside(run, given)
+    beside = [key for key in dependencies(spec) if key in model["services"]]
     model["services"] = {key: service for key, service in model["services"].items() if key not in given}
     keys = [spec.train_key, spec.serve_key]
     if spec.handover is Handover.BAKED:
@@ -67,6 +71,9 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
     stale = {key: service for key, service in model["services"].items() if key not in fresh}
     builder, output = _build(run, {**model, "services": stale}, "images/build.json")
     done = output is None or output.code == 0
+    failure = "" if done else _failed({"services": stale}, output)
+    if "," in failure:  # the builder does not say which: one at a time it does, and what is good comes from its cache
+        failure, output = _singly(run, model, stale) or (failure, output)
     if done and stale:
         built = {key: [inputs[key], _id(run, key)] for key in inputs}
         write_atomic(run.spec.root / MEMORY, json.dumps({**_known(run), **built}, indent=1))
@@ -76,9 +83,9 @@ def collect(run: Run, *, rebuild: bool = False, given: Mapping[str, str] | None 
         images=tuple(_inspect(run, key, given.get(key, "")) for key in keys) if done else (),
         bases=bases,
         requirements={name: wheels.digest(spec.root / name) for name in spec.block.wheels},
-        failure=None if done else _failed({"services": stale}, output),
+        failure=failure or None,
         log_tail=() if output is None else output.lines,
-        unbaked=spec.serve_key if bakes(spec) else None,
+        beside=tuple(_inspect(run, key, given.get(key, "")) for key in beside) if done else (),
     )
 
 
@@ -100,7 +107,7 @@ def bake(run: Run, images: Images) -> Images:
         if layer:
             with suppress(InfrastructureError):  # the end of the run tries again
                 run.engine.remove_image(runfile.built_name(run.folder.id))
-    images = replace(images, builder=builder if images.builder == NOTHING else images.builder, unbaked=None)
+    images = replace(images, builder=builder if images.builder == NOTHING else images.builder)
     if output is None or output.code != 0:
         return replace(images, failure=spec.serve_key, log_tail=output.lines if output else ())
     others = tuple(image for image in images.images if image.service != spec.serve_key)
@@ -147,6 +154,15 @@ def _make_available(run: Run, reference: str) -> None:
             f"the local base image {reference} is not on this engine", hint="Run `harness setup`: it builds it."
         )
     run.engine.pull(reference, lambda line: run.say("images", line))
+
+
+def _pull_beside(run: Run, given: Mapping[str, str]) -> None:
+    """Pull the ready images of the services beside train and serve; one for another platform is left to Compose."""
+    services = run.spec.model["services"]
+    for key in dependencies(run.spec):
+        image = services[key].get("image")
+        if image and not services[key].keys() & {"build", "platform"} and key not in given:
+            _make_available(run, image)
 
 
 def _check_wheels(run: Run) -> None:
@@ -239,6 +255,15 @@ def _remove_steps(run: Run, steps: Sequence[str]) -> None:
     """Remove the container of the step that failed, which the classic builder keeps."""
     for step in steps:
         run.engine.remove(Leftover("container", step, step, {}))
+
+
+def _singly(run: Run, model: dict[str, Any], stale: Mapping[str, Any]) -> tuple[str, Output | None] | None:
+    """Build one service after the other; return the first that fails and what its build printed."""
+    for key, service in stale.items():
+        _, output = _build(run, {**model, "services": {key: service}}, f"images/build-{key}.json")
+        if output is not None and output.code != 0:
+            return key, output
+    return None
 
 
 def _failed(model: dict[str, Any], output: Output | None) -> str:

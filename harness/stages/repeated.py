@@ -42,7 +42,7 @@ def collect(
 
     def variant(name: str, artifact: str) -> Variant:
         def change(service: Model) -> None:
-            for key in ("logging", "tty", "healthcheck", "depends_on"):  # its standard output alone must be readable
+            for key in ("logging", "tty", "healthcheck"):  # its standard output alone must be readable
                 service.pop(key, None)
             service |= {"entrypoint": words[:1], "command": words[1:]}
             mount(service, spec.block.train.artifact, artifact, read_only=True)
@@ -50,9 +50,8 @@ def collect(
 
         return Variant(f"{PREFIX}{name}", change, volumes)
 
-    image = images.of(spec.train_key).id
     variants = [variant(name, volume) for name, volume in zip(RUNS, (ARTIFACT_VOLUME, SECOND), strict=True)]
-    made = run.create_variants(spec.train_key, {spec.train_key: image}, data_volume, variants)
+    made = run.create_variants(spec.train_key, images.ids(spec.train_key), data_volume, variants)
     printed = []
     for name in RUNS:
         with run.engine.started(made[f"{PREFIX}{name}"], lambda _line: None) as process:

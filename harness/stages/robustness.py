@@ -30,6 +30,7 @@ RUNGS = (NO_NETWORK, READ_ONLY, ANY_UID, NO_CAPABILITIES)
 PREFIX = "harness-"  # of the services, so that they meet no name of the user's
 INTERNAL = "harness-internal"  # a network without a way out
 FILL = "/harness-artifact"
+LEFT = "steps/artifact"  # as the stage `services` calls it
 UID = "54321:0"  # no image knows it; OpenShift too gives an unknown user of group 0 (its own numbers are larger)
 AT_ONCE = 2
 # How long a service without its artifact is watched, how long one that is silent, and a hermetic one waited for:
@@ -60,7 +61,7 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
     base = run_file(
         spec,
         project=run.project,
-        images={key: images.of(key).id},
+        images=images.ids(key),
         data_volume=data_volume,
         labels=run.labels,
     )
@@ -88,9 +89,9 @@ def prepare(run: Run, images: Images, data_volume: str | None, serving: Serving)
         Variant(PREFIX + name, partial(_change, change), {PREFIX + name: None} if name in fresh else {})
         for name, change in changes.items()
     ]
-    made = run.create_variants(key, {key: images.of(key).id}, data_volume, variants, {INTERNAL: {"internal": True}})
+    made = run.create_variants(key, images.ids(key), data_volume, variants, {INTERNAL: {"internal": True}})
     if TRUNCATED in changes and not isinstance(place, str):
-        root, volume = run.folder.path / "artifact", f"{run.project}_{PREFIX}{TRUNCATED}"
+        root, volume = _folder(run), f"{run.project}_{PREFIX}{TRUNCATED}"
         named = {str(PurePosixPath(place.inside, file.relative_to(root).as_posix())): file for file in files}
         fill(run, serving.image, volume, FILL, named, stage=PREFIX + TRUNCATED, halves=True)
     return Prepared(
@@ -165,11 +166,8 @@ def _seconds(run: Run, serving: Serving, time: tuple[float, float]) -> float:
 def _change(change: Model, service: Model) -> None:
     """Change a copy of the serve service; None removes a key.
 
-    What the service depends on is up already, and what only one container can have (an address, an alias) stays the
-    original's. The health check is run by us, once.
+    The health check is run by us, once.
     """
-    for key in ("depends_on", "mac_address"):
-        service.pop(key, None)
     if service.get("networks"):
         service["networks"] = dict.fromkeys(service["networks"])
     service |= {"healthcheck": {"disable": True}, **deepcopy(change)}
@@ -225,7 +223,13 @@ def _over(service: Model, target: str, volume: str) -> list[Model]:
 
 
 def _artifact(run: Run) -> list[Path]:
-    return sorted(path for path in (run.folder.path / "artifact").rglob("*") if path.is_file())
+    return sorted(path for path in _folder(run).rglob("*") if path.is_file())
+
+
+def _folder(run: Run) -> Path:
+    """Return where this run keeps what serving got: what a step between made, else what training left."""
+    made = run.folder.path / LEFT
+    return made if made.is_dir() else run.folder.path / "artifact"
 
 
 def _shared_network(service: Model) -> str:
@@ -238,8 +242,9 @@ def _shared_network(service: Model) -> str:
 
 def _left_out(run: Run, main: str, service: Model) -> dict[str, str]:
     """Return the rungs that cannot be tried here, and why."""
-    if service.get("depends_on"):
-        return {NO_NETWORK: f"the service depends on {', '.join(sorted(service['depends_on']))}"}
+    wanted = service.get("depends_on") or {}
+    if asked := sorted(key for key, how in wanted.items() if how.get("condition") != "service_completed_successfully"):
+        return {NO_NETWORK: f"the service depends on {', '.join(asked)}"}
     own = [t for t in candidates(run, main) if t.host != run.engine.reach.host]
     if not run.engine.reach.sees_internal(main) or not any(
         http.send(t, "/", case="reach", timeout=PROBE_TIMEOUT).status is not None for t in own

@@ -36,7 +36,7 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
     """Serve the model inside a `with`."""
     spec = run.spec
     image = images.of(spec.serve_key)
-    container = run.create(spec.serve_key, {spec.serve_key: image.id}, data_volume)
+    container = run.create(spec.serve_key, images.ids(spec.serve_key), data_volume)
     path = spec.serve_artifact or f"{image.working_dir.rstrip('/')}/{str(spec.block.serve.bake).strip('/')}"
     with run.engine.started(container, lambda line: run.log("serve", LOG, line)) as server:
         ready = wait(run, server, spec.block.serve.timeout)

@@ -114,7 +114,7 @@ def _predict(
             mount(service, place, ARTIFACT_VOLUME, read_only=True)
 
     variant = Variant(NAME, change, volumes)
-    container = run.create(spec.train_key, {spec.train_key: image}, data_volume, variant)
+    container = run.create(spec.train_key, images.ids(spec.train_key), data_volume, variant)
     with run.engine.started(container, lambda line: run.folder.append(LOG, line)) as program:
         if not program.wait(spec.block.train.timeout):
             program.stop()

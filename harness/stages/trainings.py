@@ -97,7 +97,7 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
         data = deliver(plan.dataset) if plan.dataset else None
         weight = None if plan.name == INTERRUPTED else shares  # how soon it ends is measured
         variants.append(plan.variant(run.spec, volume, data, weight))
-    made = run.create_variants(key, {key: image}, start.data_volume, variants)
+    made = run.create_variants(key, start.images.ids(key), start.data_volume, variants)
     return {plan.name: made[f"{reruns.PREFIX}{plan.name}"] for plan in plans}
 
 

@@ -95,7 +95,7 @@ def test_override_changes_the_block(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("services: [", "compose.yaml is not YAML"),
-        ("a: 1\n---\nb: 2\n", "compose.yaml is not YAML"),
+        ("a: 1\n---\n- b\n", "compose.yaml is no Compose file"),
         ("", "no Compose file"),
         ("- a\n", "no Compose file"),
         (SERVICES, "no top-level `x-harness` block"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,14 +22,17 @@ from harness.http import Target
 from harness.judge import judge
 from harness.line import LINE, Line, Verdict, ended
 from harness.plan import STARTS_FROM, stages
-from harness.records import Evidence, Finding, Selection, StageTime, Status
+from harness.records import Companion, Evidence, Finding, Selection, Services, StageTime, Status
 from harness.spec import Handover, Spec
 from harness.stages import Run
 from harness.stages.serve import Served
 
+FAILED = Services((Companion("db", ("train",), "service_started", problem="ended with exit code 1"),))
 # Stage -> what its record says where the line cannot go on after it, and the check that says so.
 ENDS: dict[str, tuple[Any, str]] = {
     "images": (lambda: builders.images(failure="train", images=()), "images.built"),
+    "services": (lambda: FAILED, "services.ready"),
+    "steps": (lambda: FAILED, "services.ready"),
     "bake": (lambda: builders.images(failure="serve", images=(builders.built("train"),)), "images.built"),
     "train": (lambda: builders.training(exit=builders.ended(code=9)), "train.exits-cleanly"),
     "artifact": (lambda: builders.artifact(files=(), missing="nothing at /model"), "artifact.present"),
@@ -40,15 +43,29 @@ FAST = Selection(fast=True)
 ONE_EACH = {
     stages(check.reads + check.may_read, builders.spec(handover=Handover.BAKED)): check for check in all_checks()
 }
+SOME = ("artifact.not-in-git", "data.schema", "images.built", "train.loss-decreases", "serve.ready", "contract.latency")
+
+
+def described(block: dict[str, Any] | None = None, **changes: Any) -> Spec:
+    """A project with a database that training needs, and a step between training and serving."""
+    done, up = {"condition": "service_completed_successfully"}, {"condition": "service_started"}
+    train, serve = {"depends_on": {"db": up}}, {"depends_on": {"convert": done}}
+    others = {"db": {"image": "db"}, "convert": {"image": "convert", "depends_on": {"train": done}}}
+    target = {"data": {"target": "kind", "reference": "reference.csv"}}
+    model = {"services": {"train": train, "serve": serve, **others}}
+    return builders.spec({**target, **(block or {})}, model, **changes)
+
+
+BAKED = described(handover=Handover.BAKED)
+KINDS = {stages(check.reads + check.may_read, BAKED): check for check in all_checks()}.values()
 # What people ask for: patterns, and a check of each kind, by what a run must do for it.
 SELECTIONS = {
     "all": ALL,
     "fast": FAST,
     "contract": Selection(only=("contract.*",)),
     "without images": Selection(skip=("images.*",)),
-    **{check.name: Selection(only=(check.name,)) for check in ONE_EACH.values()},
+    **{each.name: Selection(only=(each.name,)) for each in KINDS},
 }
-SOME = ("artifact.not-in-git", "data.schema", "images.built", "train.loss-decreases", "serve.ready", "contract.latency")
 
 
 @dataclass
@@ -78,19 +95,19 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     handover: Handover = Handover.MOUNTED
-    good: Evidence = field(default_factory=builders.evidence)
+    good: Evidence = field(default_factory=lambda: builders.evidence(spec=described()))
     seen: Seen = field(default_factory=Seen)
 
     def run(
         self,
+        ends: Mapping[str, Callable[[], Any]] | None = None,
         selection: Selection = ALL,
         then: Callable[[order.Service], None] | None = None,
-        **ends: Callable[[], Any],
     ) -> tuple[Verdict, Evidence]:
         """Go down the line; `ends` are stages by name that do something else."""
         spec = replace(self.good.spec, handover=self.handover)
         run = self._run(spec)
-        self._replace(ends)
+        self._replace(ends or {})
         line = Line(run, self.seen, selection)
         line.keep("environment", self.good.environment)
         line.keep("lock", self.good.lock)
@@ -109,19 +126,18 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
             labels={},
         )
 
-    def _replace(self, ends: dict[str, Callable[[], Any]]) -> None:
+    def _replace(self, ends: Mapping[str, Callable[[], Any]]) -> None:
         good, patch = self.good, self.monkeypatch.setattr
 
         def record(stage: str, field_: str = "") -> Callable[..., Any]:
             return lambda *_, **__: ends[stage]() if stage in ends else getattr(good, field_ or stage)
 
-        def images(*_: object, **__: object) -> Any:
-            made = record("images")()
-            return replace(made, unbaked="serve" if self.handover is not Handover.MOUNTED else None)
-
         def train(*_: object, meanwhile: Callable[[], object], **__: object) -> Any:
             meanwhile()
             return record("train")(), "container"
+
+        def services(run: Run, _images: object, _volume: object, key: str, _before: object) -> Any:
+            return record("services" if key == run.spec.train_key else "steps", "services")()
 
         @contextmanager
         def serving(*_: object) -> Iterator[Served]:
@@ -130,20 +146,21 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
             target = Target("127.0.0.1", 1) if made.ready else None
             yield Served(replace(made, interface=builders.INTERFACE), target, running)
 
-        patch(order.images_stage, "collect", images)
-        patch(order.images_stage, "bake", record("bake", "images"))
-        patch(order.data_stage, "deliver", lambda *_, **__: "volume")
-        patch(order.train_stage, "collect", train)
-        patch(order.serve_stage, "serving", serving)
-        patch(order, "read_manifest", record("manifest"))
-        patch(order, "train_again", record("trainings"))
-        patch(order.quality_stage, "warm", lambda *_: None)
-        patch(order.robustness_stage, "prepare", lambda *_: None)
+        patch("harness.stages.images.collect", record("images"))
+        patch("harness.stages.images.bake", record("bake", "images"))
+        patch("harness.stages.data.deliver", lambda *_, **__: "volume")
+        patch("harness.stages.train.collect", train)
+        patch("harness.stages.serve.serving", serving)
+        patch("harness.order.read_manifest", record("manifest"))
+        patch("harness.order.train_again", record("trainings"))
+        patch("harness.stages.quality.warm", lambda *_: None)
+        patch("harness.stages.robustness.prepare", lambda *_: None)
         for name in ("packages", "sources", "with_processor", "collect"):
-            patch(order.surroundings_stage, name, lambda *_, **__: {})
+            patch(f"harness.stages.surroundings.{name}", lambda *_, **__: {})
         stages_ = ("data", "tracked", "artifact", "scan", "provenance", "code", "loaded", "contract", "skew", "quality")
         for name in (*stages_, "fuzz", "robustness", "load", "stop"):
-            patch(getattr(order, f"{name}_stage"), "collect", record(name))
+            patch(f"harness.stages.{name}.collect", record(name))
+        patch("harness.stages.services.collect", services)
 
 
 @pytest.fixture
@@ -169,7 +186,7 @@ def judged_once_on_the_last_evidence(line: Line_, verdict: Verdict, evidence: Ev
 def test_a_good_run_passes(line: Line_, handover: Handover, name: str) -> None:
     """With good records every selection passes, and each selected check passes, or is skipped by its own reason."""
     line.handover = handover
-    verdict, evidence = line.run(SELECTIONS[name])
+    verdict, evidence = line.run(selection=SELECTIONS[name])
     assert verdict.exit_code == 0
     judged_once_on_the_last_evidence(line, verdict, evidence)
     taken = [c.name for c in all_checks() if not SELECTIONS[name].left_out(c)]
@@ -186,7 +203,7 @@ def test_a_run_that_ends_early_is_never_green(line: Line_, handover: Handover, s
     """
     line.handover = handover
     made, guard = ENDS[stage]
-    verdict, evidence = line.run(SELECTIONS.get(name, Selection(only=(name,))), **{stage: made})
+    verdict, evidence = line.run({stage: made}, SELECTIONS.get(name, Selection(only=(name,))))
     judged_once_on_the_last_evidence(line, verdict, evidence)
     came_by = stage in line.seen.done
     assert verdict.exit_code == (1 if came_by else 0)
@@ -202,14 +219,15 @@ def test_a_run_that_ends_early_is_never_green(line: Line_, handover: Handover, s
 def test_an_error_in_any_stage_is_the_end_of_the_run(line: Line_, handover: Handover, stage: str) -> None:
     """A stage that raises ends the run with the exit code of its error; what was judged before is on disk."""
     if stage == "bake" and handover is Handover.MOUNTED:
-        return  # it has no such stage
+        assert stage not in stages(LINE, described())  # nothing is baked
+        return
 
     def full() -> object:
         raise DiskFullError("no space", hint="free some")
 
     line.handover = handover
     with pytest.raises(DiskFullError):
-        line.run(**{stage: full})
+        line.run({stage: full})
     folder = RunFolder.find(line.folder, "2")
     end = folder.load().end
     assert end is not None
@@ -231,9 +249,9 @@ def test_a_line_that_leaves_something_out_without_a_word_is_an_error(line: Line_
 def test_a_failure_that_the_project_skips_is_not_green(line: Line_, handover: Handover, stage: str) -> None:
     """`skip` silences a check, not the fact that the run got no further."""
     made, guard = ENDS[stage]
-    skipping = builders.spec({"skip": {guard: "we know"}})
+    skipping = described({"skip": {guard: "we know"}})
     line.handover, line.good = handover, replace(line.good, spec=skipping)
-    verdict, evidence = line.run(**{stage: made})
+    verdict, evidence = line.run({stage: made})
     judged_once_on_the_last_evidence(line, verdict, evidence)
     if stage in line.seen.done:
         assert verdict.exit_code == 4
@@ -248,6 +266,7 @@ DOES = {
     "images.built": {"images"},
     "images.pinned": {"images"},
     "code.unit-tests": {"images", "data", "code"},
+    "services.ready": {"images", "data", "train", "artifact"},
     "train.exits-cleanly": {"images", "data", "train"},
     "train.loss-decreases": {"images", "data", "train", "artifact"},
     "artifact.safe": {"images", "data", "train", "artifact", "scan"},
@@ -257,7 +276,15 @@ DOES = {
     "code.api": {"images", "data", "train", "artifact", "serve", "skew"},
     "contract.latency": {"images", "data", "train", "artifact", "serve", "contract", "load"},
 }
-WITH_THE_BAKE = {"images.built", "images.pinned", "serve.ready", "contract.examples", "code.api", "contract.latency"}
+WITH_THE_BAKE = {
+    "services.ready",
+    "images.built",
+    "images.pinned",
+    "serve.ready",
+    "contract.examples",
+    "code.api",
+    "contract.latency",
+}
 
 
 @pytest.mark.parametrize("handover", list(Handover))
@@ -265,17 +292,19 @@ WITH_THE_BAKE = {"images.built", "images.pinned", "serve.ready", "contract.examp
 def test_only_does_what_its_check_reads(line: Line_, handover: Handover, name: str) -> None:
     """`--only CHECK` has the stages whose records the check reads, what those start from, and nothing else."""
     line.handover = handover
-    line.run(Selection(only=(name,)))
+    line.run(selection=Selection(only=(name,)))
     wanted = DOES[name]
+    wanted = wanted | ({"services"} if "train" in wanted else set())
+    wanted = wanted | ({"steps"} if "serve" in wanted or name == "services.ready" else set())
     if handover is not Handover.MOUNTED and name in WITH_THE_BAKE:
-        wanted = wanted | {"data", "train", "artifact", "bake"}
+        wanted = wanted | {"data", "services", "train", "artifact", "bake"}
     assert Counter(line.seen.done) == Counter(wanted)
 
 
 def test_what_the_project_skips_is_not_done(line: Line_) -> None:
     """A check that the project skips needs no stage: `skip` saves its time."""
     names = [check.name for check in all_checks() if "robustness" in (*check.reads, *check.may_read)]
-    line.good = replace(line.good, spec=builders.spec({"skip": dict.fromkeys(names, "slow")}))
+    line.good = replace(line.good, spec=described({"skip": dict.fromkeys(names, "slow")}))
     verdict, _ = line.run()
     assert verdict.exit_code == 0
     assert "robustness" not in line.seen.done
@@ -283,18 +312,20 @@ def test_what_the_project_skips_is_not_done(line: Line_) -> None:
 
 def test_every_record_of_the_line_has_a_stage() -> None:
     """The plan knows every record that the line makes; what starts from what has no circle."""
-    assert {*LINE, "bake"} == STARTS_FROM.keys()
+    assert {*LINE, "bake", "steps"} == STARTS_FROM.keys()
     for name in LINE:
-        before = stages([name], builders.spec(handover=Handover.BAKED))
-        assert name in before
-        assert name == "images" or name not in {
-            s for other in before - {name} for s in stages([other], builders.spec())
-        }
+        assert name in stages([name], BAKED)
+        assert name not in _all_before(name)
+
+
+def _all_before(name: str) -> set[str]:
+    return {each for other in STARTS_FROM[name] for each in {other, *_all_before(other)}}
 
 
 def test_the_plan_of_what_a_project_lacks_is_empty() -> None:
     """Without a quality gate nothing is trained to say that there is none."""
     bare = builders.spec({"quality": None, "data": None})
+    assert "services" not in stages(["train", "serve"], bare)
     assert stages(["quality"], bare) == frozenset()
     assert "data" not in stages(["train"], bare)
     assert stages(["serve"], builders.spec(handover=Handover.BAKED)) >= {"bake", "train"}

@@ -11,7 +11,8 @@ from typing import Any
 import builders
 import pytest
 
-from harness.runfile import Variant, build_file, dependencies, image_name, run_file, varied
+from harness.runfile import Variant, build_file, image_name, run_file, varied
+from harness.services import dependencies
 from harness.spec import Handover, Spec
 from harness.stages.robustness import _change
 
