@@ -63,8 +63,8 @@ def _is_stale(run: Run, container: str, files: Sequence[FileHash]) -> bool:
     spec, place = run.spec, run.spec.block.train.artifact
     if spec.handover is not Handover.BAKED or spec.block.train.service != spec.serve_key or has_volume(spec):
         return False
-    written = run.engine.changed_paths(container)
-    return place not in written or not any(f"{place}/{file.path}" in written for file in files)
+    single = len(files) == 1 and files[0].path == PurePosixPath(place).name
+    return not {place if single else f"{place}/{file.path}" for file in files} & run.engine.changed_paths(container)
 
 
 def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:
