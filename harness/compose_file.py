@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -86,14 +86,15 @@ class Places:
 class Loader(yaml.SafeLoader):
     """Reads YAML as Compose does, by version 1.2: `on`, `12:30` and `2024-01-01` are texts."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if not (tag.endswith(":timestamp") or (tag.endswith(":bool") and first not in "tTfF"))
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if not (tag.endswith(":timestamp") or (tag.endswith(":bool") and first not in "tTfF"))
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def parse(path: Path) -> yaml.Node | None:

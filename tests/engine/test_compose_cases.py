@@ -104,18 +104,30 @@ def test_a_step_that_fails(mini: Mini, run_harness: Harness) -> None:
     assert ran.statuses["serve.ready"] == "skip"
 
 
-def test_one_service_trains_serves_and_bakes(mini: Mini, run_harness: Harness) -> None:
-    """One service with one Dockerfile: trained with a command, then built anew with what that left."""
+def _one_service(mini: Mini, *command: str) -> Path:
+    """A project whose only service trains with a command and serves with the one of its Dockerfile."""
     project = mini.baking(before="COPY train.py /")
     (project / "train.py").write_text(_code("train"), encoding="utf-8")
-    (project / "models" / "old.txt").write_text("of an earlier training", encoding="utf-8")
+    (project / "models" / "model.json").write_text('{"weight": 2.0}', encoding="utf-8")
     file = project / "compose.yaml"
-    train = {"service": "serve", "command": ["python3", "-u", "/train.py"]}
+    train = {"service": "serve", "command": list(command)}
     change = {"services": {"train": None, "serve": {"user": "0"}}, "x-harness": {"train": train}}
     file.write_text(yaml.safe_dump(merged(yaml.safe_load(file.read_text(encoding="utf-8")), change)), encoding="utf-8")
-    ran = run_harness(project)
+    return project
+
+
+def test_one_service_trains_serves_and_bakes(mini: Mini, run_harness: Harness) -> None:
+    """One service with one Dockerfile: trained with a command, then built anew with what that left."""
+    ran = run_harness(_one_service(mini, "python3", "-u", "/train.py"))
     ran.assert_passed()
     assert "serve-train" in ran.finding("images.built")["received"]
+
+
+@defect("artifact.present", "training writes nothing, and its image has the model that was baked before")
+def test_one_service_with_an_old_model(mini: Mini, run_harness: Harness) -> None:
+    """What the image had before is not what training left."""
+    ran = run_harness(_one_service(mini, "true"))
+    ran.assert_failed("artifact.present", received="no file that this training wrote")
 
 
 def test_beside_another_container(mini: Mini, run_harness: Harness) -> None:

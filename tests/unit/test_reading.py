@@ -8,7 +8,6 @@ from typing import Any
 import builders
 import pytest
 
-from harness import description
 from harness.cli import main
 from harness.compose import Compose
 from harness.description import find_block
@@ -36,7 +35,7 @@ def _compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         raise ComposeError("no Compose program answers")
 
     if request.param == "without":
-        monkeypatch.setattr(description.Compose, "find", none)
+        monkeypatch.setattr(Compose, "find", none)
 
 
 def _read(root: Path, *names: str, **files: str) -> Any:
