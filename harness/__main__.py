@@ -8,7 +8,7 @@ from harness.reports.foreign import Guard
 
 def main() -> None:
     """Run the command line and exit with its code; what libraries and tracebacks print commands no runner."""
-    sys.stderr = Guard(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = Guard(sys.stderr)
     sys.exit(run_command(sys.argv[1:]))
 
 
