@@ -107,6 +107,11 @@ class Guard:
         return getattr(self._stream, name)
 
 
+def guard_errors() -> None:
+    """Let all that anybody writes to standard error from here on command nobody."""
+    sys.stderr = Guard(sys.stderr)
+
+
 def printer(stream: TextIO | None = None) -> Callable[[str], None]:
     """Return what prints lines of others without anything around them, harmless."""
 

@@ -290,7 +290,7 @@ def test_nothing_else_prints() -> None:
             found.setdefault(called, set()).add(path)
     assert found == {
         "sys.stdout": {"reports/console.py", "reports/events.py", "reports/foreign.py"},
-        "sys.stderr": {"__main__.py"},
+        "sys.stderr": {"reports/foreign.py"},
     }
     printed = {path for path, called in _calls() if called.endswith("._rich.print")}
     assert printed == {"reports/console.py"}
