@@ -3,12 +3,12 @@
 import sys
 
 from harness.cli import main as run_command
-from harness.reports.foreign import Guard
+from harness.reports.foreign import guard_errors
 
 
 def main() -> None:
     """Run the command line and exit with its code; what libraries and tracebacks print commands no runner."""
-    sys.stderr = Guard(sys.stderr)
+    guard_errors()
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -19,36 +19,45 @@ from typing import Any, TextIO
 MAX_LINE = 4000  # characters of a line on the console; the run folder has it whole
 CONTINUED = "  | "  # before the further lines of a text that we print as one: none of them looks like a line of ours
 
-# Escape sequences of terminals (ECMA-48): CSI, strings such as titles and links up to their end, two or three bytes.
-_SEQUENCES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-OQ-WYZ`-~\\]"
+# Escape sequences of terminals (ECMA-48): CSI, strings such as titles and links up to their end, two or three bytes;
+# then those that a control character of the upper half begins. (A pattern that begins with one sign is a fast one.)
+_STRING = r"[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
+_SEQUENCES = (
+    re.compile(rf"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_]{_STRING}|[ -/]*[0-OQ-WYZ`-~\\])"),
+    re.compile(rf"[\x90\x98\x9b\x9d-\x9f](?:(?<=\x9b)[0-?]*[ -/]*[@-~]|(?<!\x9b){_STRING})"),
 )
 # Beside control characters what is no character of XML 1.0 (production 2), and has no place elsewhere either.
 _ILLEGAL = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Characters without a shape: they reorder a line (CVE-2021-42574), end it for some readers, or hide in a command.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e"
-    "\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-    "|(?<![^\x00-\x7f])[\u200c\u200d\ufe0f]+"  # joiners have a meaning behind letters of other scripts and pictures
+    "\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\u200c\u200d\ufe0f]+"
 )
-_COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"##(?=[A-Za-z]*\[)"), "# #"),
-    (re.compile(r"(section_(?:start|end)|travis_(?:fold|time)):"), r"\1 :"),
-    (re.compile(r"\[\[(?=ATTACHMENT\|)", re.IGNORECASE), "[ ["),
-    (re.compile(r"^([^\S\n]*)::(?=.*::)", re.MULTILINE), r"\1: :"),
-    (re.compile(r"^(?=(?:---|\+\+\+|~~~|\^\^\^)[ \t])", re.MULTILINE), " "),
+_JOINERS = frozenset("\u200c\u200d\ufe0f")  # they have a meaning behind letters of other scripts and behind pictures
+# What a text must hold, what is looked for then, what stands in its place.
+_COMMANDS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    (("##",), re.compile(r"##(?=[A-Za-z]*\[)"), "# #"),
+    (("section_", "travis_"), re.compile(r"(section_(?:start|end)|travis_(?:fold|time)):"), r"\1 :"),
+    (("[[",), re.compile(r"\[\[(?=ATTACHMENT\|)", re.IGNORECASE), "[ ["),
+    (("::",), re.compile(r"^([^\S\n]*)::(?=.*::)", re.MULTILINE), r"\1: :"),
+    (("---", "+++", "~~~", "^^^"), re.compile(r"^(?=(?:---|\+\+\+|~~~|\^\^\^)[ \t])", re.MULTILINE), " "),
 )
 
 
 def harmless(text: str) -> str:
     """Return a text that commands neither terminal nor runner; its lines stay lines."""
     text = text.encode("utf-8", "replace").decode().replace("\r\n", "\n")
-    text = _SEQUENCES.sub("", text).replace("\x1b", "\u241b").replace("\r", "\u240d")
-    text = _INVISIBLE.sub(lambda found: "".join(map(_shown, found[0])), _ILLEGAL.sub("", text))
-    for pattern, shown in _COMMANDS:
-        text = pattern.sub(shown, text)
+    plain = text.isascii()
+    if "\x1b" in text or not plain:
+        for pattern in _SEQUENCES:
+            text = pattern.sub("", text)
+        text = text.replace("\x1b", "\u241b")
+    text = _ILLEGAL.sub("", text.replace("\r", "\u240d"))
+    if not plain:
+        text = _INVISIBLE.sub(_visible, text)
+    for signs, pattern, shown in _COMMANDS:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(shown, text)
     return text
 
 
@@ -98,6 +107,11 @@ class Guard:
         return getattr(self._stream, name)
 
 
+def guard_errors() -> None:
+    """Let all that anybody writes to standard error from here on command nobody."""
+    sys.stderr = Guard(sys.stderr)
+
+
 def printer(stream: TextIO | None = None) -> Callable[[str], None]:
     """Return what prints lines of others without anything around them, harmless."""
 
@@ -109,8 +123,11 @@ def printer(stream: TextIO | None = None) -> Callable[[str], None]:
     return write
 
 
-def _shown(sign: str) -> str:
-    return f"\\u{ord(sign):04x}"
+def _visible(found: re.Match[str]) -> str:
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    if before > "\x7f" and _JOINERS.issuperset(found[0]):
+        return found[0]
+    return "".join(f"\\u{ord(sign):04x}" for sign in found[0])
 
 
 def _fitting(line: str) -> str:
