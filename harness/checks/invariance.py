@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped, vocabulary, warned
 from harness.checks.compare import SAME, compare, described, is_limited, parse, short
+from harness.checks.naming import words
 from harness.checks.volatile import DECLARE, LeftOut, left_out
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding
@@ -26,11 +27,11 @@ def batch_invariant(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(reason)
         return
     wrong = []
-    aside = left_out(spec, contract)
+    aside, places = left_out(spec, contract), _places(whole)
     for number, together in enumerate(whole):
         exchange = contract.answer(f"single:{number}")
         alone = _predictions(aside, exchange, 1)
-        differences = list(compare(together, alone[0], CLOSE)) if alone else [_said(exchange)]
+        differences = list(compare(_unplaced(together, places), alone[0], CLOSE)) if alone else [_said(exchange)]
         if differences:
             wrong.append(f"row {number}: {differences[0]}")
     yield _verdict(wrong, f"{len(whole)} rows, alone and together", "the same prediction alone and in a batch")
@@ -48,7 +49,7 @@ def row_order(spec: Spec, contract: Contract) -> Iterator[Finding]:
     if turned is None:
         wrong = [_said(exchange)]
     else:
-        pairs = enumerate(zip(whole, reversed(turned), strict=True))
+        pairs = enumerate(zip((_unplaced(row, _places(whole)) for row in whole), reversed(turned), strict=True))
         wrong = [f"row {n}: {d}" for n, (left, right) in pairs for d in list(compare(left, right, CLOSE))[:1]]
     yield _verdict(wrong, f"{len(whole)} rows in the opposite order", "each row's prediction at the row's place")
 
@@ -125,6 +126,20 @@ def _predictions(aside: LeftOut, exchange: Exchange | None, count: int) -> tuple
         return aside.dialect.answers(aside.of(parse(exchange)), count)
     except (ValueError, RecursionError):
         return None
+
+
+def _places(rows: tuple[Any, ...]) -> frozenset[str]:
+    """Return the fields that only say at which place of its batch a row stands, such as `index`."""
+    if len(rows) < 2 or not all(isinstance(row, dict) for row in rows):  # noqa: PLR2004 - one row has one place
+        return frozenset()
+    named = (key for key in rows[0] if words(key) and words(key) <= vocabulary.POSITION)
+    return frozenset(
+        key for key in named if any([row.get(key) for row in rows] == [*range(n, n + len(rows))] for n in (0, 1))
+    )
+
+
+def _unplaced(row: Any, places: frozenset[str]) -> Any:
+    return {key: value for key, value in row.items() if key not in places} if places else row
 
 
 def _said(exchange: Exchange | None) -> str:

@@ -106,7 +106,7 @@ def kind(field: Field) -> str:
 
 def is_time(field: Field) -> bool:
     """Whether a field is the time of day, also where it has not moved on as yet."""
-    return not field.above & vocabulary.PREDICTED and not field.own & vocabulary.PREDICTED and _is_clock(field)
+    return not field.above & vocabulary.PREDICTED and not field.own & vocabulary.PREDICTED and _is_time(field)
 
 
 def _is_id(field: Field) -> bool:

@@ -74,3 +74,5 @@ OF_RESOURCE = _words(
     "usage used free mb mib gb kb bytes percent pct load peak size depth length average avg active connections threads "
     "util utilization total requests seconds s process available"
 )
+# Of a row in its batch.
+POSITION = _words("index idx row rows position pos number nr no i id n instance item line record input")

@@ -223,7 +223,7 @@ def test_what_cannot_be_unpacked(body: bytes, encoding: str, said: str) -> None:
 
 
 def _optional(kind: str) -> dict[str, Any]:
-    return {
+    kinds: dict[str, dict[str, Any]] = {
         "nullable": {"type": "string", "nullable": True},
         "types": {"type": ["string", "null"]},
         "anyOf": {"anyOf": [{"type": "string"}, {"type": "null"}]},
@@ -236,7 +236,8 @@ def _optional(kind: str) -> dict[str, Any]:
         "anything": {},
         "word": {"$ref": "#/components/schemas/Word"},
         "circle": {"$ref": "#/components/schemas/Circle"},
-    }[kind]
+    }
+    return kinds[kind]
 
 
 ALLOWED = ("nullable", "types", "anyOf", "reference", "beside", "enum", "const", "allOf")

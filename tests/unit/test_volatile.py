@@ -495,3 +495,19 @@ def test_evidence_of_an_old_run_is_judged() -> None:
         replace(e, response=b"\xff{" if n % 2 else b"[" * 5000 + b"]" * 5000) for n, e in enumerate(contract.exchanges)
     )
     assert left_out(spec, replace(contract, exchanges=broken)).found == ()
+
+
+@pytest.mark.parametrize(
+    ("style", "fails"),
+    [
+        (lambda p, n: {"predictions": [{"index": k, "y": y} for k, y in enumerate(p)]}, False),
+        (lambda p, n: [{"rowNumber": k, "score": y} for k, y in enumerate(p, start=1)], False),
+        (lambda p, n: {"predictions": [{"label": k, "y": y} for k, y in enumerate(p)]}, True),
+        (lambda p, n: {"predictions": [{"index": len(p), "y": y} for y in p]}, True),
+    ],
+)
+def test_the_place_of_a_row_in_its_batch(style: Answer, fails: bool) -> None:  # noqa: FBT001
+    """A row that says its own place says another one alone; a label that does so depends on its batch."""
+    failed = _failed(_judged(Styled(style), _spec()))
+    assert ("contract.batch-invariant" in failed) == fails
+    assert fails or not failed

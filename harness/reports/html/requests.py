@@ -33,6 +33,7 @@ MENTIONS = {
     "contract.row-order": ("reversed", ""),
     "contract.field-order": ("fields", ""),
     "contract.repeatable": ("again", ""),
+    "contract.volatile": ("again", ""),
 }
 REJECTS = "contract.rejects-"
 _STEP = re.compile(r"(?:request|step) (?:\d+ to )?(\d+)")
