@@ -211,14 +211,8 @@ class Engine:
         """Run a command in a running container for at most `timeout` seconds."""
         return execute(self._api, container, argv, timeout)
 
-    def helper(
-        self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str], *, copy: bool = True
-    ) -> str | None:
-        """Create a container that is never started and mounts a volume; None where the name is taken.
-
-        With `copy` the engine copies what the image has at `path` into an empty volume.
-        """
-        bind = f"{volume}:{path}" if copy else f"{volume}:{path}:nocopy"
+    def helper(self, image: str, name: str, volume: str, path: str, labels: Mapping[str, str]) -> str | None:
+        """Create a container that is never started, a volume at `path` (or `path:nocopy`); None: the name is taken."""
         with mapped_errors():
             try:
                 made = self._api.create_container(
@@ -226,7 +220,7 @@ class Engine:
                     command=["harness-helper"],
                     name=name,
                     labels=dict(labels),
-                    host_config=self._api.create_host_config(binds=[bind], network_mode="none"),
+                    host_config=self._api.create_host_config(binds=[f"{volume}:{path}"], network_mode="none"),
                 )
             except docker.errors.APIError as exc:
                 if exc.status_code == 409:  # noqa: PLR2004 - Conflict

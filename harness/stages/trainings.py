@@ -198,8 +198,8 @@ def _open(run: Run, image: str, volume: str) -> None:
     """
     place = PurePosixPath(reruns.place(run.spec))
     name = f"{volume}-open"
-    marks = {**run.labels, STAGE: "trainings"}
-    helper = run.engine.helper(image, name, volume, str(place), marks, copy=reruns.copies(run.spec))
+    mount = str(place) if reruns.copies(run.spec) else f"{place}:nocopy"
+    helper = run.engine.helper(image, name, volume, mount, {**run.labels, STAGE: "trainings"})
     if helper is None:
         raise LookupError(f"the name {name} belongs to this run alone, and is taken")
     tar = io.BytesIO()

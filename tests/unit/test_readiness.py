@@ -16,6 +16,7 @@ from defects import defect
 from service import Service, listening
 
 from harness.cli import main
+from harness.dialects import OPENAPI, PLAIN
 from harness.errors import InfrastructureError
 from harness.http import Target
 from harness.records import Asked, Exit, Interface
@@ -226,7 +227,7 @@ PLACES: dict[str, tuple[dict[str, Answer], str | None]] = {
 def test_the_document_is_looked_for(answers: dict[str, Answer], path: str | None) -> None:
     """Where the conventional path has none; what is found there is a document, or nothing."""
     with listening(Told(answers)) as target:
-        document, error = api_document.find(target, _spec().block.serve, readiness.PLAIN, "/ml/v2/predict")
+        document, error = api_document.find(target, _spec().block.serve, PLAIN, "/ml/v2/predict")
     assert (list(document["paths"]) if document else None) == ([path] if path else None)
     assert (error is None) == (path is not None)
 
@@ -235,7 +236,7 @@ def test_the_document_is_looked_for(answers: dict[str, Answer], path: str | None
 def test_the_document_that_a_page_shows(at: str) -> None:
     """The address in the page of Swagger UI, with or without the part that a proxy takes away."""
     with _pages({"/docs": PAGE}, Told({f"GET {at}": _document(e=POST)})) as target:
-        document, error = api_document.find(target, _spec().block.serve, readiness.PLAIN, "/predict")
+        document, error = api_document.find(target, _spec().block.serve, PLAIN, "/predict")
     assert document is not None, error
     assert list(document["paths"]) == ["e"]
 
@@ -244,19 +245,19 @@ def test_a_named_document_wins() -> None:
     """`serve.document` is the only place that is asked; a project that says `plain` has none."""
     told = Told({"GET /openapi.json": _document(a=POST), "GET /mine.json": _document(b=POST)})
     with listening(told) as target:
-        document, _ = api_document.find(target, _spec(document="/mine.json").block.serve, readiness.OPENAPI, "/predict")
+        document, _ = api_document.find(target, _spec(document="/mine.json").block.serve, OPENAPI, "/predict")
         assert document is not None
         assert list(document["paths"]) == ["b"]
-        _, error = api_document.find(target, _spec(document="/not.json").block.serve, readiness.OPENAPI, "/predict")
+        _, error = api_document.find(target, _spec(document="/not.json").block.serve, OPENAPI, "/predict")
         assert error == "GET /not.json: 404"
-        found = api_document.find(target, _spec(dialect="plain").block.serve, readiness.PLAIN, "/predict")
+        found = api_document.find(target, _spec(dialect="plain").block.serve, PLAIN, "/predict")
     assert found == (None, "the dialect `plain` has no document")
 
 
 def test_an_old_document_is_named_and_not_read() -> None:
     """Swagger 2.0 is no OpenAPI 3: it is said, and judged by nobody."""
     with listening(Told({"GET /swagger.json": (200, {"swagger": "2.0", "paths": {}})})) as target:
-        found = api_document.find(target, _spec().block.serve, readiness.PLAIN, "/predict")
+        found = api_document.find(target, _spec().block.serve, PLAIN, "/predict")
     assert found == (None, "GET /swagger.json: Swagger 2.0, and OpenAPI 3 alone is read")
 
 
