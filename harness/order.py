@@ -202,6 +202,8 @@ def _asked(service: Service, record: R) -> R:
     died = service.running.ended(PATIENCE if record.lost_answers else 0.0)
     if died is not None:
         not_for_want_of_disk(died, "the service")
+    elif record.lost_answers:  # a service that is told to end takes no more requests, and may need a while to end
+        service.running.undisturbed()
     return replace(record, died=died)
 
 

@@ -29,6 +29,7 @@ from harness.engine.sdk import (
     configured_url,
     mapped_errors,
     open_client,
+    reach,
     sockets,
 )
 from harness.errors import EngineUnavailableError, InfrastructureError
@@ -105,6 +106,14 @@ class Engine:
         """Raise EngineUnavailableError unless the engine answers."""
         with mapped_errors():
             self._api.ping()
+
+    def verify(self) -> None:
+        """Raise EngineUnavailableError unless the engine takes a new connection.
+
+        One that goes down takes none from the beginning, while it ends its containers and answers old connections: so
+        what was seen of them before this call is no work of its end.
+        """
+        reach(self.compose_host)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Return the inspect answer of an image, None where the engine does not have it."""

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import docker
+import docker.constants
 import docker.context
 import docker.errors
 import docker.types
@@ -22,6 +23,7 @@ from harness.errors import DiskFullError, EngineUnavailableError, Infrastructure
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
 API = "1.44"
 CHUNK = 1024 * 1024
+ALIVE_WITHIN = 20.0  # seconds for an engine to take a connection and answer: one that is busy needs a few
 GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
 
 
@@ -43,13 +45,13 @@ def configured_url() -> str:
     return os.environ.get("DOCKER_HOST") or docker.context.ContextAPI.get_current_context().Host
 
 
-def open_client(url: str | None) -> docker.DockerClient:
+def open_client(url: str | None, timeout: float = docker.constants.DEFAULT_TIMEOUT_SECONDS) -> docker.DockerClient:
     """Return a client that was answered, None meaning the configured engine; raises what the SDK raises."""
 
     def make(version: str) -> docker.DockerClient:
         if url is None:
-            return docker.from_env(version=version)
-        return docker.DockerClient(base_url=url, version=version)
+            return docker.from_env(version=version, timeout=timeout)
+        return docker.DockerClient(base_url=url, version=version, timeout=timeout)
 
     client = make("auto")
     client.ping()
@@ -63,7 +65,7 @@ def open_client(url: str | None) -> docker.DockerClient:
 def reach(url: str | None) -> None:
     """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one."""
     with mapped_errors():
-        open_client(url).close()
+        open_client(url, ALIVE_WITHIN).close()
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -46,6 +46,9 @@ class Recording:
         self.folder.append(name, line)
         self.say(stage, line)
 
+    def verify(self) -> None:
+        """Raise HarnessError where what was seen up to now is no evidence: its machinery is lost."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Recording):
@@ -58,6 +61,10 @@ class Run(Recording):
     cores: Cores = field(default_factory=lambda: Cores(1))
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
     creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
+
+    def verify(self) -> None:
+        """Raise EngineUnavailableError where the engine is lost: its containers went with it, and not by themselves."""
+        self.engine.verify()
 
     @property
     def project(self) -> str:

@@ -39,6 +39,8 @@ def collect(
         exchange = _send(target, spoken, request)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
+        if exchange.status is None:
+            run.verify()  # of a lost engine nothing more is asked, as of one whose machine is gone no answer comes
     run.say("contract", f"{len(exchanges)} requests sent")
     return Contract(
         exchanges=tuple(exchanges),
