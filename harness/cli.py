@@ -23,7 +23,7 @@ from harness import (
     replay_verbs,
     report_verbs,
 )
-from harness.signals import INTERRUPTS
+from harness.signals import INTERRUPTS, taken
 from harness.verb_help import examples
 
 EPILOG = """\
@@ -82,6 +82,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
+    taken()
     raise KeyboardInterrupt
 
 

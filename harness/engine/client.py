@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -55,6 +56,7 @@ class Engine:
         self._api = client.api
         self._configured = configured  # by DOCKER_HOST or the context: Compose finds it by itself
         self.url = url
+        self.over = Event()  # set when a run ends: what threads still read of its containers breaks off
 
     @classmethod
     def connect(cls) -> Engine:
@@ -194,7 +196,7 @@ class Engine:
                 if exc.status_code == 404 or NOT_A_FOLDER in str(exc.explanation):  # noqa: PLR2004 - Not Found
                     return None
                 raise
-        return body_of(response)
+        return body_of(response, self.over)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:
         """Unpack a tar stream at a path in a container."""

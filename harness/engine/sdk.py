@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import docker
 import docker.constants
@@ -17,7 +18,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from harness.causes import advice_for
-from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, is_disk_full
+from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, RunOverError, is_disk_full
 
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
@@ -80,10 +81,16 @@ def raise_if_disk_full(exc: Exception) -> None:
         ) from exc
 
 
-def body_of(response: requests.Response) -> Generator[bytes, None, None]:
-    """Yield the body of an answer in pieces, errors mapped; closing the generator ends the transfer."""
+def body_of(response: requests.Response, over: Event) -> Generator[bytes, None, None]:
+    """Yield the body of an answer in pieces, errors mapped; closing the generator ends the transfer.
+
+    Raises RunOverError when `over` is set: a container that is read from cannot be removed.
+    """
     with closing(response), mapped_errors():
-        yield from response.iter_content(CHUNK)
+        for piece in response.iter_content(CHUNK):
+            if over.is_set():
+                raise RunOverError("the run has ended")
+            yield piece
 
 
 @contextmanager
