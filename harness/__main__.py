@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import time
@@ -11,9 +12,9 @@ from typing import NoReturn
 
 from harness.cli import main as run_command
 from harness.errors import INTERRUPTED
-from harness.signals import undelivered
+from harness.signals import INTERRUPTS, undelivered
 
-PATIENCE = 8.0  # seconds for Python to deliver an interrupt: it waits for a library that reads a large table
+PATIENCE = 6.0  # seconds for Python to deliver an interrupt: it waits for a library that reads a large table
 LINGERING = 1.0  # seconds for threads that nobody waits for any more
 SAID = b"harness: interrupted: it ended in the midst of what it did; `harness clean` removes what a run left\n"
 
@@ -22,6 +23,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     with undelivered(PATIENCE, lambda: _end_at_once(INTERRUPTED, SAID)):
         code = run_command(sys.argv[1:])
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)  # it ends already
     deadline = time.monotonic() + LINGERING
     others = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
     for thread in others:

@@ -37,7 +37,9 @@ from harness.stages import Run
 from harness.stages import data as data_stage
 from harness.stages import images as images_stage
 
-PATIENCE = 3.0  # seconds after an interrupt or an error for the threads to end: some work of a library cannot be stopped
+PATIENCE = (
+    3.0  # seconds after an interrupt or an error for the threads to end: some work of a library cannot be stopped
+)
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
 BESIDE = "beside"  # begins the names of these threads

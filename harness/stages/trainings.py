@@ -15,7 +15,7 @@ from harness import reruns
 from harness.causes import MEANT_TO_FAIL
 from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
-from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError
+from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError, RunOverError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.records.trainings import INTERRUPTED
