@@ -10,6 +10,7 @@ import threading
 import time
 from typing import NoReturn
 
+from harness.cli import flush
 from harness.cli import main as run_command
 from harness.errors import INTERRUPTED
 from harness.signals import INTERRUPTS, undelivered
@@ -37,10 +38,9 @@ def main() -> None:
 def _end_at_once(code: int, said: bytes = b"") -> NoReturn:
     """End the process and all of its threads; what was printed is written, and temporary folders are removed."""
     if said:  # the main thread is busy, and may hold what it prints with
-        os.write(sys.stdout.fileno(), said)
+        os.write(1, said)
     else:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         atexit._run_exitfuncs()  # noqa: SLF001 - nothing else calls them before os._exit
     os._exit(code)
 

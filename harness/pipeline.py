@@ -86,6 +86,8 @@ def run(
             folder.mark_latest()
         marks = labels.labels_of_run(folder.id, spec.project, keep=keep is not Keep.NEVER)
         environment = describe(engine, compose)
+        if not environment.engine_kind.startswith("podman"):  # whose containers outlive it
+            engine.watch()
         watcher.run_begins(spec, environment, folder.id, forecast(folder, selection))
         given = repeat.images if repeat else {}
         with remembered(folder.cache / "hashes.json", fresh=rebuild) as hashes:

@@ -23,6 +23,7 @@ from harness.errors import DiskFullError, EngineUnavailableError, Infrastructure
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
 API = "1.44"
+AGAIN_HINT = "Run again: its containers ended with it, and what they would have done is not known."
 CHUNK = 1024 * 1024
 ALIVE_WITHIN = 20.0  # seconds for an engine to take a connection and answer: one that is busy needs a few
 GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
@@ -64,7 +65,11 @@ def open_client(url: str | None, timeout: float = docker.constants.DEFAULT_TIMEO
 
 
 def reach(url: str | None) -> None:
-    """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one."""
+    """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one.
+
+    An engine that goes down takes none from the beginning, while it ends its containers and answers old connections:
+    so what was seen of them before this call is no work of its end.
+    """
     with mapped_errors():
         open_client(url, ALIVE_WITHIN).close()
 

@@ -60,7 +60,7 @@ class Run(Recording):
 
     def verify(self) -> None:
         """Raise EngineUnavailableError where the engine is lost: its containers went with it, and not by themselves."""
-        self.engine.verify()
+        self.engine.ping()
 
     @property
     def project(self) -> str:

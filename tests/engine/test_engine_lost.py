@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import parse
 
@@ -12,7 +17,7 @@ import pytest
 from harness.labels import STAGE
 
 from .places import LABEL, engine_in_container
-from .support import HERE, Engine, Harness, Mini, Ran
+from .support import HERE, Cable, Engine, Harness, Mini, Ran, eventually
 
 pytestmark = pytest.mark.engine
 
@@ -94,3 +99,38 @@ def test_a_service_that_stops_taking_requests_by_itself(mini: Mini, run_harness:
     ran = run_harness(mini(SLOW, serve=code))
     assert ran.code == 1, str(ran)
     assert "fail" in ran.statuses.values()
+
+
+class Kept(Cable):
+    """A socket that stays while the engine behind it is started anew, as systemd keeps it (`docker.socket`)."""
+
+    def restart(self) -> None:
+        """End all connections; new ones lead to what then is the engine."""
+        ends, self._open = self._open, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.mark.parametrize("stage", ["train", "contract"])
+def test_the_engine_is_started_anew(
+    stage: str, mini: Mini, run_harness: Harness, engine: Engine, tmp_path: Path
+) -> None:
+    """An engine that is started anew ended its containers and has forgotten it: 3, and neither model nor API failed."""
+    cable = Kept(tmp_path / "engine.sock")
+    train = "import time; print('begun', flush=True); time.sleep(60)" if stage == "train" else ""
+    launched = run_harness.start(mini(SLOW, train=train), env={"DOCKER_HOST": cable.url})
+    launched.prints("train | begun" if stage == "train" else "contract ...")
+    time.sleep(1)
+    service = {"train": "train", "contract": "serve"}[stage]
+    found = engine.client.containers.list(filters={"label": f"harness.project={launched.project.name}"})
+    (container,) = [each for each in found if each.labels[STAGE] == service]
+    os.kill(engine.client.api.inspect_container(container.id)["State"]["Pid"], signal.SIGKILL)  # not by this engine
+    eventually(lambda: engine.containers(launched.project.name) == [], 10, "it has ended")
+    cable.restart()
+    ran = launched.finish()
+    ran.assert_refused(3)
+    assert "fail" not in ran.statuses.values(), str(ran)
+    assert ran.causes == ["run: engine gone"]
+    cable.cut()

@@ -15,6 +15,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,7 +175,7 @@ def test_a_transfer_from_a_container_stops() -> None:
 def test_threads_that_cannot_stop_are_not_waited_for() -> None:
     """After an interrupt the threads beside the line have their seconds; what works on then is left."""
     release = threading.Event()
-    pool = pipeline.ThreadPoolExecutor(1, thread_name_prefix=pipeline.BESIDE)
+    pool = ThreadPoolExecutor(1, thread_name_prefix=pipeline.BESIDE)
     pool.submit(release.wait, 30)
     start = time.monotonic()
     try:
