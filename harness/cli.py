@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -23,7 +24,7 @@ from harness import (
     replay_verbs,
     report_verbs,
 )
-from harness.signals import INTERRUPTS
+from harness.signals import INTERRUPTS, taken
 from harness.verb_help import examples
 
 EPILOG = """\
@@ -68,6 +69,12 @@ def main(argv: Sequence[str]) -> int:
         return errors.CRASHED
 
 
+def flush() -> None:
+    """Write what was printed, for a process that ends without Python's own clean-up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Return the arguments; what follows `--` is a program's. Exits with code 2 where they are wrong."""
     parser = _parser()
@@ -82,6 +89,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
+    taken()
     raise KeyboardInterrupt
 
 

@@ -78,6 +78,10 @@ class ComposeError(InfrastructureError):
     kind = "Compose failed"
 
 
+class RunOverError(Exception):
+    """The run was ended while something worked for it, which nobody waits for: it stops. No error of anybody."""
+
+
 def is_disk_full(text: str) -> bool:
     """Whether a message of the engine, of Compose or of a program says that a disk is full."""
     lowered = text.lower()

@@ -245,6 +245,7 @@ class Line:
         outcome = "crashed"
         try:
             yield
+            self.run.verify()  # else nothing of the stage is kept, and nothing is judged by it
             outcome = "done"
         except HarnessError as exc:
             outcome = exc.kind

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from harness.engine import Running
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunOverError
 from harness.further import train_again
 from harness.http import Target
 from harness.line import Blockable, Line, LineEndsError
@@ -18,7 +18,7 @@ from harness.manifests import read_manifest
 from harness.plan import bakes
 from harness.records import Artifact, Contract, Fuzz, Images, Interface, Load, Services, Serving, Skew, Training
 from harness.services import needed_by
-from harness.stages import Run, RunOverError, not_for_want_of_disk
+from harness.stages import Run, not_for_want_of_disk
 from harness.stages import artifact as artifact_stage
 from harness.stages import code as code_stage
 from harness.stages import contract as contract_stage
@@ -238,6 +238,8 @@ def _asked(service: Service, record: R) -> R:
     died = service.running.ended(PATIENCE if record.lost_answers else 0.0)
     if died is not None:
         not_for_want_of_disk(died, "the service")
+    elif record.lost_answers:  # a service that is told to end takes no more requests, and may need a while to end
+        service.running.undisturbed()
     return replace(record, died=died)
 
 
@@ -259,12 +261,16 @@ def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images:
     processor = pool.submit(look.with_processor, run, line.evidence.environment, images.images)
     try:
         yield
+    except KeyboardInterrupt:
+        run.over.set()
+        raise
     finally:
+        patience = 0.0 if run.over.is_set() else LOOKING
         with suppress(HarnessError, OSError, TimeoutError, CancelledError):
-            now, found = line.evidence.images or images, packages.result(LOOKING)
+            now, found = line.evidence.images or images, packages.result(patience)
             found |= look.packages(run, [image for image in now.images if image.service not in found])
-            line.keep("surroundings", look.collect(run, now, found, sources.result(LOOKING)))
-            line.keep("environment", processor.result(LOOKING))
+            line.keep("surroundings", look.collect(run, now, found, sources.result(patience)))
+            line.keep("environment", processor.result(patience))
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,8 +36,12 @@ from harness.spec import Spec
 from harness.stages import Run
 from harness.stages import data as data_stage
 
+PATIENCE = (
+    3.0  # seconds after an interrupt or an error for the threads to end: some work of a library cannot be stopped
+)
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
+BESIDE = "beside"  # begins the names of these threads
 MOST_AT_ONCE = 3  # trainings, or two beside a service: each of them needs its memory
 
 
@@ -79,6 +85,8 @@ def run(
             folder.mark_latest()
         marks = labels.labels_of_run(folder.id, spec.project, keep=keep is not Keep.NEVER)
         environment = describe(engine, compose)
+        if not environment.engine_kind.startswith("podman"):  # whose containers outlive it
+            engine.watch()
         watcher.run_begins(spec, environment, folder.id, forecast(folder, selection))
         given = repeat.images if repeat else {}
         with remembered(folder.cache / "hashes.json", fresh=rebuild) as hashes:
@@ -91,6 +99,7 @@ def run(
                 say=watcher.line,
                 hashes=hashes,
                 cores=Cores(min(environment.cores, MOST_AT_ONCE)),
+                over=engine.over,
             )
             line = Line(whole, watcher, selection, further=("serve",) if then else ())
             line.keep("environment", environment)
@@ -141,24 +150,33 @@ def _cleaned_up(run: Run, watcher: Watcher, is_kept: Callable[[], bool]) -> Iter
     A second interrupt waits: half a clean-up helps nobody. What a thread asked for while the run ended is removed
     in a second round, after the threads.
     """
-    pool = ThreadPoolExecutor(max_workers=THREADS)
+    pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix=BESIDE)
     try:
         yield pool
     finally:
-        looks = 1 if sys.exc_info()[0] is None else LOOKS
+        looks, patience = (1, None) if sys.exc_info()[0] is None else (LOOKS, PATIENCE)
         with deferred():
             run.over.set()
             try:
                 if is_kept():
-                    pool.shutdown(wait=True, cancel_futures=True)
+                    _join(pool, patience)
                     for line in keep_run(run.engine, run.folder.id, run.spec):
                         watcher.line("keep", line)
                 else:
                     remove_run(run.engine, run.folder.id)
-                    pool.shutdown(wait=True, cancel_futures=True)
+                    _join(pool, patience)
                     remove_run(run.engine, run.folder.id, looks)
                     remove_names(run.engine, run.folder.id)
             except HarnessError as exc:
                 pool.shutdown(wait=False, cancel_futures=True)
                 left = "What is left is removed by the next run, or by `harness clean`."
                 watcher.line("clean-up", f"{exc}. {left}")
+
+
+def _join(pool: ThreadPoolExecutor, patience: float | None) -> None:
+    """Begin nothing more, and wait for what is under way: to its end, or so many seconds."""
+    pool.shutdown(wait=patience is None, cancel_futures=True)
+    deadline = time.monotonic() + (patience or 0.0)
+    for thread in threading.enumerate():
+        if thread.name.startswith(BESIDE):
+            thread.join(max(0.0, deadline - time.monotonic()))

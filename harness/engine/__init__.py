@@ -1,7 +1,8 @@
 """The only importer of the Docker SDK."""
 
-from harness.engine.client import Engine, Leftover, context_files
+from harness.engine.client import Engine, Leftover
 from harness.engine.execution import Executed
+from harness.engine.images import context_files
 from harness.engine.peak import Peak
 from harness.engine.running import Running
 

@@ -11,25 +11,28 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import IO, Any, Self
 
 import docker
 import docker.errors
 import docker.types
-import docker.utils
 import requests.exceptions
 
 from harness.engine import images, stats
 from harness.engine.execution import Executed, execute
+from harness.engine.pulse import Pulse
 from harness.engine.reach import Reach
 from harness.engine.running import Running
 from harness.engine.sdk import (
+    AGAIN_HINT,
     GONE_HINT,
     body_of,
     configured_url,
     mapped_errors,
     open_client,
+    reach,
     sockets,
 )
 from harness.errors import EngineUnavailableError, InfrastructureError
@@ -55,6 +58,8 @@ class Engine:
         self._api = client.api
         self._configured = configured  # by DOCKER_HOST or the context: Compose finds it by itself
         self.url = url
+        self.over = Event()  # set when a run ends: what threads still read of its containers breaks off
+        self._pulse = Pulse(self._api)
 
     @classmethod
     def connect(cls) -> Engine:
@@ -77,7 +82,12 @@ class Engine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._pulse.close()
         self._client.close()
+
+    def watch(self) -> None:
+        """Notice from now on when the engine is started anew; `ping` says so."""
+        self._pulse.start()
 
     @property
     def compose_host(self) -> str | None:
@@ -103,9 +113,10 @@ class Engine:
             }
 
     def ping(self) -> None:
-        """Raise EngineUnavailableError unless the engine answers."""
-        with mapped_errors():
-            self._api.ping()
+        """Raise EngineUnavailableError unless the engine takes a new connection and is the one that it was."""
+        reach(self.compose_host)
+        if self._pulse.is_lost:
+            raise EngineUnavailableError("the engine was lost, and another one answers in its place", hint=AGAIN_HINT)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """Return the inspect answer of an image, None where the engine does not have it."""
@@ -200,7 +211,7 @@ class Engine:
                 if exc.status_code == 404 or NOT_A_FOLDER in str(exc.explanation):  # noqa: PLR2004 - Not Found
                     return None
                 raise
-        return body_of(response)
+        return body_of(response, self.over)
 
     def write(self, container: str, path: str, tar: IO[bytes]) -> None:
         """Unpack a tar stream at a path in a container."""
@@ -327,11 +338,3 @@ class Engine:
     def started(self, container: str, on_line: Callable[[str], None]) -> Running:
         """Return a context in which a created container runs."""
         return Running(self._api, container, on_line, self.compose_host)
-
-
-def context_files(root: Path, dockerfile: str) -> list[str]:
-    """Return the files of a build context that a build would see, `.dockerignore` applied."""
-    ignore = root / ".dockerignore"
-    patterns = ignore.read_text().splitlines() if ignore.is_file() else []
-    patterns = [p.strip() for p in patterns if p.strip() and not p.startswith("#")]
-    return sorted(docker.utils.exclude_paths(str(root), patterns, dockerfile=dockerfile))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 import docker
 import docker.errors
+import docker.utils
 import requests.exceptions
 
 from harness.engine.sdk import mapped_errors, raise_if_disk_full
@@ -53,3 +55,11 @@ def load(api: docker.APIClient, source: IO[bytes]) -> list[str]:
                 raise docker.errors.APIError("load", explanation=str(event["error"]))
             said.append(str(event.get("stream", "")))
     return [name for line in said for name in LOADED.findall(line)]
+
+
+def context_files(root: Path, dockerfile: str) -> list[str]:
+    """Return the files of a build context that a build would see, `.dockerignore` applied."""
+    ignore = root / ".dockerignore"
+    patterns = ignore.read_text().splitlines() if ignore.is_file() else []
+    patterns = [p.strip() for p in patterns if p.strip() and not p.startswith("#")]
+    return sorted(docker.utils.exclude_paths(str(root), patterns, dockerfile=dockerfile))

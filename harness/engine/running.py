@@ -106,6 +106,14 @@ class Running:
         """Say how a container ended that was to go on; None where it has not within `patience` seconds."""
         return self.exit() if self.wait(patience) else None
 
+    def undisturbed(self) -> None:
+        """Raise InfrastructureError where somebody else asked the engine to end the container, ended or not as yet."""
+        with mapped_errors():
+            started = str(self.api.inspect_container(self.container).get("State", {}).get("StartedAt", ""))
+            _, killed = seen(self.api, self.container, started, str(self.api.info().get("SystemTime", "")))
+        if killed and not self._signalled:
+            raise _ended_from_outside("it still runs")
+
     def exit(self) -> Exit:
         """Say how the container ended. Only after `wait` or `stop`.
 
@@ -121,10 +129,7 @@ class Running:
             if state.get("ExitCode") and not self._timed_out:
                 ooms, killed = seen(self.api, self.container, started, finished)
         if killed and not self._signalled:
-            raise InfrastructureError(
-                f"the container was ended from outside: the engine was asked to ({state.get('ExitCode')})",
-                hint="Somebody stopped it, or the engine went down: run again.",
-            )
+            raise _ended_from_outside(str(state.get("ExitCode")))
         return Exit(
             code=None if self._timed_out else state.get("ExitCode"),
             oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
@@ -175,3 +180,10 @@ class Running:
         line = raw.decode(errors="replace").rstrip("\r")
         self.tail.append(line)
         self._on_line(line)
+
+
+def _ended_from_outside(state: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"the container was ended from outside: the engine was asked to ({state})",
+        hint="Somebody stopped it, or the engine went down: run again.",
+    )

@@ -6,8 +6,10 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import docker
+import docker.constants
 import docker.context
 import docker.errors
 import docker.types
@@ -16,12 +18,14 @@ import requests.exceptions
 import urllib3.exceptions
 
 from harness.causes import advice_for
-from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, is_disk_full
+from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, RunOverError, is_disk_full
 
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the
 # engine's range has 1.44 it is used; older engines (20.10 has 1.41, Podman 4 too) speak their own newest.
 API = "1.44"
+AGAIN_HINT = "Run again: its containers ended with it, and what they would have done is not known."
 CHUNK = 1024 * 1024
+ALIVE_WITHIN = 20.0  # seconds for an engine to take a connection and answer: one that is busy needs a few
 GONE_HINT = "Start the engine (`harness setup` does it as root on Debian or Ubuntu), then run again."
 
 
@@ -43,13 +47,13 @@ def configured_url() -> str:
     return os.environ.get("DOCKER_HOST") or docker.context.ContextAPI.get_current_context().Host
 
 
-def open_client(url: str | None) -> docker.DockerClient:
+def open_client(url: str | None, timeout: float = docker.constants.DEFAULT_TIMEOUT_SECONDS) -> docker.DockerClient:
     """Return a client that was answered, None meaning the configured engine; raises what the SDK raises."""
 
     def make(version: str) -> docker.DockerClient:
         if url is None:
-            return docker.from_env(version=version)
-        return docker.DockerClient(base_url=url, version=version)
+            return docker.from_env(version=version, timeout=timeout)
+        return docker.DockerClient(base_url=url, version=version, timeout=timeout)
 
     client = make("auto")
     client.ping()
@@ -61,9 +65,13 @@ def open_client(url: str | None) -> docker.DockerClient:
 
 
 def reach(url: str | None) -> None:
-    """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one."""
+    """Raise EngineUnavailableError unless the engine takes a new connection; None: the configured one.
+
+    An engine that goes down takes none from the beginning, while it ends its containers and answers old connections:
+    so what was seen of them before this call is no work of its end.
+    """
     with mapped_errors():
-        open_client(url).close()
+        open_client(url, ALIVE_WITHIN).close()
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -78,10 +86,16 @@ def raise_if_disk_full(exc: Exception) -> None:
         ) from exc
 
 
-def body_of(response: requests.Response) -> Generator[bytes, None, None]:
-    """Yield the body of an answer in pieces, errors mapped; closing the generator ends the transfer."""
+def body_of(response: requests.Response, over: Event) -> Generator[bytes, None, None]:
+    """Yield the body of an answer in pieces, errors mapped; closing the generator ends the transfer.
+
+    Raises RunOverError when `over` is set: a container that is read from cannot be removed.
+    """
     with closing(response), mapped_errors():
-        yield from response.iter_content(CHUNK)
+        for piece in response.iter_content(CHUNK):
+            if over.is_set():
+                raise RunOverError("the run has ended")
+            yield piece
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.errors import RunOverError
 from harness.records.scan import Kind, ScannedFile
 from harness.scan import documents, formats
 from harness.scan.archives import scan_tar, scan_zip, seekable
@@ -34,13 +35,18 @@ _USER_BLOCK = 512  # HDF5 begins at byte 0, or at this one times any power of tw
 
 
 def scan_file(path: Path, name: str, budget: Budget | None = None) -> ScannedFile:
-    """Scan one file; `name` is its name in the record. A file that cannot be read is a record with an error."""
+    """Scan one file; `name` is its name in the record. A file that cannot be read is a record with an error.
+
+    Raises RunOverError when the budget's run is over.
+    """
     scanner = _Scanner(budget or Budget())
     size, error = 0, None
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             scanner.file(file, size)
+    except RunOverError:
+        raise
     except UnreadableError as exc:
         error = str(exc)
     except Exception as exc:  # noqa: BLE001 - whatever a hostile file makes this code do, the file is not clean

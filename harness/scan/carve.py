@@ -56,6 +56,7 @@ def carve(source: Source, found: Found, where: str, look: Look | None = None) ->
             if start >= limit:
                 break
             hits += 1
+            source.budget.tick()
             if hits > MAX_HITS:
                 raise UnreadableError(f"more than {MAX_HITS} places that look like hidden pickles")
             _follow(window[start : start + AFTER], at + start, found, where)

@@ -143,9 +143,10 @@ _OFTEN = 4096  # opcodes between two looks at the height of the stack
 
 
 def follow(machine: Machine) -> None:
-    """Follow a pickle to its end. Raises BrokenError, UnreadableError."""
+    """Follow a pickle to its end. Raises BrokenError, UnreadableError, and RunOverError as Budget.tick does."""
     source, steps, byte = machine.source, _BY_BYTE, machine.source.byte
     while machine.depth <= MAX_STACK:
+        source.budget.tick()
         for _ in range(_OFTEN):
             machine.at = source.at
             code = byte()

@@ -113,6 +113,7 @@ def _goes_on(head: bytes) -> bool:
 def _payload(machine: Machine, wrapper: Made) -> None:
     """Pass over the bytes of an array as `joblib.numpy_pickle.NumpyArrayWrapper.read_array` reads them."""
     source, at = machine.source, machine.source.at
+    source.budget.tick()
     if machine.frame_end is not None and at < machine.frame_end:
         raise UnreadableError(f"byte {at}: an array inside a frame, where joblib would look for it behind the frame")
     found = layout(wrapper.state or {}, at)

@@ -9,7 +9,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import BinaryIO, Protocol
+
+from harness.errors import RunOverError
 
 CHUNK = 256 * 1024
 LZMA_MEMORY = 256 * 1024**2  # xz -9 needs 65 MiB; a hostile header asks for 4 GiB
@@ -36,10 +39,16 @@ class Budget:
     depth: int = 8  # streams in streams
     seconds: float = 120.0
     members: int = 100_000  # files inside archives
+    over: Event = field(default_factory=Event)  # set when nobody waits for the result any more
     _start: float = field(default_factory=time.monotonic)
 
     def tick(self) -> None:
-        """Raise UnreadableError when the time is over."""
+        """Raise UnreadableError when the time is over, RunOverError when nobody waits any more.
+
+        Every loop over what a file holds comes here, at the latest with each piece of it that is read.
+        """
+        if self.over.is_set():
+            raise RunOverError("the run has ended")
         if time.monotonic() - self._start > self.seconds:
             raise UnreadableError(f"the scan takes longer than {self.seconds:g} s")
 

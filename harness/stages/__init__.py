@@ -14,16 +14,12 @@ from harness.causes import full_disk
 from harness.compose import Compose
 from harness.cores import Cores
 from harness.engine import Engine
-from harness.errors import DescriptionError, DiskFullError
+from harness.errors import DescriptionError, DiskFullError, RunOverError
 from harness.evidence import RunFolder
 from harness.hashes import Hashes
 from harness.records import Exit
 from harness.runfile import Model, Variant, inline_files, project_name, run_file, varied
 from harness.spec import Spec
-
-
-class RunOverError(Exception):
-    """The run was ended while a stage worked beside it; nobody waits for its record."""
 
 
 class Say(Protocol):
@@ -40,11 +36,15 @@ class Recording:
     spec: Spec
     folder: RunFolder
     say: Say
+    over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
 
     def log(self, stage: str, name: str, line: str) -> None:
         """Append a line to a log of the run folder and show it."""
         self.folder.append(name, line)
         self.say(stage, line)
+
+    def verify(self) -> None:
+        """Raise HarnessError where what was seen up to now is no evidence: its machinery is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,12 @@ class Run(Recording):
     labels: Mapping[str, str]
     hashes: Hashes = field(default_factory=Hashes)  # of the files that images are built from
     cores: Cores = field(default_factory=lambda: Cores(1))
-    over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
     beside: dict[str, str] = field(default_factory=dict)  # services beside train and serve -> container, where started
     creating: Lock = field(default_factory=Lock)  # two Composes at once would both make the project's network
+
+    def verify(self) -> None:
+        """Raise EngineUnavailableError where the engine is lost: its containers went with it, and not by themselves."""
+        self.engine.ping()
 
     @property
     def project(self) -> str:

@@ -42,6 +42,8 @@ def collect(
         exchange = _send(target, spoken, request, limits)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
+        if exchange.status is None:
+            run.verify()  # of a lost engine nothing more is asked, as of one whose machine is gone no answer comes
     waited = LIMITS - limits.left
     slowly = f", {waited:.0f} s waited because the service limits how often it is asked (429)" if waited else ""
     run.say("contract", f"{len(exchanges)} requests sent{slowly}")

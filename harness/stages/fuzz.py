@@ -67,6 +67,7 @@ def collect(
             report = read(folder / fuzzer.report_of(phases), report, limit=left)
             out_of_time |= left <= 0 or report.cut or (report.stopped == "max_time" and phases is fuzzer.SMOKE)
             problems.append(problem or ("" if report.stopped or left <= 0 else "its report has no end"))
+        run.verify()  # else every request of these would wait for its answer
         failures = tuple(_replayed(target, document, folder, report.found, timeout))
     run.say(FOLDER, f"{report.cases} cases, {len(report.found)} kinds of failures")
     return Fuzz(

@@ -191,7 +191,8 @@ class Measured:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._over.set()
-        self._thread.join()
+        if kind is None:  # else nobody reads the samples, and the engine may take long to give the last one
+            self._thread.join()
 
     def step(self, measure: Callable[[], Step]) -> Step:
         """Measure one step."""

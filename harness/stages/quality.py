@@ -26,7 +26,6 @@ from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row
 from harness.records import Exchange, FileHash, Interface, Quality
 from harness.remembered import Memory, Question
 from harness.row_file import read_rows
-from harness.spec import Spec
 from harness.stages import Recording
 
 PREDICTIONS = "quality/predictions.jsonl"  # in the run folder: it can be committed as the next baseline
@@ -64,7 +63,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
             problem=found if isinstance(found, str) else "",
         )
         for number, (row, found) in enumerate(
-            zip(table, _Service(target, spoken, run.spec, block).predict(requests), strict=True), start=1
+            zip(table, _Service(run, target, spoken, block).predict(requests), strict=True), start=1
         )
     ]
     digests = [holdout.digest(row, label) for row in table]
@@ -122,9 +121,10 @@ def _columns(block: QualityBlock) -> list[str]:
 class _Service:
     """Asks for predictions: many rows at once where the protocol has batches, one by one where that fails."""
 
-    def __init__(self, target: Target, spoken: Interface, spec: Spec, block: QualityBlock) -> None:
+    def __init__(self, run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> None:
+        self.run = run
         self.target = target
-        self.spec = spec
+        self.spec = run.spec
         self.aside: LeftOut | None = None
         self.spoken = spoken
         self.block = block
@@ -150,7 +150,7 @@ class _Service:
         return _described(exchange) if answers is None else self._read(answers[0])
 
     def _ask(self, request: Any) -> Exchange:
-        return http.send(
+        exchange = http.send(
             self.target,
             self.spoken.predict,
             case="quality",
@@ -158,6 +158,9 @@ class _Service:
             body=json.dumps(request).encode(),
             timeout=max(TIMEOUT, self.dialect.predict_within or 0),
         )
+        if exchange.status is None:
+            self.run.verify()
+        return exchange
 
     def _answers(self, exchange: Exchange, count: int) -> tuple[Any, ...] | None:
         if not self.dialect.is_answer(exchange):

@@ -21,13 +21,16 @@ _PASSED_OVER = {".git", ".harness", ".tox", ".venv", "venv", "node_modules", "__
 
 
 def collect(run: Recording, artifact: Artifact) -> Scan:
-    """Scan every file of the run folder's artifact, and find out which imports are the project's own code."""
+    """Scan every file of the run folder's artifact, and find out which imports are the project's own code.
+
+    Raises RunOverError when the run ends meanwhile.
+    """
     start = time.monotonic()
     files = tuple(
         scan_file(
             run.folder.path / "artifact" / file.path,
             file.path,
-            Budget(seconds=max(SECONDS - (time.monotonic() - start), 0.0)),
+            Budget(seconds=max(SECONDS - (time.monotonic() - start), 0.0), over=run.over),
         )
         for file in artifact.files
     )

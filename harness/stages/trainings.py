@@ -15,12 +15,12 @@ from harness import reruns
 from harness.causes import MEANT_TO_FAIL
 from harness.differences import SAME, differences
 from harness.engine import Leftover, Running
-from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError
+from harness.errors import DescriptionError, EngineUnavailableError, InfrastructureError, RunOverError
 from harness.labels import STAGE
 from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Training, Trainings
 from harness.records.trainings import INTERRUPTED
 from harness.reruns import Plan, Plans
-from harness.stages import Run, RunOverError, not_for_want_of_disk
+from harness.stages import Run, not_for_want_of_disk
 
 AT_ONCE = 2  # each of them needs its memory
 SHARES = 128  # of the time of a core that is asked for by others too, who have 1024: the main line goes first

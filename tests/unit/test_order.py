@@ -116,7 +116,7 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
         return line.verdict(), line.evidence
 
     def _run(self, spec: Spec) -> Run:
-        nothing: Any = SimpleNamespace(memory=lambda _: None)
+        nothing: Any = SimpleNamespace(memory=lambda _: None, ping=lambda: None)
         return Run(
             spec=spec,
             folder=RunFolder.create(self.folder),
@@ -142,7 +142,7 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
         @contextmanager
         def serving(*_: object) -> Iterator[Served]:
             made = record("serve")()
-            running: Any = SimpleNamespace(container="container", ended=lambda _: None)
+            running: Any = SimpleNamespace(container="container", ended=lambda _: None, undisturbed=lambda: None)
             target = Target("127.0.0.1", 1) if made.ready else None
             yield Served(replace(made, interface=builders.INTERFACE), target, running)
 
