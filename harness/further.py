@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.records import Artifact, Repeated, Trainings
+from harness.records import Artifact, Exit, Repeated, Trainings
 from harness.reruns import has_volume
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
@@ -24,8 +24,8 @@ def train_again(run: Run, start: Start, main: Main, *, deep: bool) -> Trainings:
     def deliver(folder: Path) -> str:
         return data_stage.deliver_folder(run, folder, image)
 
-    def take(container: str, into: str, log: str) -> Artifact:
-        return artifact_stage.collect(run, container, into=into, log=log, written_only=not has_volume(run.spec))
+    def take(container: str, into: str, log: str, ended: Exit) -> Artifact:
+        return artifact_stage.collect(run, container, ended, into=into, log=log, written_only=not has_volume(run.spec))
 
     def repeat(second: str) -> Repeated | None:
         return repeated_stage.collect(run, start.images, start.data_volume, second=second, deliver=deliver)

@@ -147,7 +147,7 @@ def _trained(
         training, container = train_stage.collect(run, images, volume, meanwhile=begin)
     line.settle("train", training, final=final)
     with line.timed("artifact"):
-        artifact = artifact_stage.collect(run, container)
+        artifact = artifact_stage.collect(run, container, training.exit)
     line.settle("artifact", artifact, final=final)
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
@@ -174,7 +174,7 @@ def judge_service(service: Service) -> None:
     """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
     run, line, target, spoken = service.run, service.line, service.target, service.interface
     robustness, skew = _robustness_beside(service), _skew_beside(service)
-    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
+    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running))
     with run.cores.for_the_line() as give_back:
 
         def late() -> Skew | None:  # who waits for the training image needs no core

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.blocks import SkewBlock
-from harness.checks import check, failed, passed, skipped
+from harness.checks import check, failed, passed, skipped, whole_log
 from harness.checks.compare import compare, described, is_number, parse, short
 from harness.dialects import DIALECTS
 from harness.records import Contract, Exchange, Finding, Skew, Status
@@ -28,6 +28,7 @@ def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[F
     elif skew is None:
         yield Finding(Status.ERROR, NOT_RUN, "the evidence that the check reads", "Run again.")
     elif problem := _unusable(skew):
+        whole_log(skew.exit, end_only=True)
         yield failed(
             expected=f"`{' '.join(block.command)}` answers {len(skew.requests) or 'the'} rows of {block.rows} "
             "in the training image",
@@ -52,6 +53,7 @@ def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
     elif not skew.examples:
         yield skipped("no example of the contract promises an answer")
     elif problem := _unusable(skew):
+        whole_log(skew.exit, end_only=True)
         yield failed(
             expected=f"`{' '.join(block.command)}` answers the {len(skew.examples)} examples in the training image",
             received=problem,

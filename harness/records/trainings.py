@@ -23,6 +23,7 @@ class Rerun:
     files: tuple[FileHash, ...]  # what it left where the artifact belongs
     metrics: tuple[Mapping[str, float | int | str | bool | None], ...] | None
     metrics_error: str | None = None
+    metrics_lost: bool = False  # as of an artifact
     signalled: float | None = None  # SIGTERM came after this many seconds; None: it was not sent, or came too late
 
 

@@ -10,7 +10,7 @@ from harness.engine import Engine
 from harness.errors import InfrastructureError
 from harness.evidence import disk_errors
 from harness.metrics import Row, in_log, read
-from harness.records import Artifact, FileHash
+from harness.records import Artifact, Exit, FileHash
 from harness.spec import Handover
 from harness.stages import Run
 
@@ -19,9 +19,11 @@ LOG = "train/log.txt"
 
 
 def collect(
-    run: Run, container: str, *, into: str = "artifact", log: str = LOG, written_only: bool = False
+    run: Run, container: str, ended: Exit, *, into: str = "artifact", log: str = LOG, written_only: bool = False
 ) -> Artifact:
     """Copy what training left into a folder of the run's, with its hash, and read the metrics.
+
+    Metrics that stand in a log which is not whole, as its end says, are not read.
 
     With `written_only` what the image had at the place of the artifact does not count.
     """
@@ -37,9 +39,11 @@ def collect(
         files = tuple(f for f in files if (train.artifact if single else f"{train.artifact}/{f.path}") in written)
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
     metrics: tuple[Row, ...] | None
+    lost = False
     if train.loss_pattern is not None:
-        path, error = log, None
-        metrics = in_log(train.loss_pattern, train.loss, _text(run.folder.path / log))
+        path = log
+        metrics, error = _in_log(train.loss_pattern, train.loss, run.folder.path / log, ended)
+        lost = metrics is None
     elif within := _within(path, train.artifact, taken or ()):
         metrics, error = _read(path, folder, within)
     else:
@@ -52,7 +56,22 @@ def collect(
         metrics_declared=train.metrics is not None or train.loss_pattern is not None,
         metrics=metrics,
         metrics_error=error,
+        metrics_lost=lost,
     )
+
+
+def _in_log(pattern: str, key: str, log: Path, ended: Exit) -> tuple[tuple[Row, ...] | None, str | None]:
+    """Read the metrics that stand in a log: the rows, or why they cannot be all that there were."""
+    if ended.unread:
+        return None, f"the log is not whole: {ended.unread}"
+    try:
+        return in_log(pattern, key, log), None
+    except FileNotFoundError:  # not a line was printed
+        return (), None
+    except OSError as exc:
+        raise InfrastructureError(f"cannot read {log}: {exc}", hint="Check the folder's permissions.") from exc
+    except ValueError as exc:
+        return None, str(exc)
 
 
 def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:
@@ -90,13 +109,3 @@ def _read(path: str, folder: Path, files: Mapping[str, FileHash]) -> tuple[tuple
         return read(path, {name: (folder / file.path).read_bytes() for name, file in files.items()}), None
     except ValueError as exc:
         return None, str(exc)
-
-
-def _text(path: Path) -> str:
-    """Return a log; one without a line was never written."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise InfrastructureError(f"cannot read {path}: {exc}", hint="Check the folder's permissions.") from exc

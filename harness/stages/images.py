@@ -198,10 +198,11 @@ def _build(run: Run, model: dict[str, Any], name: str) -> tuple[str, Output | No
             builders[0] = "buildah"
         if step := STEP_CONTAINER.search(line):
             steps.append(step[1])
-        run.log("images", f"{Path(name).with_suffix('.log')}", line)
+        log.write(line + "\n")
 
     file = run.folder.write_json(name, model)
-    output = run.compose.build(run.spec.root, file, list(model["services"]), on_line)
+    with run.log("images", f"{Path(name).with_suffix('.log')}") as log:
+        output = run.compose.build(run.spec.root, file, list(model["services"]), on_line)
     if output.code != 0:
         run.engine.ping()  # an engine that goes away ends the build: then no Dockerfile is to blame
         for step in steps:  # the classic builder keeps the container of the step that failed

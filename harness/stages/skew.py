@@ -115,7 +115,7 @@ def _predict(
 
     variant = Variant(NAME, change, volumes)
     container = run.create(spec.train_key, {spec.train_key: image}, data_volume, variant)
-    with run.engine.started(container, lambda line: run.folder.append(LOG, line)) as program:
+    with run.file(LOG) as log, run.engine.started(container, log, keep_output=True) as program:
         if not program.wait(spec.block.train.timeout):
             program.stop()
         ended = program.exit()
