@@ -24,6 +24,7 @@ class _Stream:
     decode: codecs.IncrementalDecoder
     pieces: list[str] = field(default_factory=list)
     size: int = 0
+    at_start: bool = True  # of a line, with nothing held back
 
     def add(self, text: str) -> None:
         self.pieces.append(text)
@@ -50,7 +51,15 @@ class Lines:
 
     def feed(self, stream: int, data: bytes) -> str:
         """Take bytes of a stream; return the text up to the last line end among them, or a part of a long line."""
-        part = self._streams.setdefault(stream, _Stream(codecs.getincrementaldecoder("utf-8")("replace")))
+        part = self._streams.get(stream)
+        if part is None:
+            part = self._streams[stream] = _Stream(codecs.getincrementaldecoder("utf-8")("replace"))
+        if part.at_start and data.endswith(b"\n") and b"\r" not in data:  # nearly always
+            return self._passed(stream, data.decode("utf-8", "replace"))
+        part.at_start = data.endswith(b"\n")
+        return self._put_together(stream, part, data)
+
+    def _put_together(self, stream: int, part: _Stream, data: bytes) -> str:
         text = part.decode.decode(data)
         if part.pieces and part.pieces[-1] == "\r":  # held back: is it the first half of a line end?
             part.pieces.pop()

@@ -104,9 +104,7 @@ def learns_signal(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     if run is None or labels is None:
         yield skipped(trainings.left_out.get("shuffled", "the dataset has no hold-out table"))
         return
-    real, control = (
-        next(reversed(recorded(metrics, score)), math.nan) for metrics in map(whole_metrics, (artifact, run))
-    )
+    real, control = (next(reversed(recorded(whole_metrics(of), score)), math.nan) for of in (artifact, run))
     by_r2 = is_r2(score, numeric=labels.numeric)
     if run.exit.code != 0 or not math.isfinite(control) or not math.isfinite(real):
         missing = f"no `{score}` that is a finite number at the end of {artifact.metrics_path}"

@@ -251,7 +251,7 @@ class Engine:
         """Wait until a started container has ended; return its exit code and the end of what it printed."""
         with mapped_errors():
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
-            return int(code), End.of(data for _, data in logged(self._api, container)).text
+            return int(code), End.of(data for came in logged(self._api, container) for _, data in came).text
 
     def create_volume(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
         """Create a volume, with options of the local driver; one that exists is kept as it is."""

@@ -26,9 +26,9 @@ class BrokenStreamError(Exception):
 
 @dataclass(frozen=True)
 class Output:
-    """The frames of a container that runs, and what lets go of them."""
+    """The frames of a container that runs, those together that came at once, and what lets go of them."""
 
-    frames: Iterator[Frame]
+    frames: Iterator[list[Frame]]
     close: Callable[[], None]
 
 
@@ -48,7 +48,7 @@ def attach(api: docker.APIClient, container: str) -> Output:
     )
 
 
-def logged(api: docker.APIClient, container: str) -> Generator[Frame, None, None]:
+def logged(api: docker.APIClient, container: str) -> Generator[list[Frame], None, None]:
     """Yield all that the engine's own log of a container has, which may have been cut by the engine."""
     url = api._url("/containers/{0}/logs", container)  # noqa: SLF001
     params = {"stdout": 1, "stderr": 1, "follow": 0, "timestamps": 0, "tail": "all"}
@@ -57,36 +57,36 @@ def logged(api: docker.APIClient, container: str) -> Generator[Frame, None, None
         yield from frames(response.iter_content(CHUNK), tty=api._check_is_tty(container))  # noqa: SLF001
 
 
-def frames(chunks: Iterable[bytes], *, tty: bool) -> Iterator[Frame]:
-    """Yield stream and bytes of what comes in chunks: a terminal's are bytes, else frames with a header each.
+def frames(chunks: Iterable[bytes], *, tty: bool) -> Iterator[list[Frame]]:
+    """Yield for each chunk its streams and bytes: a terminal's are bytes, else there are frames with a header each.
 
     Frames of one stream in a row come as one. Raises BrokenStreamError for an end within a frame, and with what the
     engine says where it could not go on.
     """
     if tty:
-        yield from ((STDOUT, chunk) for chunk in chunks)
+        yield from ([(STDOUT, chunk)] for chunk in chunks)
         return
     head, stream, left = b"", STDOUT, 0
     for chunk in chunks:
-        at, pieces = 0, list[bytes]()
+        found: list[tuple[int, list[bytes]]] = []
+        at = 0
         while at < len(chunk):
             if left:
-                pieces.append(chunk[at : at + left])
-                at += len(pieces[-1])
-                left -= len(pieces[-1])
+                piece = chunk[at : at + left]
+                if found and found[-1][0] == stream:
+                    found[-1][1].append(piece)
+                else:
+                    found.append((stream, [piece]))
+                at += len(piece)
+                left -= len(piece)
                 continue
             missing = HEADER.size - len(head)
             head += chunk[at : at + missing]
             at += missing
             if len(head) == HEADER.size:
-                number, left = HEADER.unpack(head)
+                stream, left = HEADER.unpack(head)
                 head = b""
-                if number != stream and pieces:
-                    yield _frame(stream, pieces)
-                    pieces = []
-                stream = number
-        if pieces:
-            yield _frame(stream, pieces)
+        yield [_frame(number, pieces) for number, pieces in found]
     if head or left:
         raise BrokenStreamError("the connection to the engine was cut")
 

@@ -190,8 +190,11 @@ class Running:
         )
 
     def printed(self) -> str:
-        """Return what it wrote to standard output, at most its first `KEPT` bytes. Only after `exit`."""
-        return b"".join(self._output)[:KEPT].decode(errors="replace")
+        """Return all that it wrote to standard output. Only after `exit`. Raises ValueError where that is too much."""
+        size, _ = self._taken.get(STDOUT, (0, 0))
+        if size > KEPT:
+            raise ValueError(f"it wrote {size} bytes to its standard output: at most {KEPT} of them are read")
+        return b"".join(self._output).decode(errors="replace")
 
     def _watch(self) -> None:
         try:
@@ -214,8 +217,7 @@ class Running:
         """Pass the output on, to its end. Where the connection was cut, the engine's own log has the rest."""
         try:
             self._lost = self._attached(output) and self._completed()
-            if text := self._lines.end():
-                self._pass_on(text)
+            self._pass_on(self._lines.end())
             if self._lost:
                 self._pass_on(f"[harness: the log is not whole: {self._lost}]\n")
         except HarnessError as exc:  # it could not be kept: the run cannot go on
@@ -229,8 +231,8 @@ class Running:
     def _attached(self, output: Output) -> str:
         """Read to the end of the connection; say why that is not the end of the output, empty where it is."""
         try:
-            for stream, data in output.frames:
-                self._take(stream, data)
+            for frames in output.frames:
+                self._pass_on("".join([self._take(stream, data) for stream, data in frames]))
         except (OSError, ValueError, BrokenStreamError, urllib3.exceptions.HTTPError) as exc:
             self._lost = f"the output broke off: {exc}"
         finally:
@@ -248,28 +250,29 @@ class Running:
         self._ended.wait()
         known, passed = dict(self._taken), dict.fromkeys(self._taken, (0, 0))
         try:
-            for stream, data in logged(self.api, self.container):
+            for stream, data in (frame for frames in logged(self.api, self.container) for frame in frames):
                 size, crc = passed.get(stream, (0, 0))
                 old = data[: known.get(stream, (0, 0))[0] - size]
                 passed[stream] = size + len(old), zlib.crc32(old, crc)
                 if new := data[len(old) :]:
                     if passed[stream] != known.get(stream, (0, 0)):
                         return f"{self._lost}, and the engine's own log of it begins otherwise"
-                    self._take(stream, new)
+                    self._pass_on(self._take(stream, new))
         except (OSError, BrokenStreamError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as exc:
             return f"{self._lost}, and the engine's own log of it cannot be read: {exc}"
         whole = all(passed[stream] == known[stream] for stream in known)
         return "" if whole else f"{self._lost}, and the engine's own log of it has less"
 
-    def _take(self, stream: int, data: bytes) -> None:
+    def _take(self, stream: int, data: bytes) -> str:
+        """Take bytes of the output; return the text of the lines that end in them."""
         size, crc = self._taken.get(stream, (0, 0))
         self._taken[stream] = size + len(data), zlib.crc32(data, crc)
         self._read_bytes += len(data)
-        if self._keep and stream == STDOUT and size < KEPT:
+        if self._keep and stream == STDOUT and size + len(data) <= KEPT:
             self._output.append(data)
-        if text := self._lines.feed(stream, data):
-            self._pass_on(text)
+        return self._lines.feed(stream, data)
 
     def _pass_on(self, text: str) -> None:
-        self._tail.feed(text)
-        self._sink.write(text)
+        if text:
+            self._tail.feed(text)
+            self._sink.write(text)

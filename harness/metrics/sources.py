@@ -20,6 +20,7 @@ EVENTS = "tfevents"  # in the name of every TensorBoard event file
 STEP = "step"
 LONGEST = 64 * 1024  # characters of a line that are looked at together
 MOST = 1_000_000  # rows of a log
+LEADING = re.compile(r"\.\*\??([A-Za-z0-9_=:\"' -]+)(?=[A-Za-z0-9_=:\"' -])")  # without its last character
 PATIENCE = 20.0  # seconds for all lines that are longer
 
 
@@ -57,17 +58,28 @@ def in_log(pattern: str, key: str, log: Path) -> tuple[Row, ...]:
 
 def _matches(wanted: re.Pattern[str], stream: TextIO) -> Iterator[re.Match[str]]:
     """Yield the first place of each line that fits."""
-    patience = _Patience(PATIENCE)
+    patience, word = _Patience(PATIENCE), _word(wanted.pattern)
     while line := stream.readline(LONGEST):
         if line.endswith("\n") or len(line) < LONGEST:
-            match = wanted.search(line.removesuffix("\n"))
+            match = wanted.search(line.removesuffix("\n")) if word in line else None
         else:
-            match = _in_long_line(wanted, line, stream, patience)
+            match = _in_long_line(wanted, word, line, stream, patience)
         if match is not None:
             yield match
 
 
-def _in_long_line(wanted: re.Pattern[str], window: str, stream: TextIO, patience: _Patience) -> re.Match[str] | None:
+def _word(pattern: str) -> str:
+    """Return a text that all that fits must hold, where a pattern begins with `.*`; empty where that is not clear.
+
+    Such a pattern takes the square of the length of a line that it does not fit: most need not be tried.
+    """
+    word = LEADING.match(pattern)
+    return word[1] if word and "|" not in pattern else ""
+
+
+def _in_long_line(
+    wanted: re.Pattern[str], word: str, window: str, stream: TextIO, patience: _Patience
+) -> re.Match[str] | None:
     """Return the first place that fits in a line without measure, looked at through windows that overlap by half.
 
     Raises ValueError where that is not known: a place that does not end within a window may be longer, and a pattern
@@ -76,7 +88,7 @@ def _in_long_line(wanted: re.Pattern[str], window: str, stream: TextIO, patience
     start, cut = 0, False
     while True:
         with patience:
-            match = wanted.search(window.removesuffix("\n"), start)
+            match = wanted.search(window.removesuffix("\n"), start) if word in window else None
         if match is not None and (match.end() < len(window.removesuffix("\n")) or window.endswith("\n")):
             while not window.endswith("\n") and (window := stream.readline(LONGEST)):
                 pass  # the rest of the line says nothing more

@@ -61,7 +61,10 @@ def collect(
                 return Repeated(len(requests), (), f"the predictor ended badly: {ended.describe()}")
             if ended.unread:
                 return Repeated(len(requests), (), f"what the predictor printed is not whole: {ended.unread}")
-            printed.append(process.printed())
+            try:
+                printed.append(process.printed())
+            except ValueError as exc:
+                return Repeated(len(requests), (), str(exc))
     return compared(len(requests), printed)
 
 
