@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from defects import defect
 
-from .support import Harness, Mini
+from .support import HERE, Harness, Mini
 
 pytestmark = pytest.mark.engine
 
@@ -84,3 +84,12 @@ for value in range(300):
 """
     ran = run_harness(mini(BY_LOG, train=TRAIN.format(printing=printing, end="")))
     ran.assert_failed("train.loss-finite", received="1 of 300 are not, the first is nan")
+
+
+def test_a_service_that_floods_its_log_answers_all_the_same(mini: Mini, run_harness: Harness) -> None:
+    """A service that prints 200,000 lines while it is asked is as good as a silent one."""
+    flood = 'import threading, sys\nthreading.Thread(target=lambda: sys.stdout.write("noise\\n" * 200_000)).start()\n'
+    serve = (HERE / "mini/serve.py").read_text(encoding="utf-8")
+    ran = run_harness(mini(serve=flood + serve))
+    ran.assert_passed()
+    assert (ran.folder / "serve/log.txt").read_bytes().count(b"noise\n") > 190_000

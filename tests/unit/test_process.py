@@ -14,9 +14,9 @@ from harness.engine.execution import KEPT, End
 from harness.process import stream
 
 
-def _lines(code: str, **more: int) -> list[str]:
+def _lines(code: str) -> list[str]:
     lines: list[str] = []
-    ended = stream([sys.executable, "-c", code], os.environ, lines.append, timeout=60, **more)
+    ended = stream([sys.executable, "-c", code], os.environ, lines.append, timeout=60)
     assert ended.is_well
     return lines
 
