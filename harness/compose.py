@@ -23,6 +23,7 @@ from harness.errors import (
     InfrastructureError,
     is_disk_full,
 )
+from harness.output import shortened
 from harness.process import stream
 
 BUILD_TIMEOUT = 1800.0
@@ -169,7 +170,7 @@ class Compose:
         tail: deque[str] = deque(maxlen=TAIL)
 
         def keep(line: str) -> None:
-            tail.append(line)
+            tail.append(shortened(line))
             on_line(line)
 
         ended = stream(argv, self.environment, keep, timeout=timeout)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import DescriptionError, InfrastructureError
+from harness.output import shortened
 from harness.process import stream
 
 SUFFIX = ".dvc"
@@ -75,7 +76,9 @@ def _program(why: str, extra: str) -> str:
 def _run(argv: list[str], folder: Path, what: str, more: dict[str, str]) -> None:
     tail: deque[str] = deque(maxlen=TAIL)
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", **more}
-    ended = stream(argv, environment, tail.append, timeout=TIMEOUT, grace=5.0, folder=folder)
+    ended = stream(
+        argv, environment, lambda line: tail.append(shortened(line)), timeout=TIMEOUT, grace=5.0, folder=folder
+    )
     if not ended.is_well:
         why = f"was ended after {TIMEOUT:.0f} s" if ended.expired else f"ended with exit code {ended.code}"
         raise InfrastructureError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.records import Artifact, Repeated, Trainings
+from harness.records import Artifact, Exit, Repeated, Trainings
 from harness.stages import Run
 from harness.stages import artifact as artifact_stage
 from harness.stages import data as data_stage
@@ -23,8 +23,8 @@ def train_again(run: Run, start: Start, main: Main, *, deep: bool) -> Trainings:
     def deliver(folder: Path) -> str:
         return data_stage.deliver_folder(run, folder, image)
 
-    def take(container: str, into: str, log: str) -> Artifact:
-        return artifact_stage.collect(run, container, into=into, log=log)
+    def take(container: str, into: str, log: str, ended: Exit) -> Artifact:
+        return artifact_stage.collect(run, container, ended, into=into, log=log)
 
     def repeat(second: str) -> Repeated | None:
         return repeated_stage.collect(run, start.images, start.data_volume, second=second, deliver=deliver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def ask(root: Path, *words: str) -> str:
     environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     argv = ["git", "-C", str(root), "-c", "core.fsmonitor=false", *words]
     try:
-        ended = stream(argv, environment, lines.append, timeout=TIMEOUT)
+        ended = stream(argv, environment, lines.append, timeout=TIMEOUT, longest=sys.maxsize)
     except OSError as exc:
         raise NoRepositoryError(f"no git program: {exc.strerror}") from exc
     said = "\n".join(lines)

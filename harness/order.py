@@ -160,7 +160,7 @@ def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) ->
     if not line.needs("artifact"):
         return None
     with line.timed("artifact"):
-        artifact = artifact_stage.collect(run, container)
+        artifact = artifact_stage.collect(run, container, training.exit)
     line.settle("artifact", artifact)
     if line.needs("manifest"):
         line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
@@ -202,7 +202,7 @@ def judge_service(service: Service) -> None:
     """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
     run, line = service.run, service.line
     robustness, skew = _robustness_beside(service), _skew_beside(service)
-    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running.container))
+    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running))
     contract = _contract(service, skew) if line.needs("contract") else None
     loaded()
     if skew is not None:

@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
+from harness.output import LONGEST, Lines
 from harness.signals import deferred
+
+CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,11 @@ def stream(
     timeout: float,
     grace: float = 0.0,
     folder: Path | None = None,
+    longest: int = LONGEST,
 ) -> Ended:
     """Run a program to its end, passing on each line of its output, standard error included.
 
-    It works in `folder`, by default in the current one.
+    It works in `folder`, by default in the current one. A line of more than `longest` characters comes in parts.
 
     After `timeout` seconds, or when `on_line` raises, it is ended: at once, or with `grace` asked first (SIGTERM) and
     killed that many seconds later. Raises OSError when it cannot be started.
@@ -57,27 +62,40 @@ def stream(
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
-        for line in process.stdout or ():
+        for line in _lines(process, longest):
             on_line(line.rstrip())
         code = process.wait()
     return Ended(code, expired.is_set())
 
 
-def _start(argv: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> subprocess.Popen[str]:
+def _lines(process: subprocess.Popen[bytes], longest: int) -> Iterator[str]:
+    """Yield the lines as they come; a carriage return ends one too, as in the progress of a download."""
+    lines = Lines(longest)
+    # `read1` is there: a pipe of bytes is buffered.
+    while chunk := process.stdout.read1(CHUNK) if isinstance(process.stdout, BufferedReader) else b"":
+        if text := lines.feed(1, chunk):
+            yield from _split(text)
+    yield from _split(lines.end())
+
+
+def _split(text: str) -> list[str]:
+    *lines, rest = text.replace("\r", "\n").split("\n")
+    return [*lines, rest] if rest else lines
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         env=dict(environment),
         cwd=folder,
         process_group=0,  # `docker` starts its plugin as a child, apt starts dpkg: all end together
     )
 
 
-def _end(process: subprocess.Popen[str], grace: float) -> None:
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
     if process.poll() is None and grace:
         _signal(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -87,6 +105,6 @@ def _end(process: subprocess.Popen[str], grace: float) -> None:
     process.wait()
 
 
-def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # it has just ended
         os.killpg(process.pid, number)

@@ -6,6 +6,7 @@ Those of the machine come first: what it did is never blamed on the model. `LAST
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.causes import container, machine
 from harness.causes.known import symptom
@@ -97,4 +98,6 @@ def machine_fault(lines: Sequence[str]) -> Cause | None:
 def cause_of(failure: Failure) -> Cause:
     """Return the cause of a failure: of the first recogniser that knows it."""
     found = (recogniser(failure) for recogniser in (*RECOGNISERS, *LAST))
-    return next(cause for cause in found if cause is not None)
+    cause = next(cause for cause in found if cause is not None)
+    lost = failure.exit.lost if failure.exit else ""
+    return replace(cause, lines=(*cause.lines, f"its log is not whole: {lost}")) if lost else cause

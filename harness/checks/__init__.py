@@ -8,15 +8,16 @@ checks in the entry-point group `harness.checks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 
-from harness.records import Evidence, Finding, Status
+from harness.records import Artifact, Evidence, Exit, Finding, Rerun, Status
 
 GROUP = "harness.checks"
+ADVICE_LOST = "Nothing is judged by a part of the evidence: print less, write the metrics to a file, or run again."
 OWN = (
     *("images", "code", "data", "tables", "services", "train", "learning", "trainings", "artifact", "scan", "manifest"),
     *("provenance", "serve", "robustness", "contract", "finite", "volatile", "document", "rejects", "invariance"),
@@ -24,6 +25,11 @@ OWN = (
 )
 
 Function = Callable[..., Iterator[Finding]]
+Row = Mapping[str, float | int | str | bool | None]
+
+
+class LostEvidenceError(Exception):
+    """What a check must read is there in part only: raised in a check, it becomes an error, never a verdict."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,11 @@ class Check:
     def __call__(self, evidence: Evidence) -> Iterator[Finding]:
         """Judge the evidence."""
         values = {name: getattr(evidence, name) for name in (*self.reads, *self.may_read)}
-        for finding in self.function(**values):
-            yield finding.of(self.name)
+        try:
+            for finding in self.function(**values):
+                yield finding.of(self.name)
+        except LostEvidenceError as exc:
+            yield Finding(Status.ERROR, str(exc), "evidence that is whole", ADVICE_LOST).of(self.name)
 
 
 def check(name: str, *, rubric: str = "") -> Callable[[Function], Check]:
@@ -64,6 +73,19 @@ def all_checks() -> tuple[Check, ...]:
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         found += [value for value in vars(entry.load()).values() if isinstance(value, Check)]
     return tuple(found)
+
+
+def whole_log(ended: Exit | None, *, end_only: bool = False) -> None:
+    """Raise LostEvidenceError where the log of a container is not whole; with `end_only` its last lines are enough."""
+    if ended is not None and (lost := ended.lost if end_only else ended.unread):
+        raise LostEvidenceError(f"the log is not whole: {lost}")
+
+
+def whole_metrics(record: Artifact | Rerun) -> Sequence[Row]:
+    """Return the metrics of a training, none where there are none. Raises LostEvidenceError where they are a part."""
+    if record.metrics_lost:
+        raise LostEvidenceError(f"the metrics are not whole: {record.metrics_error}")
+    return record.metrics or ()
 
 
 def passed(received: str) -> Finding:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped, warned, whole_log
 from harness.checks.compare import compare, short
 from harness.records import Code, FeatureTable, Finding, Status, UnitTests
 from harness.spec import Spec, Tolerance
 
 MAX_SHOWN = 5
 LOG_LINES = 12
+UNITTEST = "unittest"  # a tally that was read from the log
 ABSOLUTE = 1e-12  # in place of a relative tolerance of numbers around zero
 NO_TESTS = 5  # exit code of pytest, and of unittest since Python 3.12
 NO_RECORD = "there is no record of what the code did in the training image"
@@ -46,6 +47,8 @@ def _tested(tests: UnitTests) -> Finding:
     expected = f"`{command}` passes in the training image"
     tally, ended = tests.tally, tests.exit
     log = [] if ended is None else list(ended.log_tail[-LOG_LINES:])
+    if tally is None or tally.source == UNITTEST:
+        whole_log(ended)
     if missing := _missing(tests):
         advice = (
             f"Add {missing} to the requirements of the training image, or name tests that need no more than it has."

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.blocks import SmallBatchBlock
 from harness.causes import of_rerun
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped, warned, whole_metrics
 from harness.checks.train import is_finite
 from harness.records import Artifact, Finding, Labels, Rerun, Trainings
 from harness.spec import Spec
@@ -60,7 +60,7 @@ def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock)
     """Judge by all that the description asks for; where it asks for nothing, by the score, or else by the loss."""
     score = spec.block.train.score
     # Without a hold-out table nobody knows whether the score is over these rows, but who asks for one says so.
-    has_score = bool(trainings.labels and score and recorded(run.metrics, score))
+    has_score = bool(trainings.labels and score and recorded(whole_metrics(run), score))
     found = []
     if block.min_score is not None or (block.max_loss is None and has_score):
         found.append(_by_score(score, run, block.min_score, trainings))
@@ -75,7 +75,7 @@ def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock)
 def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Trainings) -> Judged:
     if score is None:
         return "", "`train.small_batch.min_score` needs `train.score`: the key of the score", None
-    last = next(reversed(recorded(run.metrics, score)), math.nan)
+    last = next(reversed(recorded(whole_metrics(run), score)), math.nan)
     received = f"{score} {last:.4g}"
     by_r2 = is_r2(score, numeric=trainings.numeric)
     if least is None and _is_impossible(last, by_r2=by_r2):
@@ -85,10 +85,10 @@ def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Tra
 
 
 def _by_loss(loss: str, run: Rerun, most: float | None) -> Judged:
-    losses = recorded(run.metrics, loss)
+    losses = recorded(whole_metrics(run), loss)
     if not losses:
         return "", f"it recorded no `{loss}`: {run.metrics_error or 'the key is not there'}", None
-    first, last = next(iter(series(run.metrics, loss)), math.nan), losses[-1]
+    first, last = next(iter(series(whole_metrics(run), loss)), math.nan), losses[-1]
     if most is not None:
         return f"a last `{loss}` of at most {most:g}", f"{loss} {last:.4g}", last <= most
     if first <= 0:
@@ -104,7 +104,7 @@ def learns_signal(spec: Spec, artifact: Artifact, trainings: Trainings) -> Itera
     if run is None or labels is None:
         yield skipped(trainings.left_out.get("shuffled", "the dataset has no hold-out table"))
         return
-    real, control = (next(reversed(recorded(metrics, score)), math.nan) for metrics in (artifact.metrics, run.metrics))
+    real, control = (next(reversed(recorded(whole_metrics(of), score)), math.nan) for of in (artifact, run))
     by_r2 = is_r2(score, numeric=labels.numeric)
     if run.exit.code != 0 or not math.isfinite(control) or not math.isfinite(real):
         missing = f"no `{score}` that is a finite number at the end of {artifact.metrics_path}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.checks import check, failed, passed, warned
+from harness.checks import LostEvidenceError, check, failed, passed, warned
 from harness.records import Artifact, Finding, Loaded, Manifest
 from harness.spec import Spec
 
@@ -50,6 +50,8 @@ def loads(spec: Spec, manifest: Manifest, loaded: Loaded) -> Iterator[Finding]:
             advice="Pin the same versions in the training and the serving image, and train again.",
         )
         return
+    if loaded.lost:
+        raise LostEvidenceError(f"the log of the service is not whole: {loaded.lost}")
     differing = list(_other_versions(manifest, loaded))
     if differing:
         find = failed if spec.block.contract.strict else warned

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.blocks import SkewBlock
-from harness.checks import check, failed, passed, skipped
+from harness.checks import check, failed, passed, skipped, whole_log
 from harness.checks.compare import compare, described, is_nan, is_number, parse, short
 from harness.checks.volatile import left_out
 from harness.dialects import DIALECTS
@@ -29,6 +29,7 @@ def skew(spec: Spec, contract: Contract, skew: Skew | None = None) -> Iterator[F
     elif skew is None:
         yield Finding(Status.ERROR, NOT_RUN, "the evidence that the check reads", "Run again.")
     elif problem := _unusable(skew):
+        whole_log(skew.exit, end_only=True)
         yield failed(
             expected=f"`{' '.join(block.command)}` answers {len(skew.requests) or 'the'} rows of {block.rows} "
             "in the training image",
@@ -53,6 +54,7 @@ def api(spec: Spec, skew: Skew | None = None) -> Iterator[Finding]:
     elif not skew.examples:
         yield skipped("no example of the contract promises an answer")
     elif problem := _unusable(skew):
+        whole_log(skew.exit, end_only=True)
         yield failed(
             expected=f"`{' '.join(block.command)}` answers the {len(skew.examples)} examples in the training image",
             received=problem,

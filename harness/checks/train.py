@@ -9,7 +9,7 @@ from statistics import median
 from typing import TypeGuard
 
 from harness.causes import of_training
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped, warned, whole_log, whole_metrics
 from harness.records import Artifact, Finding, Training
 from harness.spec import Spec
 
@@ -25,6 +25,7 @@ def exits_cleanly(spec: Spec, train: Training) -> Iterator[Finding]:
     if train.exit.code == 0:
         yield passed(f"exit code 0 after {train.exit.seconds:.1f} s")
         return
+    whole_log(train.exit, end_only=True)
     cause = of_training(spec, train)
     yield failed(
         expected=f"exit code 0 within {spec.block.train.timeout:g} s",
@@ -100,7 +101,7 @@ def outside_build(train: Training) -> Iterator[Finding]:
 def loss_finite(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
     """Every loss that training records is a finite number."""
     key, where = spec.block.train.loss, artifact.metrics_path
-    losses = [m[key] for m in artifact.metrics or () if key in m]
+    losses = [m[key] for m in whole_metrics(artifact) if key in m]
     broken = [v for v in losses if not is_finite(v)]
     if broken:
         yield failed(
@@ -121,7 +122,7 @@ def loss_decreases(spec: Spec, artifact: Artifact) -> Iterator[Finding]:
     if artifact.metrics is None and not artifact.metrics_declared:
         yield skipped(f"no metrics: {artifact.metrics_error}, and `train.metrics` names no other file")
         return
-    losses = [m[key] for m in artifact.metrics or () if key in m]
+    losses = [m[key] for m in whole_metrics(artifact) if key in m]
     numbers = [float(v) for v in losses if is_finite(v)]
     if len(numbers) < len(losses):
         yield skipped("a loss that is not finite has no trend: see train.loss-finite")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from harness.causes import of_rerun, relevant
-from harness.checks import check, failed, passed, skipped, warned
+from harness.checks import check, failed, passed, skipped, warned, whole_metrics
 from harness.checks.learning import recorded
 from harness.records import Artifact, Finding, Rerun, Trainings, is_housekeeping
 from harness.records.trainings import MUST_FAIL
@@ -82,7 +82,7 @@ def _tier(spec: Spec, artifact: Artifact, trainings: Trainings, run: Rerun) -> t
 def _by_curves(spec: Spec, artifact: Artifact, run: Rerun) -> tuple[str | None, str]:
     """Compare the curves of loss and score: where nobody predicts, they stand for the predictions."""
     keys = [key for key in (spec.block.train.loss, spec.block.train.score) if key]
-    curves = [(key, recorded(artifact.metrics, key), recorded(run.metrics, key)) for key in keys]
+    curves = [(key, recorded(whole_metrics(artifact), key), recorded(whole_metrics(run), key)) for key in keys]
     for key, first, other in curves:
         if (number := _parting(first, other)) is not None:
             pair = [f"{values[number]:.17g}" if number < len(values) else "nothing" for values in (first, other)]
@@ -132,7 +132,7 @@ def seed_matters(spec: Spec, artifact: Artifact, trainings: Trainings) -> Iterat
 
 
 def _same_learning(spec: Spec, artifact: Artifact, run: Rerun) -> bool:
-    left, right = (recorded(metrics, spec.block.train.loss) for metrics in (artifact.metrics, run.metrics))
+    left, right = (recorded(whole_metrics(of), spec.block.train.loss) for of in (artifact, run))
     hashes = [{file.path: file.sha256 for file in files} for files in (artifact.files, run.files)]
     return hashes[0] == hashes[1] or bool(left and _parting(left, right) is None)
 

@@ -4,6 +4,6 @@ from harness.engine.client import Engine, Leftover
 from harness.engine.execution import Executed
 from harness.engine.images import context_files
 from harness.engine.peak import Peak
-from harness.engine.running import Running
+from harness.engine.running import Running, Sink
 
-__all__ = ["Engine", "Executed", "Leftover", "Peak", "Running", "context_files"]
+__all__ = ["Engine", "Executed", "Leftover", "Peak", "Running", "Sink", "context_files"]

@@ -21,10 +21,11 @@ import docker.types
 import requests.exceptions
 
 from harness.engine import images, stats
-from harness.engine.execution import Executed, execute
+from harness.engine.execution import End, Executed, execute
+from harness.engine.frames import logged
 from harness.engine.pulse import Pulse
 from harness.engine.reach import Reach
-from harness.engine.running import Running
+from harness.engine.running import Nowhere, Running, Sink
 from harness.engine.sdk import (
     AGAIN_HINT,
     GONE_HINT,
@@ -273,10 +274,10 @@ class Engine:
             self._api.start(container)
 
     def result(self, container: str, timeout: float) -> tuple[int, str]:
-        """Wait until a started container has ended; return its exit code and all that it printed."""
+        """Wait until a started container has ended; return its exit code and the end of what it printed."""
         with mapped_errors():
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
-            return int(code), self._api.logs(container).decode(errors="replace")
+            return int(code), End.of(data for came in logged(self._api, container) for _, data in came).text
 
     def last_lines(self, container: str, count: int) -> tuple[str, ...]:
         """Return the last lines that a container printed."""
@@ -335,6 +336,6 @@ class Engine:
                 raise
         return True
 
-    def started(self, container: str, on_line: Callable[[str], None]) -> Running:
-        """Return a context in which a created container runs."""
-        return Running(self._api, container, on_line, self.compose_host)
+    def started(self, container: str, sink: Sink | None = None, *, keep_output: bool = False) -> Running:
+        """Return a context in which a created container runs; what it prints goes to `sink`."""
+        return Running(self._api, container, sink or Nowhere(), self.compose_host, keep_output=keep_output)

@@ -4,40 +4,79 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+import zlib
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import docker
 import docker.errors
-import docker.types
-import requests.exceptions
 import urllib3.exceptions
 
 from harness.engine.events import seen
+from harness.engine.frames import STDOUT, BrokenStreamError, Output, attach, logged
 from harness.engine.limits import limits_of
-from harness.engine.sdk import GONE_HINT, close_stream, kill, mapped_errors, reach
+from harness.engine.sdk import GONE_HINT, kill, mapped_errors, reach
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError, InfrastructureError
+from harness.output import Lines, Tail
 from harness.records import Exit
 
-LOG_TAIL = 40
+STALL = 30.0  # seconds without a byte, after which the rest of the output of an ended container is given up
+MOMENT = 5.0  # seconds between the end of the output and that of its container, as long as nothing is amiss
+KEPT = 64 * 1024 * 1024  # bytes of standard output for `printed`
 NO_PROCESS = (126, 127)  # exit codes of a container whose command cannot be run, as in a shell
 WRONG_FORMAT = "exec format error"  # some runtimes say so at the start, others let the container end
 
 
+class Sink(Protocol):
+    """Takes the output of a container: text of whole lines, on another thread. It must not wait for anybody."""
+
+    def write(self, text: str) -> None:
+        """Take more of it."""
+
+    @property
+    def dropped(self) -> int:
+        """How many bytes of it were not kept."""
+
+
+class Nowhere:
+    """A sink that keeps nothing, for a container of which the tail is enough."""
+
+    dropped = 0
+
+    def write(self, text: str) -> None:
+        """Leave it."""
+
+
 class Running:
-    """A container from its start to its end: attached before the start so that no output is lost."""
+    """A container from its start to its end: attached before the start so that no output is lost.
+
+    With `keep_output` its standard output is kept for `printed`.
+    """
 
     def __init__(
-        self, api: docker.APIClient, container: str, on_line: Callable[[str], None], url: str | None = None
+        self,
+        api: docker.APIClient,
+        container: str,
+        sink: Sink,
+        url: str | None = None,
+        *,
+        keep_output: bool = False,
     ) -> None:
         self.container = container
-        self.tail: deque[str] = deque(maxlen=LOG_TAIL)
         self.api = api
-        self._on_line = on_line
+        self._sink = sink
         self._url = url  # of the engine; None: the configured one
+        self._tail = Tail()
+        self._lines = Lines()
+        self._keep = keep_output
+        self._output: list[bytes] = []  # standard output, where it is kept
+        self._taken: dict[int, tuple[int, int]] = {}  # stream -> bytes that came, and their CRC
+        self._read_bytes = 0
+        self._drained = threading.Event()  # all that it printed has been passed on
+        self._lost = ""  # why not, as far as known
         self._ended = threading.Event()
+        self._over: float | None = None  # when that was
         self._failure: Exception | None = None
         self._timed_out = False
         self._signalled = False
@@ -45,9 +84,8 @@ class Running:
 
     def __enter__(self) -> Self:
         with mapped_errors():
-            stream = self.api.attach(self.container, stdout=True, stderr=True, stream=True, logs=False)
-            self._reader = threading.Thread(target=self._read, args=(stream,), daemon=True)
-            self._reader.start()
+            output = attach(self.api, self.container)
+            threading.Thread(target=self._read, args=(output,), daemon=True).start()
             self._start = time.monotonic()
             self._start_process()
             self._waiter = threading.Thread(target=self._watch, daemon=True)
@@ -58,7 +96,7 @@ class Running:
         # After an error the run's clean-up removes the container, and both threads end with it.
         if kind is None:
             kill(self.api, self.container)
-            self._reader.join(timeout=5)
+            self._drain()
 
     def _start_process(self) -> None:
         try:
@@ -85,6 +123,16 @@ class Running:
                 f"the engine stopped answering while a container ran: {self._failure}", hint=GONE_HINT
             ) from self._failure
         return ended
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines that it has printed so far."""
+        return self._tail.lines
+
+    @property
+    def unread(self) -> str:
+        """Why what was kept of its output so far is not all that it printed; empty where it is."""
+        return Exit.not_whole(self._lost, self._sink.dropped)
 
     @property
     def seconds(self) -> float:
@@ -119,7 +167,8 @@ class Running:
 
         Raises InfrastructureError where it did not end by itself: the engine goes down, or was asked to end it.
         """
-        self._reader.join(timeout=5)
+        seconds = round((self._over or time.monotonic()) - self._start, 3)
+        self._drain()
         ooms, killed = 0, False
         with mapped_errors():
             inspected = self.api.inspect_container(self.container)
@@ -134,8 +183,10 @@ class Running:
             code=None if self._timed_out else state.get("ExitCode"),
             oom_killed=bool(state.get("OOMKilled")) and not self._timed_out,
             timed_out=self._timed_out,
-            seconds=self.seconds,
-            log_tail=tuple(self.tail),
+            seconds=seconds,
+            log_tail=self.tail,
+            lost=self._lost if self._drained.is_set() else f"no more of its output came within {STALL:g} s",
+            dropped=self._sink.dropped,
             started=started,
             finished=finished,
             error=str(state.get("Error") or ""),
@@ -144,9 +195,11 @@ class Running:
         )
 
     def printed(self) -> str:
-        """Return all that it wrote to standard output, without standard error. Only after `wait` or `stop`."""
-        with mapped_errors():
-            return bytes(self.api.logs(self.container, stdout=True, stderr=False)).decode(errors="replace")
+        """Return all that it wrote to standard output. Only after `exit`. Raises ValueError where that is too much."""
+        size, _ = self._taken.get(STDOUT, (0, 0))
+        if size > KEPT:
+            raise ValueError(f"it wrote {size} bytes to its standard output: at most {KEPT} of them are read")
+        return b"".join(self._output).decode(errors="replace")
 
     def _watch(self) -> None:
         try:
@@ -156,30 +209,78 @@ class Running:
         except Exception as exc:  # noqa: BLE001 - handed to the thread that waits
             self._failure = exc
         finally:
+            self._over = time.monotonic()
             self._ended.set()
 
-    def _read(self, stream: docker.types.CancellableStream) -> None:
-        rest = b""
+    def _drain(self) -> None:
+        """Wait until all that an ended container printed has been passed on, as long as more of it comes."""
+        before = -1
+        while not self._drained.wait(STALL) and before != self._read_bytes:
+            before = self._read_bytes
+
+    def _read(self, output: Output) -> None:
+        """Pass the output on, to its end. Where the connection was cut, the engine's own log has the rest."""
         try:
-            for chunk in stream:
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._line(line)
-        except (OSError, ValueError, urllib3.exceptions.HTTPError, requests.exceptions.RequestException):
-            pass  # the connection ended with the container or the engine; `_watch` tells which
-        except HarnessError as exc:  # the line could not be kept: the run cannot go on
-            self._failure = exc
+            self._lost = self._attached(output) and self._completed()
+            self._pass_on(self._lines.end())
+            if self._lost:
+                self._pass_on(f"[harness: the log is not whole: {self._lost}]\n")
+        except HarnessError as exc:  # it could not be kept: the run cannot go on
+            self._failure, self._lost = exc, str(exc)
             self._ended.set()
-        else:
-            if rest:
-                self._line(rest)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours: then nobody may take the log for whole
+            self._lost = f"it was not read to its end: {exc!r}"
         finally:
-            close_stream(stream)
+            self._drained.set()
 
-    def _line(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace").rstrip("\r")
-        self.tail.append(line)
-        self._on_line(line)
+    def _attached(self, output: Output) -> str:
+        """Read to the end of the connection; say why that is not the end of the output, empty where it is."""
+        try:
+            for frames in output.frames:
+                self._pass_on("".join([self._take(stream, data) for stream, data in frames]))
+        except (OSError, ValueError, BrokenStreamError, urllib3.exceptions.HTTPError) as exc:
+            self._lost = f"the output broke off: {exc}"
+        finally:
+            with suppress(OSError):
+                output.close()
+        if not self._lost and not self._ended.wait(MOMENT):
+            self._lost = "the output ended before its container did"
+        return self._lost
+
+    def _completed(self) -> str:
+        """Take the rest from the engine's log of the ended container; say why that is not all, empty where it is.
+
+        That log is believed only where it begins with what came before.
+        """
+        self._ended.wait()
+        known, passed = dict(self._taken), dict.fromkeys(self._taken, (0, 0))
+        try:
+            for stream, data in (frame for frames in logged(self.api, self.container) for frame in frames):
+                size, crc = passed.get(stream, (0, 0))
+                old = data[: known.get(stream, (0, 0))[0] - size]
+                passed[stream] = size + len(old), zlib.crc32(old, crc)
+                if new := data[len(old) :]:
+                    if passed[stream] != known.get(stream, (0, 0)):
+                        return f"{self._lost}, and the engine's own log of it begins otherwise"
+                    self._pass_on(self._take(stream, new))
+        except (OSError, BrokenStreamError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as exc:
+            return f"{self._lost}, and the engine's own log of it cannot be read: {exc}"
+        whole = all(passed[stream] == known[stream] for stream in known)
+        return "" if whole else f"{self._lost}, and the engine's own log of it has less"
+
+    def _take(self, stream: int, data: bytes) -> str:
+        """Take bytes of the output; return the text of the lines that end in them."""
+        size, crc = self._taken.get(stream, (0, 0))
+        self._taken[stream] = size + len(data), zlib.crc32(data, crc)
+        self._read_bytes += len(data)
+        if self._keep and stream == STDOUT and size + len(data) <= KEPT:
+            self._output.append(data)
+        return self._lines.feed(stream, data)
+
+    def _pass_on(self, text: str) -> None:
+        if text:
+            self._tail.feed(text)
+            self._sink.write(text)
 
 
 def _ended_from_outside(state: str) -> InfrastructureError:

@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TextIO
 
 from harness.metrics.tensorboard import scalars
 
@@ -15,6 +18,10 @@ Value = float | int | str | bool | None
 Row = Mapping[str, Value]
 EVENTS = "tfevents"  # in the name of every TensorBoard event file
 STEP = "step"
+LONGEST = 64 * 1024  # characters of a line that are looked at together
+MOST = 1_000_000  # rows of a log
+LEADING = re.compile(r"\.\*\??([A-Za-z0-9_=:\"' -]+)(?=[A-Za-z0-9_=:\"' -])")  # without its last character
+PATIENCE = 20.0  # seconds for all lines that are longer
 
 
 def read(path: str, files: Mapping[str, bytes]) -> tuple[Row, ...]:
@@ -32,14 +39,87 @@ def read(path: str, files: Mapping[str, bytes]) -> tuple[Row, ...]:
     return _csv(path, text) if path.endswith(".csv") else _json_lines(path, text)
 
 
-def in_log(pattern: str, key: str, log: str) -> tuple[Row, ...]:
-    """Return a row for each line of a log that a pattern fits: its named groups, else its group as `key`."""
+def in_log(pattern: str, key: str, log: Path) -> tuple[Row, ...]:
+    """Return a row for each line of a log that a pattern fits: its named groups, else its group as `key`.
+
+    The log may be of any size, and so may a line; a progress bar that begins anew begins a line. Raises OSError, and
+    ValueError where it holds more than can be read: what is returned is never a part.
+    """
     wanted = re.compile(pattern)
     found: list[Row] = []
-    for match in filter(None, map(wanted.search, log.split("\n"))):
-        named = match.groupdict() or {key: match[1]}
-        found.append({name: _value(text) for name, text in named.items() if text is not None})
+    with log.open(encoding="utf-8", errors="replace") as stream:
+        for match in _matches(wanted, stream):
+            named = match.groupdict() or {key: match[1]}
+            found.append({name: _value(text) for name, text in named.items() if text is not None})
+            if len(found) > MOST:
+                raise ValueError(f"more than {MOST} lines of {log.name} fit `loss_pattern`: write them to a file")
     return tuple(found)
+
+
+def _matches(wanted: re.Pattern[str], stream: TextIO) -> Iterator[re.Match[str]]:
+    """Yield the first place of each line that fits."""
+    patience, word = _Patience(PATIENCE), _word(wanted.pattern)
+    while line := stream.readline(LONGEST):
+        if line.endswith("\n") or len(line) < LONGEST:
+            match = wanted.search(line.removesuffix("\n")) if word in line else None
+        else:
+            match = _in_long_line(wanted, word, line, stream, patience)
+        if match is not None:
+            yield match
+
+
+def _word(pattern: str) -> str:
+    """Return a text that all that fits must hold, where a pattern begins with `.*`; empty where that is not clear.
+
+    Such a pattern takes the square of the length of a line that it does not fit: most need not be tried.
+    """
+    word = LEADING.match(pattern)
+    return word[1] if word and "|" not in pattern else ""
+
+
+def _in_long_line(
+    wanted: re.Pattern[str], word: str, window: str, stream: TextIO, patience: _Patience
+) -> re.Match[str] | None:
+    """Return the first place that fits in a line without measure, looked at through windows that overlap by half.
+
+    Raises ValueError where that is not known: a place that does not end within a window may be longer, and a pattern
+    that takes the square of the length may take hours.
+    """
+    start, cut = 0, False
+    while True:
+        with patience:
+            match = wanted.search(window.removesuffix("\n"), start) if word in window else None
+        if match is not None and (match.end() < len(window.removesuffix("\n")) or window.endswith("\n")):
+            while not window.endswith("\n") and (window := stream.readline(LONGEST)):
+                pass  # the rest of the line says nothing more
+            return match
+        cut = cut or match is not None
+        piece = "" if window.endswith("\n") else stream.readline(LONGEST // 2)
+        if not piece:
+            break
+        window, start = window[-LONGEST // 2 :] + piece, 1  # so that `^` does not fit where a window begins
+    if match is None and cut:
+        raise ValueError(f"a line has more than {LONGEST} characters, and what fits `loss_pattern` in it does not end")
+    return match
+
+
+class _Patience:
+    """The processor time that all such lines may take together; each part of it inside a `with`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._left = seconds
+        self._start = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.thread_time()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._left -= time.thread_time() - self._start
+        if self._left < 0:
+            raise ValueError(
+                f"lines of more than {LONGEST} characters take `loss_pattern` longer than {self._seconds:g} s: "
+                "begin it with a word instead of `.*`, or end those lines"
+            )
 
 
 def _json_lines(path: str, text: str) -> tuple[Row, ...]:

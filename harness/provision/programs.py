@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DiskFullError, HarnessError, InfrastructureError, is_disk_full
+from harness.output import shortened
 from harness.process import Ended, stream
 from harness.provision.host import Host
 
 INTERVAL = 5.0  # seconds between two lines of a long program that are shown
 GRACE = 30.0  # a program that is ended may clean up first: mmdebstrap unmounts
 APT_TIMEOUT = 900.0
+KEPT = 5000  # lines
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 Say = Callable[[str], None]
@@ -23,7 +26,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """How a program ended and all that it printed."""
+    """How a program ended and the last lines that it printed."""
 
     argv: tuple[str, ...]
     ended: Ended
@@ -41,11 +44,11 @@ class Result:
 
 def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program to its end; it ends with us on every path. Raises InfrastructureError when it cannot start."""
-    lines: list[str] = []
+    lines: deque[str] = deque(maxlen=KEPT)
     show = sparsely(say)
 
     def keep(line: str) -> None:
-        lines.append(line)
+        lines.append(shortened(line))
         show(line)
 
     try:

@@ -34,5 +34,6 @@ class Loaded:
     python: str  # empty: the image has no Python that could be asked
     packages: Mapping[str, str] = field(default_factory=dict)  # normalised name -> version
     warnings: tuple[str, ...] = ()  # lines of its log
+    lost: str = ""  # why that log was not whole
 
     blocker: None = None

@@ -25,6 +25,18 @@ class Exit:
     error: str = ""  # the engine's own message, where it has one
     ooms: int = 0  # times that the engine saw a process of it killed for memory: not always the first one
     limits: Limits = field(default_factory=Limits)
+    lost: str = ""  # why the end of what it printed is not known: then `log_tail` is not its end
+    dropped: int = 0  # bytes that it printed and that the log of the run folder, which has a limit, does not hold
+
+    @property
+    def unread(self) -> str:
+        """Why the log that was kept is not all that it printed; empty where it is."""
+        return self.not_whole(self.lost, self.dropped)
+
+    @staticmethod
+    def not_whole(lost: str, dropped: int) -> str:
+        """Say in one sentence what a log lacks; empty where it lacks nothing."""
+        return lost or (f"its last {dropped} bytes are beyond the limit of a log and were not kept" if dropped else "")
 
     def describe(self) -> str:
         """Say in a few words how it ended."""
@@ -70,6 +82,7 @@ class Artifact:
     metrics: tuple[Mapping[str, float | int | str | bool | None], ...] | None
     metrics_error: str | None = None
     brought: tuple[str, ...] = ()  # those of `files` that the image had there, and training did not touch
+    metrics_lost: bool = False  # more was recorded than could be read, `metrics_error` says why: nothing judges by them
 
     @property
     def blocker(self) -> str | None:

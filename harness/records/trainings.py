@@ -24,6 +24,7 @@ class Rerun:
     metrics: tuple[Mapping[str, float | int | str | bool | None], ...] | None
     metrics_error: str | None = None
     brought: tuple[str, ...] = ()  # those of `files` that the image had there already
+    metrics_lost: bool = False  # as of an artifact
     signalled: float | None = None  # SIGTERM came after this many seconds; None: it was not sent, or came too late
 
 

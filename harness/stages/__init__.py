@@ -20,6 +20,7 @@ from harness.hashes import Hashes
 from harness.records import Exit
 from harness.runfile import Model, Variant, inline_files, project_name, run_file, varied
 from harness.spec import Spec
+from harness.stages.logs import Log, LogFile
 
 
 class Say(Protocol):
@@ -38,10 +39,13 @@ class Recording:
     say: Say
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
 
-    def log(self, stage: str, name: str, line: str) -> None:
-        """Append a line to a log of the run folder and show it."""
-        self.folder.append(name, line)
-        self.say(stage, line)
+    def log(self, stage: str, name: str) -> Log:
+        """Return a log of the run folder that is shown while it is written, inside a `with`."""
+        return Log(self.file(name), lambda line: self.say(stage, line), name)
+
+    def file(self, name: str) -> LogFile:
+        """Return a log of the run folder that nobody is shown, inside a `with`."""
+        return LogFile(self.folder.path / name)
 
     def verify(self) -> None:
         """Raise HarnessError where what was seen up to now is no evidence: its machinery is lost."""

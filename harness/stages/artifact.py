@@ -10,7 +10,7 @@ from harness.engine import Engine
 from harness.errors import InfrastructureError
 from harness.evidence import disk_errors
 from harness.metrics import Row, in_log, read
-from harness.records import Artifact, FileHash
+from harness.records import Artifact, Exit, FileHash
 from harness.reruns import has_volume
 from harness.spec import Handover
 from harness.stages import Run
@@ -19,11 +19,12 @@ MAX_METRICS = 64 * 1024**2
 LOG = "train/log.txt"
 
 
-def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG) -> Artifact:
+def collect(run: Run, container: str, ended: Exit, *, into: str = "artifact", log: str = LOG) -> Artifact:
     """Copy what training left into a folder of the run's, with its hash, and read the metrics.
 
     What the image has at the place of the artifact, a `.gitkeep` say, is there after every training of it. So it
     belongs to the files, but where the artifact lies in the container's own files it is told from what was written.
+    Metrics that stand in a log which is not whole, as its end says, are not read.
     """
     train = run.spec.block.train
     folder = run.folder.path / into
@@ -38,9 +39,11 @@ def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG)
         files, brought = (), ()
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
     metrics: tuple[Row, ...] | None
+    lost = False
     if train.loss_pattern is not None:
-        path, error = log, None
-        metrics = in_log(train.loss_pattern, train.loss, _text(run.folder.path / log))
+        path = log
+        metrics, error = _in_log(train.loss_pattern, train.loss, run.folder.path / log, ended)
+        lost = metrics is None
     elif within := _within(path, train.artifact, taken or ()):
         metrics, error = _read(path, folder, within)
     else:
@@ -54,6 +57,7 @@ def collect(run: Run, container: str, *, into: str = "artifact", log: str = LOG)
         metrics=metrics,
         metrics_error=error,
         brought=brought,
+        metrics_lost=lost,
     )
 
 
@@ -64,6 +68,20 @@ def _brought(run: Run, container: str, files: Sequence[FileHash]) -> tuple[str, 
     place, written = run.spec.block.train.artifact, run.engine.changed_paths(container)
     single = len(files) == 1 and files[0].path == PurePosixPath(place).name
     return tuple(f.path for f in files if (place if single else f"{place}/{f.path}") not in written)
+
+
+def _in_log(pattern: str, key: str, log: Path, ended: Exit) -> tuple[tuple[Row, ...] | None, str | None]:
+    """Read the metrics that stand in a log: the rows, or why they cannot be all that there were."""
+    if ended.unread:
+        return None, f"the log is not whole: {ended.unread}"
+    try:
+        return in_log(pattern, key, log), None
+    except FileNotFoundError:  # not a line was printed
+        return (), None
+    except OSError as exc:
+        raise InfrastructureError(f"cannot read {log}: {exc}", hint="Check the folder's permissions.") from exc
+    except ValueError as exc:
+        return None, str(exc)
 
 
 def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:
@@ -101,13 +119,3 @@ def _read(path: str, folder: Path, files: Mapping[str, FileHash]) -> tuple[tuple
         return read(path, {name: (folder / file.path).read_bytes() for name, file in files.items()}), None
     except ValueError as exc:
         return None, str(exc)
-
-
-def _text(path: Path) -> str:
-    """Return a log; one without a line was never written."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise InfrastructureError(f"cannot read {path}: {exc}", hint="Check the folder's permissions.") from exc

@@ -8,7 +8,6 @@ in, and its folder `out`, in which every user may write, brings the results out:
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,12 +29,12 @@ JUNIT = f"{OUT}/junit.xml"
 ANSWERS = f"{OUT}/answers.json"
 RUNNER = Path(__file__).parents[1] / "inside/features.py"
 MAX_RESULT = 32 * 1024**2  # bytes
-KEPT_LINES = 20_000
+KEPT = 4 * 1024**2  # bytes of the log that are looked through
 
 
 @dataclass(frozen=True)
 class _Ran:
-    """A container that has ended: all its lines, and the result file it left."""
+    """A container that has ended: its last lines, and the result file it left."""
 
     exit: Exit | None
     lines: Sequence[str] = ()
@@ -163,18 +162,21 @@ def _run(
         service |= {"entrypoint": words[:1], "command": words[1:], "volumes": own, "environment": environment}
         show(service, FOLDER, key, read_only=False)
 
-    lines: deque[str] = deque(maxlen=KEPT_LINES)
-
-    def keep(line: str) -> None:
-        lines.append(line)
-        run.folder.append(f"code/{name}.txt", line)
-
     container = run.create(train, images.ids(train), data_volume, Variant(key, change, {key: volume}))
     try:
-        with run.engine.started(container, keep) as program:
+        with run.file(f"code/{name}.txt") as log, run.engine.started(container, log) as program:
             if not program.wait(run.spec.block.train.timeout):
                 program.stop()
             ended = program.exit()
     except DescriptionError as exc:  # the image has no such program: a finding, not the end of the run
         return _Ran(None, error=str(exc))
-    return _Ran(ended, tuple(lines), read_text(run.engine, container, result, MAX_RESULT))
+    return _Ran(ended, _end(log.path), read_text(run.engine, container, result, MAX_RESULT))
+
+
+def _end(log: Path) -> tuple[str, ...]:
+    """Return the last lines of a log: a tally is the last that a program prints."""
+    if not log.is_file():
+        return ()
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - KEPT))
+        return tuple(stream.read(KEPT).decode(errors="replace").split("\n"))

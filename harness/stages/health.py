@@ -40,14 +40,15 @@ def examine(run: Run, known: Health, main: str, alone: str | None) -> Health:
         alive = run.engine.execute(main, list(known.command), known.timeout)
         if alive.code == 0:
             break
-    lines: list[str] = []
+    lines: tuple[str, ...] = ()
     dead: int | None = None
     try:
-        with run.engine.started(alone, lines.append) as running:
+        with run.engine.started(alone) as running:
             if running.wait(known.timeout):
                 dead = running.exit().code
+            lines = running.tail
     except DescriptionError as exc:
-        dead, lines = CANNOT_RUN, [str(exc)]
+        dead, lines = CANNOT_RUN, (str(exc),)
     return Health(
         known.command, known.timeout, alive.code, alive.output.strip()[-OUTPUT:], dead, "\n".join(lines)[-OUTPUT:]
     )

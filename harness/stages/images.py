@@ -235,12 +235,13 @@ def _build(run: Run, model: dict[str, Any], name: str, *, on_the_engine: bool = 
         builders.extend(builder for builder, sign in BUILDERS.items() if sign.match(line))
         if step := STEP_CONTAINER.search(line):
             steps.append(step[1])
-        run.log("images", f"{Path(name).with_suffix('.log')}", line)
+        log.write(line + "\n")
 
     file = run.folder.write_json(name, model)
     compose = run.compose.with_builder_of(run.engine.url) if on_the_engine else run.compose
     try:
-        output = compose.build(run.spec.root, file, list(model["services"]), on_line)
+        with run.log("images", f"{Path(name).with_suffix('.log')}") as log:
+            output = compose.build(run.spec.root, file, list(model["services"]), on_line)
     except InfrastructureError:
         with suppress(InfrastructureError):  # what ended the build is told, not what follows from it
             _remove_steps(run, steps)

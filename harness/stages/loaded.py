@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
+from harness.engine import Running
+from harness.output import LONGEST, WIDTH, shortened
 from harness.records import Loaded
 from harness.stages import Run
 
@@ -24,13 +28,22 @@ WARNINGS = re.compile(
 )
 
 
-def collect(run: Run, container: str) -> Loaded:
+def collect(run: Run, service: Running) -> Loaded:
     """Look at a serving container that is ready, so that its model is loaded and has predicted once."""
-    python, packages = _installed(run, container)
+    python, packages = _installed(run, service.container)
     log = run.folder.path / LOG
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    warnings = dict.fromkeys(line.strip() for line in lines if WARNINGS.search(line))
-    return Loaded(python=python, packages=packages, warnings=tuple(warnings)[:MAX_WARNINGS])
+    warnings = tuple(_warnings(log)) if log.is_file() else ()
+    return Loaded(python=python, packages=packages, warnings=warnings, lost=service.unread)
+
+
+def _warnings(log: Path) -> Iterable[str]:
+    """Return the warnings in a log, each once; of a log of gigabytes only a line is held."""
+    found: dict[str, None] = {}
+    with log.open(encoding="utf-8", errors="replace") as stream:
+        while len(found) < MAX_WARNINGS and (line := stream.readline(LONGEST)):
+            if place := WARNINGS.search(line):
+                found[shortened(line[max(0, place.start() - WIDTH // 2) :].strip())] = None
+    return found
 
 
 def normalised(name: str) -> str:

@@ -54,13 +54,18 @@ def collect(
     made = run.create_variants(spec.train_key, images.ids(spec.train_key), data_volume, variants)
     printed = []
     for name in RUNS:
-        with run.engine.started(made[f"{PREFIX}{name}"], lambda _line: None) as process:
+        with run.engine.started(made[f"{PREFIX}{name}"], keep_output=True) as process:
             if not process.wait(spec.block.train.timeout):
                 process.stop()
             ended = process.exit()
             if ended.code != 0:
                 return Repeated(len(requests), (), f"the predictor ended badly: {ended.describe()}")
-            printed.append(process.printed())
+            if ended.unread:
+                return Repeated(len(requests), (), f"what the predictor printed is not whole: {ended.unread}")
+            try:
+                printed.append(process.printed())
+            except ValueError as exc:
+                return Repeated(len(requests), (), str(exc))
     return compared(len(requests), printed, spec)
 
 

@@ -125,14 +125,16 @@ def _start(run: Run, prepared: Prepared, serving: Serving, name: str, time: tupl
     if reason := {**prepared.impossible, **prepared.left_out}.get(name):
         return Start(name, impossible=reason)
     limit, longest = _seconds(run, serving, time), _seconds(run, serving, SOON)
-    log = f"robustness/{name}.txt"
     try:
-        with run.engine.started(prepared.containers[name], lambda line: run.folder.append(log, line)) as server:
+        with (
+            run.file(f"robustness/{name}.txt") as log,
+            run.engine.started(prepared.containers[name], log) as server,
+        ):
             ready = wait(run, server, limit, serving.interface)
             if ready.died is None and not _heard(ready) and limit < longest:
                 more = wait(run, server, longest - limit, serving.interface)
                 limit, ready = longest, replace(more, seconds=ready.seconds + more.seconds)
-            tail = tuple(server.tail)
+            tail = server.tail
             whole = name in (MISSING, TRUNCATED) and _answered(ready) and _is_whole(run, server.container, serving)
     except DescriptionError as exc:  # it cannot even be started this way
         return Start(name, watched=limit, last_answer=str(exc))

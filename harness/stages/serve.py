@@ -38,7 +38,7 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
     image = images.of(spec.serve_key)
     container = run.create(spec.serve_key, images.ids(spec.serve_key), data_volume)
     path = spec.serve_artifact or f"{image.working_dir.rstrip('/')}/{str(spec.block.serve.bake).strip('/')}"
-    with run.engine.started(container, lambda line: run.log("serve", LOG, line)) as server:
+    with run.log("serve", LOG) as log, run.engine.started(container, log) as server:
         ready = wait(run, server, spec.block.serve.timeout)
         if ready.died is not None:
             not_for_want_of_disk(ready.died, "the service")
@@ -55,7 +55,7 @@ def serving(run: Run, images: Images, data_volume: str | None) -> Iterator[Serve
             seconds=ready.seconds,
             last_answer=ready.last,
             died=ready.died,
-            log_tail=tuple(server.tail),
+            log_tail=server.tail,
             listening=listening,
             port=spec.port,
             ready_path=ready.interface.ready if ready.interface else spec.block.serve.ready or PLAIN.ready,

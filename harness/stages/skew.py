@@ -52,10 +52,11 @@ def collect(
     asked = [*requests, *(example.request for example in examples)]
     if not asked:
         return Skew(requests=(), answers=(), exit=NOT_RUN, with_rows=with_rows)
-    ended, printed = _predict(run, images, data_volume, artifact, command=block.command, requests=asked)
+    ended, printed, error = _predict(run, images, data_volume, artifact, command=block.command, requests=asked)
     answers = answers_in(printed, len(asked), dialect)
     short = ended.code == 0 and len(answers) != len(asked)
-    error = f"expected {len(asked)} answers, one JSON line each, received {len(answers)}" if short else ""
+    if short and not error:
+        error = f"expected {len(asked)} answers, one JSON line each, received {len(answers)}"
     run.say("skew", f"{len(requests)} rows and {len(examples)} examples, {len(answers)} answers of the training image")
     return Skew(
         requests=tuple(requests),
@@ -87,8 +88,8 @@ def _predict(
     *,
     command: tuple[str, ...],
     requests: list[Any],
-) -> tuple[Exit, str]:
-    """Run the command in the training image; return how it ended and its standard output."""
+) -> tuple[Exit, str, str]:
+    """Run the command in the training image; return how it ended, its standard output, and why there is none."""
     spec = run.spec
     image = images.of(spec.train_key).id
     source = run.folder.write_text(f"skew/{FILE}", "\n".join(json.dumps(request) for request in requests))
@@ -115,9 +116,12 @@ def _predict(
 
     variant = Variant(NAME, change, volumes)
     container = run.create(spec.train_key, images.ids(spec.train_key), data_volume, variant)
-    with run.engine.started(container, lambda line: run.folder.append(LOG, line)) as program:
+    with run.file(LOG) as log, run.engine.started(container, log, keep_output=True) as program:
         if not program.wait(spec.block.train.timeout):
             program.stop()
         ended = program.exit()
         not_for_want_of_disk(ended, "the predictor")
-        return ended, program.printed()
+        try:
+            return ended, program.printed(), ""
+        except ValueError as exc:
+            return ended, "", str(exc)

@@ -26,7 +26,7 @@ def collect(
     spec = run.spec
     image = images.of(spec.train_key).id
     container = run.create(spec.train_key, images.ids(spec.train_key), data_volume)
-    with run.engine.started(container, lambda line: run.log("train", LOG, line)) as training, Peak(training) as peak:
+    with run.log("train", LOG) as log, run.engine.started(container, log) as training, Peak(training) as peak:
         meanwhile()
         if not training.wait(spec.block.train.timeout):
             training.stop()

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness import reruns
@@ -21,6 +21,7 @@ from harness.records import Artifact, Data, Exit, Images, Repeated, Rerun, Train
 from harness.records.trainings import INTERRUPTED
 from harness.reruns import Plan, Plans
 from harness.stages import Run, not_for_want_of_disk
+from harness.stages.logs import LogFile
 
 AT_ONCE = 2  # each of them needs its memory
 SHARES = 128  # of the time of a core that is asked for by others too, who have 1024: the main line goes first
@@ -29,7 +30,8 @@ LOOK = 0.05  # seconds between two looks for a first line
 SILENT = 0.5  # of the time that a training took which prints nothing: SIGTERM then comes
 
 Deliver = Callable[[Path], str]  # folder -> volume that holds it
-Take = Callable[[str, str, str], Artifact]  # container, folder and log in the run folder -> what training left
+# Container, folder and log in the run folder, how it ended -> what training left.
+Take = Callable[[str, str, str, Exit], Artifact]
 
 Main = Callable[[], tuple[Training, Artifact]]  # waits for what the main run trained
 Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
@@ -80,6 +82,22 @@ def collect(
         content=content,
         repeated=predict and predict(_volume(run, again.name)),
     )
+
+
+@dataclass
+class _Hearing:
+    """Writes a log, and tells of its first line."""
+
+    file: LogFile
+    speaks: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def dropped(self) -> int:
+        return self.file.dropped
+
+    def write(self, text: str) -> None:
+        self.file.write(text)
+        self.speaks.set()
 
 
 def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) -> dict[str, str]:
@@ -143,7 +161,7 @@ def _once(run: Run, training: Training | None, plan: Plan, container: str, take:
         ended, signalled = Exit(code=CANNOT_RUN, oom_killed=False, timed_out=False, seconds=0.0, log_tail=said), None
     if plan.name not in MEANT_TO_FAIL:
         not_for_want_of_disk(ended, "a further training")
-    left = take(container, f"trainings/{plan.name}/artifact", log)
+    left = take(container, f"trainings/{plan.name}/artifact", log, ended)
     run.engine.remove(Leftover("container", container, plan.name, {}))
     run.say("trainings", f"{plan.name} ({plan.change}): {ended.describe()} after {ended.seconds:.1f} s")
     return Rerun(
@@ -154,6 +172,7 @@ def _once(run: Run, training: Training | None, plan: Plan, container: str, take:
         brought=left.brought,
         metrics=left.metrics,
         metrics_error=left.metrics_error,
+        metrics_lost=left.metrics_lost,
         signalled=signalled,
     )
 
@@ -163,17 +182,12 @@ def _ended(run: Run, training: Training | None, container: str, log: str) -> tup
 
     It shares the cores with others and has more time for that. Raises DescriptionError if it cannot start.
     """
-    speaks, signalled = threading.Event(), None
-
-    def hear(line: str) -> None:
-        run.folder.append(log, line)
-        speaks.set()
-
-    with run.engine.started(container, hear) as process:
+    signalled = None
+    with run.file(log) as file, run.engine.started(container, hearing := _Hearing(file)) as process:
         limit = run.spec.block.train.timeout * (AT_ONCE + 1)
         if training is not None:
             patience = limit if training.exit.log_tail else SILENT * training.exit.seconds
-            if not _ended_before(process, speaks, patience):
+            if not _ended_before(process, hearing.speaks, patience):
                 signalled = process.seconds
                 process.signal("SIGTERM")
             limit = reruns.grace(run.spec)

@@ -34,9 +34,8 @@ def test_packages_and_warnings(warning: str, mini: Mini, base: str, monkeypatch:
     found: list[tuple[Loaded, Manifest]] = []
 
     def look(served: Service) -> None:
-        container = served.run.engine.container(served.run.project, served.run.spec.serve_key)
         manifest = read_manifest(served.run.folder.path / "artifact", served.artifact, ("model.json",))
-        found.append((loaded_stage.collect(served.run, container), manifest))
+        found.append((loaded_stage.collect(served.run, served.running), manifest))
 
     project = mini(serve=f"print({warning!r}, flush=True)\n{serve}", train=train + MANIFEST)
     run(project, (), Console(), Selection(), then=look)

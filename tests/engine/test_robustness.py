@@ -89,8 +89,8 @@ def _line(run: Run) -> Evidence:
     built = images.collect(run, rebuild=False)
     rows = data.collect(run.spec)
     volume = data.deliver(run, rows, built.of(run.spec.train_key).id)
-    _, container = train.collect(run, built, volume)
-    artifact.collect(run, container)
+    trained, container = train.collect(run, built, volume)
+    artifact.collect(run, container, trained.exit)
     if run.spec.block.serve.bake is not None:
         built = images.bake(run, built)
     evidence = Evidence(spec=run.spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import builders
@@ -124,9 +125,11 @@ def test_a_folder_of_something_else() -> None:
         (r"(?P<step>\d+): loss=(?P<loss>\S+)", [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]),
     ],
 )
-def test_a_pattern_over_the_log(pattern: str, expected: list[Any]) -> None:
+def test_a_pattern_over_the_log(pattern: str, expected: list[Any], tmp_path: Path) -> None:
     """Each line that the pattern fits is a row."""
-    assert list(in_log(pattern, "loss", "begin\n1: loss=0.5 ok\n2: loss=0.25\n")) == expected
+    log = tmp_path / "log.txt"
+    log.write_text("begin\n1: loss=0.5 ok\n2: loss=0.25\n", encoding="utf-8")
+    assert list(in_log(pattern, "loss", log)) == expected
 
 
 @pytest.mark.parametrize(("pattern", "said"), [("loss=(", "expected a regular expression"), ("loss", "with a group")])

@@ -56,10 +56,10 @@ def test_a_compose_that_was_just_started_ends_with_an_interrupt(
     program = tmp_path / "compose"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
     start = process._start
 
-    def start_and_interrupt(*arguments: Any) -> subprocess.Popen[str]:
+    def start_and_interrupt(*arguments: Any) -> subprocess.Popen[bytes]:
         started.append(start(*arguments))
         os.kill(os.getpid(), signal.SIGINT)
         return started[0]
