@@ -116,8 +116,9 @@ def build_file(spec: Spec, training: Model | None = None) -> Model:
     if training is not None:
         services[spec.train_key] = {"build": training}
     elif build := declared.get(train.service, {}).get("build"):
-        target = {"target": train.target} if train.target is not None else {}
-        services[spec.train_key] = {"build": {**build, **target}}
+        if train.target is not None:  # `tags` are of the whole image: BuildKit would give them to this stage too
+            build = {**{key: value for key, value in build.items() if key != "tags"}, "target": train.target}
+        services[spec.train_key] = {"build": dict(build)}
     for key, service in services.items():
         service["image"] = image_name(spec, key)
     secrets = spec.model.get("secrets") if any(s["build"].get("secrets") for s in services.values()) else None

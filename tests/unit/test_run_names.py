@@ -60,6 +60,22 @@ def test_sweeping_takes_the_names_of_runs_that_are_over() -> None:
     assert engine.names == kept
 
 
+def test_tags_of_the_user_are_of_the_whole_image() -> None:
+    """The stage that trains gets no further tag of the service: with BuildKit both builds would take it."""
+    build = {"context": ".", "tags": ["demo:extra"]}
+    train = SimpleNamespace(service="serve", target="train")
+    spec = SimpleNamespace(
+        model={"services": {"serve": {"build": build}}},
+        block=SimpleNamespace(train=train),
+        serve_key="serve",
+        train_key="serve-train",
+        project="demo",
+    )
+    services = runfile.build_file(cast("Any", spec))["services"]
+    assert services["serve"]["build"] == build
+    assert services["serve-train"]["build"] == {"context": ".", "target": "train"}
+
+
 def test_a_name_is_of_a_run() -> None:
     """From each name the run can be read, and no builder or registry refuses it."""
     for name in runfile.names_of(DEAD):
