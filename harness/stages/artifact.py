@@ -63,9 +63,11 @@ def collect(run: Run, container: str, ended: Exit, *, into: str = "artifact", lo
 
 def _brought(run: Run, container: str, files: Sequence[FileHash]) -> tuple[str, ...]:
     """Return the files in the container's own file system that are as the image has them."""
-    if not files:
-        return ()
-    place, written = run.spec.block.train.artifact, run.engine.changed_paths(container)
+    place = run.spec.block.train.artifact
+    mounts = run.engine.inspect(container).get("Mounts") or ()
+    if not files or any(PurePosixPath(place).is_relative_to(mount["Destination"]) for mount in mounts):
+        return ()  # in a volume, which an image may declare itself, the engine does not tell what was written
+    written = run.engine.changed_paths(container)
     single = len(files) == 1 and files[0].path == PurePosixPath(place).name
     return tuple(f.path for f in files if (place if single else f"{place}/{f.path}") not in written)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,18 +71,36 @@ def test_what_the_image_brought_makes_no_artifact_complete() -> None:
     assert (found.status, "looks complete" in found.received) == (Status.FAIL, True)
 
 
+@dataclass(frozen=True)
 class _Engine:
+    """An engine that knows one container, of which `mounted` are volumes."""
+
+    mounted: tuple[str, ...] = ()
+
     def changed_paths(self, container: str) -> frozenset[str]:
         assert container == "c"
         return frozenset({"/model", "/model/model.bin"})
 
+    def inspect(self, container: str) -> dict[str, list[dict[str, str]]]:
+        assert container == "c"
+        return {"Mounts": [{"Destination": place} for place in self.mounted]}
 
-def test_what_was_brought_is_told_by_what_was_written() -> None:
-    """The engine knows which paths a container changed over its image."""
+
+@pytest.mark.parametrize(
+    ("mounted", "brought"),
+    [
+        ((), ("labels.txt", ".gitkeep")),
+        (("/data", "/models"), ("labels.txt", ".gitkeep")),
+        (("/model",), ()),  # by `VOLUME` of the image: no change in it is told
+        (("/",), ()),
+    ],
+)
+def test_what_was_brought_is_told_by_what_was_written(mounted: tuple[str, ...], brought: tuple[str, ...]) -> None:
+    """The engine knows which paths a container changed over its image, but for its volumes."""
     spec = builders.spec({"train": {"artifact": "/model"}}, handover=Handover.BAKED)
-    run = cast("Run", type("Fake", (), {"spec": spec, "engine": _Engine()}))
+    run = cast("Run", type("Fake", (), {"spec": spec, "engine": _Engine(mounted)}))
     files = (FileHash("model.bin", 1, "2" * 64), LABELS, KEEP)
-    assert _brought(run, "c", files) == ("labels.txt", ".gitkeep")
+    assert _brought(run, "c", files) == brought
     assert _brought(run, "c", ()) == ()
 
 
