@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import docker
 import docker.errors
@@ -67,7 +68,8 @@ class _Held:
     def let_go(self) -> None:
         """Close it: that is no end of the engine."""
         self._is_let_go = True
-        close_stream(self._stream)
+        with suppress(OSError, AttributeError, docker.errors.DockerException):  # it has ended, or came over SSH
+            self._stream.close()  # ends the connection; the rest is closed by the thread that reads it
 
     def _read(self) -> None:
         try:
@@ -75,4 +77,7 @@ class _Held:
                 pass
         except (OSError, ValueError, urllib3.exceptions.HTTPError, requests.exceptions.RequestException):
             pass  # an end too
+        finally:
+            with suppress(AttributeError, docker.errors.DockerException):
+                close_stream(self._stream)
         self._pulse.is_lost = self._pulse.is_lost or not self._is_let_go
