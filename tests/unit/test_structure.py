@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = builders.REPO / "harness"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MAX_LINES = 320
+MAX_LINES = 500
 
 
 def _name(path: Path) -> str:
@@ -137,7 +137,7 @@ def test_checks_see_evidence_only() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_modules_are_short(path: Path) -> None:
-    """No module is longer than 320 lines: what grows beyond has two purposes."""
+    """No module is longer than 500 lines: what grows beyond has two purposes."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
