@@ -10,10 +10,9 @@ import threading
 import time
 from typing import NoReturn
 
-from harness.cli import flush
 from harness.cli import main as run_command
 from harness.errors import INTERRUPTED
-from harness.reports.foreign import guard_errors
+from harness.reports.foreign import flush, guard_errors
 from harness.signals import INTERRUPTS, undelivered
 
 PATIENCE = 6.0  # seconds for Python to deliver an interrupt: it waits for a library that reads a large table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -67,12 +66,6 @@ def main(argv: Sequence[str]) -> int:
             "This is a defect of the harness: please report it.",
         )
         return errors.CRASHED
-
-
-def flush() -> None:
-    """Write what was printed, for a process that ends without Python's own clean-up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

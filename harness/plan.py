@@ -44,13 +44,14 @@ def bakes(spec: Spec) -> bool:
 def absent(spec: Spec) -> frozenset[str]:
     """Return the records that a project has nothing for: its checks say what they make of that."""
     block = spec.block
+    has_others = bool(spec.model) and bool(dependencies(spec))  # of a service that runs elsewhere nothing is known
     has = {
         "data": block.data is not None,
         "code": block.train.unit_tests is not None or bool(block.code.features),
         "skew": block.contract.skew is not None,
         "quality": block.quality is not None,
-        "services": bool(dependencies(spec)),
-        "steps": bool(dependencies(spec)),
+        "services": has_others,
+        "steps": has_others,
         "bake": bakes(spec),
     }
     return frozenset(name for name, there in has.items() if not there)

@@ -112,6 +112,12 @@ def guard_errors() -> None:
     sys.stderr = Guard(sys.stderr)
 
 
+def flush() -> None:
+    """Write what was printed, for a process that ends without Python's own clean-up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
 def printer(stream: TextIO | None = None) -> Callable[[str], None]:
     """Return what prints lines of others without anything around them, harmless."""
 

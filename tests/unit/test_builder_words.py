@@ -5,7 +5,9 @@ The outputs are those of Compose 5 with buildx 0.29, with the classic builder of
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -321,7 +323,7 @@ def test_the_builder_that_ran_is_recorded(line: str, builder: str) -> None:
         engine=None,
         spec=SimpleNamespace(root=Path()),
         folder=SimpleNamespace(write_json=lambda *_: Path()),
-        log=lambda *_: None,
+        log=lambda *_: nullcontext(io.StringIO()),
     )
     assert images._build(run, {"services": {"x": {}}}, "images/build.json")[0] == builder
 

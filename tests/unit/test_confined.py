@@ -54,6 +54,7 @@ OTHER = frozenset({
     *("quality.prediction", "bundle.variables", "manual", "skip"),
     *("data.mount", "train.artifact", "train.metrics", "serve.artifact"),  # inside a container
     *("serve.ready", "serve.document", "contract.predict"),  # of a URL
+    "contract.volatile",  # in an answer
 })  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def test_yaml_1_2(tmp_path: Path) -> None:
 def test_services_that_run_elsewhere(tmp_path: Path) -> None:
     """A file of a service that is not here (`env_file`) is no matter of a server that runs already."""
     services = "services: {model: {image: x, env_file: [prod.env]}}\n"
-    assert _read(tmp_path, compose_yaml=services + BLOCK).contract.predict == "/predict"
+    assert _read(tmp_path, compose_yaml=services + BLOCK, _env="EX_DIR=golden\n").contract.predict == "/predict"
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_an_unknown_tag(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     text = f"services: {{a: {{image: x}}}}\n{BLOCK}  skip: {{code.api: !vault why}}\n"
     if "without" in request.node.name:
         with pytest.raises(DescriptionError, match=r"compose\.yaml:6:20: the tag !vault"):
-            _read(tmp_path, compose_yaml=text)
+            _read(tmp_path, compose_yaml=text, _env="EX_DIR=golden\n")
     else:
-        assert _read(tmp_path, compose_yaml=text).skip == {"code.api": "why"}
+        assert _read(tmp_path, compose_yaml=text, _env="EX_DIR=golden\n").skip == {"code.api": "why"}
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
