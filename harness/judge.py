@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from harness import errors
 from harness.checks import Check
 from harness.plan import COMPLETED_BY
-from harness.records import Evidence, Finding, Status
+from harness.records import Ending, Evidence, Finding, Status
+from harness.records.run import JUDGED
 
 # Check -> the stage of which it says why the line ended there. It is judged whatever a run was asked for: else a run of
 # whose checks none was reached would pass.
@@ -41,10 +42,11 @@ def judge_rest(
 ) -> Iterator[tuple[Check, list[Finding]]]:
     """Judge the checks that are not in `found` yet; those that were not reached come last.
 
-    What a run did not reach is only skipped where another check says why: where none failed and none is an error, the
-    part that was not reached is an error itself, so that no such run is green.
+    What a run did not reach is only skipped where another check says why, or the error that ended the run: where none
+    failed and none is an error, the part that was not reached is an error itself, so that no such run is green.
     """
-    unreached, bad = [], _is_bad(finding for findings in found.values() for finding in findings)
+    unreached = []
+    bad = broke(evidence) is not None or _is_bad(finding for findings in found.values() for finding in findings)
     for check in checks:
         if check.name in found:
             continue
@@ -95,6 +97,11 @@ def judge_one(evidence: Evidence, check: Check, *, explained: bool = True) -> It
     if not findings:
         findings = [Finding(Status.ERROR, "the check found nothing at all", "at least one finding", check=check.name)]
     yield from findings
+
+
+def broke(evidence: Evidence) -> Ending | None:
+    """Return the error that ended a run before it had a verdict; None where there was none."""
+    return evidence.end if evidence.end is not None and evidence.end.kind != JUDGED else None
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

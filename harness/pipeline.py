@@ -18,11 +18,11 @@ from harness.compose import Compose
 from harness.cores import Cores
 from harness.description import load
 from harness.engine import Engine, Leftover
-from harness.errors import HarnessError
+from harness.errors import PASSED, HarnessError
 from harness.evidence import RunFolder
 from harness.forecast import forecast
 from harness.hashes import remembered
-from harness.judge import exit_code, judge
+from harness.judge import broke, exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
 from harness.machine import describe
 from harness.order import Service, go, judge_service
@@ -111,12 +111,18 @@ def run(
 
 
 def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:
-    """Judge the evidence of an old run with today's checks. Raises DescriptionError."""
+    """Judge the evidence of an old run with today's checks. Raises DescriptionError.
+
+    A run that an error ended is never green: where nothing failed before, its exit code is that error's.
+    """
     folder = RunFolder.find(root, name)
     evidence = folder.load()
     findings = tuple(judge(evidence, all_checks()))
     folder.write_findings(findings)
-    return evidence, Verdict(folder, findings, evidence.stages, exit_code(findings))
+    ended_by, code = broke(evidence), exit_code(findings)
+    if ended_by is not None and code == PASSED:
+        code = ended_by.exit_code
+    return evidence, Verdict(folder, findings, evidence.stages, code)
 
 
 def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:

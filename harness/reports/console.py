@@ -24,7 +24,7 @@ from rich.text import Text
 from harness.evidence import STORE
 from harness.forecast import Forecast
 from harness.golden import Golden
-from harness.records import Environment, Finding, StageTime, Status
+from harness.records import Ending, Environment, Finding, StageTime, Status
 from harness.reports.foreign import command, harmless, one_line
 from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
 from harness.rubric import title as title_of
@@ -155,14 +155,21 @@ class Console:
             for number, part in enumerate(text.splitlines()):
                 self._print(f"        {title if number == 0 else '':<9} {part}")
 
-    def verdict(self, findings: Sequence[Finding], stages: Sequence[StageTime], folder: Path) -> None:
-        """Show the end: the count, the times, where the evidence lies."""
+    def verdict(
+        self, findings: Sequence[Finding], stages: Sequence[StageTime], folder: Path, broke: Ending | None = None
+    ) -> None:
+        """Show the end: the count, the times, where the evidence lies; a run that an error ended has not passed."""
         counts = {status: sum(f.status is status for f in findings) for status in Status}
         names = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed", Status.ERROR: "in error"}
         parts = [f"{counts[s]} {names.get(s, 'skipped')}" for s in Status if counts[s]]
         bad = counts[Status.FAIL] + counts[Status.ERROR] or not findings
         self._print("")
-        self._print(f"{'FAILED' if bad else 'PASSED'}: {', '.join(parts)}", style="bold red" if bad else "bold green")
+        if broke is not None and not bad:
+            self._print(f"ENDED BEFORE A VERDICT ({broke.kind}): {', '.join(parts)}", style="bold red")
+            self._print(f"  {broke.message}")
+        else:
+            style = "bold red" if bad else "bold green"
+            self._print(f"{'FAILED' if bad else 'PASSED'}: {', '.join(parts)}", style=style)
         times = " · ".join(f"{stage.name} {stage.seconds:.1f}" for stage in stages if stage.seconds)
         total = max((stage.start + stage.seconds for stage in stages), default=0.0)
         self._print(f"time:     {total:.1f} s ({times})")

@@ -54,7 +54,9 @@ def without_blame(ran: Ran) -> None:
 def judged_again(ran: Ran, run_harness: Harness) -> None:
     """Whoever judges the folder again gets no failure of it either."""
     again = run_harness(ran.project, "judge")
-    assert "fail" not in again.statuses.values(), str(again)
+    assert again.code == 3, str(again)
+    assert "ENDED BEFORE A VERDICT" in again.out, str(again)
+    assert {"fail", "error"}.isdisjoint(again.statuses.values()), str(again)
     assert again.statuses["contract.examples"] == "skip", str(again)
 
 

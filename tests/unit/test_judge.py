@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import builders
 import pytest
 
 from harness.checks import Check, all_checks, check, failed, passed, skipped, warned
-from harness.judge import exit_code, judge, judge_one
-from harness.records import Artifact, Data, Evidence, Finding, Selection, Serving, Status
+from harness.judge import broke, exit_code, judge, judge_one
+from harness.records import Artifact, Data, Ending, Evidence, Finding, Selection, Serving, Status
 from harness.spec import Spec
 
 
@@ -177,3 +178,16 @@ BAD = {"expected": "", "received": "", "advice": ""}
 def test_exit_code(findings: list[Finding], code: int) -> None:
     """A failed check is 1, a crashed one 4, nothing judged at all is no pass; warnings and skips pass."""
     assert exit_code(findings) == code
+
+
+def test_a_run_that_an_error_ended_is_judged_as_such() -> None:
+    """What a lost engine or an interrupt left is skipped: the error says why. Without one it would be an error."""
+    left = builders.evidence(contract=None, stages=builders.stages("contract", reason="no container engine answers"))
+    lost = Ending(3, "no container engine answers", "the engine is gone")
+    each = next(check for check in all_checks() if check.name == "contract.examples")
+    for end, status in ((lost, Status.SKIP), (Ending(0, "judged"), Status.ERROR), (None, Status.ERROR)):
+        [finding] = judge(replace(left, end=end), [each])
+        assert finding.status is status
+        assert "no container engine answers" in finding.received
+    assert broke(replace(left, end=lost)) == lost
+    assert broke(left) is None
