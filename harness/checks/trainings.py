@@ -13,7 +13,7 @@ from harness.records.trainings import MUST_FAIL
 from harness.spec import Spec
 
 SHOWN = 5
-MOMENT = 0.3  # seconds: a program at its end needs no signal
+MOMENT = 0.8  # seconds: a program at its end needs no signal, and a busy engine that long to end its container
 CLOSE = 1e-9  # relative: a parallel sum ends in other last digits
 SAME = "the same content in other bytes"  # of `harness.differences`
 DEEP = "left to --deep"

@@ -206,8 +206,8 @@ CASES: list[tuple[str, Status, str, Evidence]] = [
     ("train.interruptible", WARN, "was killed 0.2 s after", given(KILLED, service={"stop_grace_period": "1s"})),
     ("train.interruptible", FAIL, "was killed 0.2 s after SIGTERM, which came after 1.0 s, but all files", given(
         replace(KILLED, files=WHOLE))),
-    ("train.interruptible", WARN, "did not hear it", given(rerun("interrupted", "x", signalled=0.5))),
-    ("train.interruptible", FAIL, "did not hear it", given(rerun("interrupted", "x", signalled=0.5), strict=True)),
+    ("train.interruptible", WARN, "did not hear it", given(rerun("interrupted", "x", signalled=0.2))),
+    ("train.interruptible", FAIL, "did not hear it", given(rerun("interrupted", "x", signalled=0.2), strict=True)),
     ("train.interruptible", FAIL, "all files of an artifact are there", given(
         rerun("interrupted", "x", 143, signalled=1.0, files=WHOLE))),
     ("train.interruptible", FAIL, "exit code 0", given(rerun("interrupted", "x", signalled=1.0, files=()))),
