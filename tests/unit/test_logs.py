@@ -104,8 +104,11 @@ def test_a_line_without_end_takes_linear_time_and_bounded_memory() -> None:
 
 @pytest.mark.parametrize("streams", [(OUT,), (OUT, ERR)])
 @pytest.mark.parametrize("together", [600, 1])
-def test_200_000_lines_a_second_are_read(streams: Sequence[int], together: int, tmp_path: Path) -> None:
-    """The reader with its file and its tail, lines one by one in frames of both streams in turn too."""
+def test_all_lines_are_read_in_whatever_frames_they_come(streams: Sequence[int], together: int, tmp_path: Path) -> None:
+    """The reader with its file and its tail, lines one by one in frames of both streams in turn too.
+
+    How fast it is says tests/benchmarks/log.py; here only what is no longer linear would take so long.
+    """
     lines_of = [b"step %06d of the noise of a training that prints\n" % n for n in range(600)]
     raw = [b"".join(lines_of[at : at + together]) for at in range(0, 600, together)]
     chunk = b"".join(_frame(streams[n % len(streams)], data) for n, data in enumerate(raw))
@@ -119,7 +122,7 @@ def test_200_000_lines_a_second_are_read(streams: Sequence[int], together: int, 
                 file.write(text)
 
         took = _seconds(read)
-    assert 120_000 / took > 200_000
+    assert took < 12  # CPU seconds; it takes less than one
     assert len((tmp_path / "log.txt").read_bytes()) == 200 * sum(map(len, lines_of))
     assert tail.lines[-1] == "step 000599 of the noise of a training that prints"
 
