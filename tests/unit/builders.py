@@ -14,6 +14,7 @@ from service import Service, asked
 from harness.cases.skew import skew_requests
 from harness.compose import Compose
 from harness.description import parse_block
+from harness.line import Watcher
 from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
 from harness.records import (
     Artifact,
@@ -146,6 +147,16 @@ MODEL: dict[str, Any] = {
 }
 
 INTERFACE = Interface("openapi", "/health", "/predict")
+
+
+class Silent(Watcher):
+    """Watches and shows nothing."""
+
+    def run_begins(self, *_: object) -> None: ...
+    def stage_begins(self, *_: object) -> None: ...
+    def line(self, *_: object) -> None: ...
+    def stage_ends(self, *_: object, beside: bool = False) -> None: ...
+    def found(self, *_: object) -> None: ...
 
 
 @cache

@@ -291,11 +291,19 @@ def listening(service: Service, port: int = 0) -> Iterator[Target]:
     for verb in ("POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE"):
         setattr(Handler, f"do_{verb}", Handler.do_GET)
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
+    with served(Handler, port) as target:
+        yield target
 
-    server = Server(("127.0.0.1", port), Handler)
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[Target]:
+    """Let a handler answer on 127.0.0.1; on any free port where none is named."""
+    server = _Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -11,15 +11,15 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import builders
 import pytest
 from defects import defect
-from service import Service
-from test_volatile import PLAIN, PREDICTIONS, Styled, _contract, _failed, _judged, _Silent, _spec
+from service import Service, served
+from test_volatile import PLAIN, PREDICTIONS, Styled, _contract, _failed, _judged, _spec
 
 from harness import http, remote
 from harness.checks import all_checks
@@ -75,18 +75,8 @@ def serving(change: Change, service: Service | None = None) -> Iterator[Target]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield Target("127.0.0.1", server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as target:
+        yield target
 
 
 def judged(change: Change, folder: Path, *, deep: bool = False) -> list[Finding]:
@@ -95,7 +85,7 @@ def judged(change: Change, folder: Path, *, deep: bool = False) -> list[Finding]
         spec = replace(_spec(*PREDICTIONS), behaviours=(), root=folder, port=target.port)
         only = ("contract.load",) if deep else ()
         selection = Selection(fast=not deep, deep=deep, only=only)
-        return list(remote.judge(spec, target, _Silent(), selection).findings)
+        return list(remote.judge(spec, target, builders.Silent(), selection).findings)
 
 
 def _passed(found: list[Finding]) -> set[str]:

@@ -13,7 +13,6 @@ from service import FAULTS, Service, listening
 from harness import remote
 from harness.checks import all_checks
 from harness.judge import judge
-from harness.line import Watcher
 from harness.records import Evidence, Finding, Selection, Status
 from harness.spec import Spec
 
@@ -59,23 +58,13 @@ def test_a_fault_fails_its_check_alone(check: str) -> None:
     assert list(_failed(_judged(FAULTS[check]))) == [check]
 
 
-class _Silent(Watcher):
-    """Watches and shows nothing."""
-
-    def run_begins(self, *_: object) -> None: ...
-    def stage_begins(self, *_: object) -> None: ...
-    def line(self, *_: object) -> None: ...
-    def stage_ends(self, *_: object, beside: bool = False) -> None: ...
-    def found(self, *_: object) -> None: ...
-
-
 def over_http(fault: str, folder: Path, selection: Selection) -> list[Finding]:
     """Judge the service at a URL, as `harness contract --url` does."""
     service = Service(fault)
     with listening(service) as target:
         spec = replace(_spec(fault), root=folder, port=target.port)
         spec = replace(spec, block=spec.block.model_copy(update={"data": None}))
-        return list(remote.judge(spec, target, _Silent(), selection).findings)
+        return list(remote.judge(spec, target, builders.Silent(), selection).findings)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +96,7 @@ def test_a_protocol(fault: str, tmp_path: Path) -> None:
         examples = (builders.example(has_response=False),)
         spec = replace(builders.spec(block, examples=examples, behaviours=()), root=tmp_path, port=target.port)
         only = Selection(only=("contract.conforms", "contract.examples"))
-        found = list(remote.judge(spec, target, _Silent(), only).findings)
+        found = list(remote.judge(spec, target, builders.Silent(), only).findings)
     assert list(_failed(found)) == (["contract.conforms"] if fault else []), found
 
 

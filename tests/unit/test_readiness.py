@@ -13,7 +13,7 @@ from typing import Any
 import builders
 import pytest
 from defects import defect
-from service import Service, listening
+from service import Service, listening, served
 
 from harness.cli import main
 from harness.dialects import OPENAPI, PLAIN
@@ -337,7 +337,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _pages(pages: Mapping[str, bytes], service: Service) -> Iterator[Target]:
     """Serve pages in HTML beside a service."""
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import BaseHTTPRequestHandler
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -352,12 +352,5 @@ def _pages(pages: Mapping[str, bytes], service: Service) -> Iterator[Target]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield Target("127.0.0.1", server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as target:
+        yield target

@@ -30,7 +30,6 @@ from harness.contract_file import load_contract
 from harness.description import parse_block
 from harness.errors import DescriptionError
 from harness.judge import judge
-from harness.line import Watcher
 from harness.records import Contract, Exit, Finding, Interface, Selection, Skew, Status, Stop
 from harness.spec import Behaviour, Relation, Spec
 from harness.stages.contract import requests
@@ -361,7 +360,7 @@ def test_it_is_named_over_http(tmp_path: Path) -> None:
     promised, style, _ = GOOD["id, latency and time"]
     with listening(Styled(style)) as target:
         spec = replace(_spec(*promised, volatile=["/latency_ms", "/nowhere"]), root=tmp_path, port=target.port)
-        found = list(remote.judge(spec, target, _Silent(), Selection(fast=True)).findings)
+        found = list(remote.judge(spec, target, builders.Silent(), Selection(fast=True)).findings)
     assert not _failed(found)
     told = [finding.received for finding in found if finding.check == "contract.volatile"]
     assert told[0] == "no answer has /nowhere"
@@ -408,16 +407,6 @@ def test_without(value: Any, places: list[str], left: Any) -> None:
     parts = [tuple(part.replace("~1", "/") for part in place.split("/")) for place in places]
     assert without(value, parts) == left
     assert [pointer(part) for part in parts] == [f"/{place}" for place in places]
-
-
-class _Silent(Watcher):
-    """Watches and shows nothing."""
-
-    def run_begins(self, *_: object) -> None: ...
-    def stage_begins(self, *_: object) -> None: ...
-    def line(self, *_: object) -> None: ...
-    def stage_ends(self, *_: object, beside: bool = False) -> None: ...
-    def found(self, *_: object) -> None: ...
 
 
 def _noisy(p: list[float], n: int) -> Any:
