@@ -51,12 +51,12 @@ def is_described(root: Path) -> bool:
     return bool(variables(root).get(FILES)) or any((root / name).is_file() for name in NAMES)
 
 
-def variables(folder: Path) -> dict[str, str]:
-    """Return the variables that Compose knows in a folder: those of this process, and below them those of `.env`."""
+def variables(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that Compose knows in a folder: those of the environment, below them those of `.env`."""
     try:
-        return read_env((folder / ".env").read_text(encoding="utf-8-sig"), os.environ)
+        return read_env((folder / ".env").read_text(encoding="utf-8-sig"), environ)
     except (OSError, UnicodeDecodeError):
-        return dict(os.environ)
+        return dict(environ)
 
 
 class Places:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from harness import errors
 from harness.checks import Check
 from harness.plan import COMPLETED_BY
-from harness.records import Ending, Evidence, Finding, Status
-from harness.records.run import JUDGED
+from harness.records import Evidence, Finding, Status
+from harness.records.run import error_of
 
 # Check -> the stage of which it says why the line ended there. It is judged whatever a run was asked for: else a run of
 # whose checks none was reached would pass.
@@ -46,11 +46,11 @@ def judge_rest(
     failed and none is an error, the part that was not reached is an error itself, so that no such run is green.
     """
     unreached = []
-    bad = broke(evidence) is not None or _is_bad(finding for findings in found.values() for finding in findings)
+    bad = error_of(evidence.end) is not None or _is_bad(finding for findings in found.values() for finding in findings)
     for check in checks:
         if check.name in found:
             continue
-        if not _is_left_out(evidence, check) and _lost(evidence, check)[1]:
+        if not _left_out(evidence, check) and _lost(evidence, check)[1]:
             unreached.append(check)
             continue
         findings = list(judge_one(evidence, check))
@@ -65,7 +65,7 @@ def judge_one(evidence: Evidence, check: Check, *, explained: bool = True) -> It
 
     `explained` says that a part of the run that was not reached has its reason in another finding.
     """
-    if why := _is_left_out(evidence, check):
+    if why := _left_out(evidence, check):
         yield Finding(Status.SKIP, why, check=check.name)
         return
     lost, reason, by_choice = _lost(evidence, check)
@@ -99,11 +99,6 @@ def judge_one(evidence: Evidence, check: Check, *, explained: bool = True) -> It
     yield from findings
 
 
-def broke(evidence: Evidence) -> Ending | None:
-    """Return the error that ended a run before it had a verdict; None where there was none."""
-    return evidence.end if evidence.end is not None and evidence.end.kind != JUDGED else None
-
-
 def exit_code(findings: Sequence[Finding]) -> int:
     """Return the exit code of a verdict: a failed check says more than one that crashed."""
     statuses = {finding.status for finding in findings}
@@ -118,12 +113,10 @@ def _is_bad(findings: Iterable[Finding]) -> bool:
     return any(finding.status in (Status.FAIL, Status.ERROR) for finding in findings)
 
 
-def _is_left_out(evidence: Evidence, check: Check) -> str:
-    """Return why a check is not judged at all; empty where it is."""
-    return evidence.spec.block.skip.get(check.name) or _left_out(evidence, check)
-
-
 def _left_out(evidence: Evidence, check: Check) -> str:
+    """Return why a check is not judged at all; empty where it is."""
+    if why := evidence.spec.block.skip.get(check.name):
+        return why
     guarded = getattr(evidence, GUARDS[check.name]) if check.name in GUARDS else None
     if guarded is not None and guarded.blocker:
         return ""

@@ -18,15 +18,15 @@ def register(verb: Verb, project: argparse.ArgumentParser) -> None:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
-    from harness.judge import broke
     from harness.pipeline import judge_again
+    from harness.records.run import error_of
     from harness.reports.console import Console
 
     evidence, verdict = judge_again(arguments.project, arguments.run)
     console = Console()
     for finding in verdict.findings:
         console.found(finding)
-    console.verdict(verdict.findings, verdict.stages, verdict.folder.path, broke(evidence))
+    console.verdict(verdict.findings, verdict.stages, verdict.folder.path, error_of(evidence.end))
     return verdict.exit_code
 
 

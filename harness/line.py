@@ -44,7 +44,6 @@ LINE = (
     "tracked",
     "services",
 )
-MAIN = LINE[: LINE.index("contract")]  # the way to a served model; the others stand beside each other
 LEFT_OUT = "no selected check reads it"
 
 

@@ -22,7 +22,7 @@ from harness.errors import PASSED, HarnessError
 from harness.evidence import RunFolder
 from harness.forecast import forecast
 from harness.hashes import remembered
-from harness.judge import broke, exit_code, judge
+from harness.judge import exit_code, judge
 from harness.line import Line, Verdict, Watcher, ended
 from harness.machine import describe
 from harness.order import Service, go, judge_service
@@ -31,14 +31,13 @@ from harness.records import (
     Lock,
     Selection,
 )
+from harness.records.run import error_of
 from harness.signals import deferred
 from harness.spec import Spec
 from harness.stages import Run
 from harness.stages import data as data_stage
 
-PATIENCE = (
-    3.0  # seconds after an interrupt or an error for the threads to end: some work of a library cannot be stopped
-)
+PATIENCE = 3.0  # seconds after an interrupt or an error for the threads to end: not all work can be stopped
 LOOKS = 10  # after an interrupt: the engine may still be creating what a Compose that is gone asked of it
 THREADS = 6  # beside the main line
 BESIDE = "beside"  # begins the names of these threads
@@ -119,7 +118,7 @@ def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:
     evidence = folder.load()
     findings = tuple(judge(evidence, all_checks()))
     folder.write_findings(findings)
-    ended_by, code = broke(evidence), exit_code(findings)
+    ended_by, code = error_of(evidence.end), exit_code(findings)
     if ended_by is not None and code == PASSED:
         code = ended_by.exit_code
     return evidence, Verdict(folder, findings, evidence.stages, code)

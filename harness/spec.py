@@ -101,5 +101,5 @@ class Spec:
 
     @property
     def reference(self) -> Example | None:
-        """The example that bad requests are made of, and that is asked again after each: the first good one, if any."""
+        """The first good example, else the first of all: it is asked for readiness, and bad requests are made of it."""
         return next((each for each in self.examples if each.is_good), next(iter(self.examples), None))

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.bundle.contents import HERE, included, variables
+from harness import compose_file
+from harness.bundle.contents import included, variables
 from harness.bundle.secret_names import DEFAULTS, TRIVIAL, Secret, is_secret_name
-from harness.bundle.secret_sources import variables_of
 from harness.dockerfile import BASE_ARGUMENT
 from harness.spec import Spec
 
@@ -46,7 +46,7 @@ class Interpolated:
 
 def interpolated(spec: Spec, root: Path, environ: Mapping[str, str]) -> Interpolated:
     """Return the variables of a project, the environment before its `.env`, as Compose has them."""
-    known = {**variables_of(root / HERE), **environ}
+    known = compose_file.variables(root, environ)
     values = {name: known[name] for name in variables(spec.files) if name in known}
     allowed = ALLOWED | set(spec.block.bundle.variables)
     shown = {name: value for name, value in values.items() if not value or _may_leave(name, allowed)}

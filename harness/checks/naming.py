@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.checks import vocabulary
+from harness.checks.compare import is_number
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _UUID = re.compile(r"(?:urn:uuid:|\{)?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
@@ -159,7 +160,7 @@ def _lasted(value: Any, unit: float | None, measured: float | None, *, sure: boo
     """Whether a value may be a time within the one that its answer took."""
     if isinstance(value, str):
         return _LASTED.fullmatch(value) is not None or _DELTA.fullmatch(value) is not None
-    if not _is_number(value) or value < 0:
+    if not is_number(value) or value < 0:
         return False
     return sure or measured is None or value * (unit or 1e-3) <= 2 * measured + SLACK
 
@@ -167,7 +168,7 @@ def _lasted(value: Any, unit: float | None, measured: float | None, *, sure: boo
 def _is_counter(field: Field) -> bool:
     if field.promised or not field.known(vocabulary.COUNTER, vocabulary.OF_COUNTER):
         return False
-    if grows(field.series) or not field.all(_is_number):
+    if grows(field.series) or not field.all(is_number):
         return grows(field.series)
     down = [Seen(tuple(-value for value in seen.values)) for seen in field.series]
     return bool(field.own & vocabulary.SERVED) or grows(down)
@@ -188,7 +189,7 @@ def _is_place(field: Field) -> bool:
 
 
 def _is_resource(field: Field) -> bool:
-    return not field.promised and field.known(vocabulary.RESOURCE, vocabulary.OF_RESOURCE) and field.all(_is_number)
+    return not field.promised and field.known(vocabulary.RESOURCE, vocabulary.OF_RESOURCE) and field.all(is_number)
 
 
 def _is_aside(field: Field) -> bool:
@@ -246,7 +247,7 @@ def _masked(text: str, masks: Sequence[re.Pattern[str]] = _MASKS) -> str:
 
 
 def _number(value: Any) -> tuple[str, float] | None:
-    if _is_number(value):
+    if is_number(value):
         return "", value
     if isinstance(value, str) and (found := _NUMBERED.fullmatch(value)) is not None:
         return found[1], int(found[2])
@@ -257,7 +258,7 @@ def _moment(value: Any) -> float | None:
     """Return seconds since 1970; None for what is no time of day."""
     if isinstance(value, str) and re.fullmatch(r"\d{10,19}(\.\d+)?", value):
         value = float(value)
-    if _is_number(value):
+    if is_number(value):
         return next((value / 1e3**n for n, (low, high) in enumerate(_EPOCHS) if low <= value < high), None)
     if not isinstance(value, str):
         return None
@@ -267,10 +268,6 @@ def _moment(value: Any) -> float | None:
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_integer(value: Any) -> bool:

@@ -95,6 +95,11 @@ class Ending:
     hint: str = ""
 
 
+def error_of(ending: Ending | None) -> Ending | None:
+    """Return the error that ended a run; None where it came to a verdict, or where nothing says how it ended."""
+    return ending if ending is not None and ending.kind != JUDGED else None
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which checks a run was asked for; patterns as in fnmatch(3), such as `contract.*`."""

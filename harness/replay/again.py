@@ -19,7 +19,7 @@ from harness.line import Watcher
 from harness.pipeline import Repeat, run
 from harness.records import Ending, Evidence, Finding, Selection
 from harness.records.replay import Outcome, Repeated, Replay
-from harness.records.run import JUDGED
+from harness.records.run import error_of
 from harness.replay import recorded as records
 from harness.replay.environments import differences
 from harness.replay.matching import FAILURES, RUN, compare, compare_endings
@@ -56,7 +56,7 @@ class Past:
     @property
     def broke(self) -> Ending | None:
         """The error that ended it, where it has no verdict."""
-        return self.ending if self.ending is not None and self.ending.kind != JUDGED else None
+        return error_of(self.ending)
 
 
 @dataclass(frozen=True)

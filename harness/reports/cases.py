@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.checks import Check, all_checks
 from harness.compose_file import KEY, NAMES
 from harness.records import Finding, StageTime, Status
-from harness.records.run import JUDGED
+from harness.records.run import error_of
 from harness.reports.run_report import SERVICES, Place, RunReport
 from harness.reports.text import plain
 
@@ -98,8 +98,7 @@ def verdict(report: RunReport) -> str:
     counts = {status: sum(f.status is status for f in report.findings) for status in Status}
     parts = [f"{counts[s]} {NAMES_OF.get(s, 'skipped')}" for s in Status if counts[s]]
     count = ", ".join(parts) or "nothing was judged"
-    end = report.evidence.end
-    if end is not None and end.kind != JUDGED:
+    if (end := error_of(report.evidence.end)) is not None:
         return f"{'INTERRUPTED' if end.kind == 'interrupted' else f'ENDED: {plain(end.kind)}'}: {count}"
     bad = counts[Status.FAIL] + counts[Status.ERROR] or not report.findings
     return f"{'FAILED' if bad else 'PASSED'}: {count}"
@@ -113,8 +112,7 @@ def well(report: RunReport) -> bool:
 def _of_the_run(report: RunReport) -> list[Finding]:
     """Return what is to be said of the run itself, beside its checks."""
     found = []
-    end = report.evidence.end
-    if end is not None and end.kind != JUDGED:
+    if (end := error_of(report.evidence.end)) is not None:
         received = f"{end.kind}{': ' if end.message else ''}{end.message}"
         found.append(Finding(Status.ERROR, received, "a run that ends with a verdict", end.hint, VERDICT))
     elif not report.findings:

@@ -19,7 +19,6 @@ from harness.errors import DescriptionError
 from harness.feature_table import Rows, read_table
 from harness.records import Code, Exit, FeatureTable, Images, Tally, UnitTests
 from harness.runfile import ARTIFACT_VOLUME, Model, Variant
-from harness.spec import Spec
 from harness.stages import Run
 from harness.stages.volumes import filled, show
 
@@ -40,11 +39,6 @@ class _Ran:
     lines: Sequence[str] = ()
     result: str | None = None
     error: str = ""
-
-
-def is_wanted(spec: Spec) -> bool:
-    """Whether the project names tests or tables."""
-    return spec.block.train.unit_tests is not None or bool(spec.block.code.features)
 
 
 def collect(run: Run, images: Images, data_volume: str | None) -> Code:

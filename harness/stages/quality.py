@@ -124,7 +124,6 @@ class _Service:
     def __init__(self, run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> None:
         self.run = run
         self.target = target
-        self.spec = run.spec
         self.aside: LeftOut | None = None
         self.spoken = spoken
         self.block = block
@@ -174,7 +173,7 @@ class _Service:
         if self.aside is None:
             again = self._ask(json.loads(exchange.request))
             asked = [Asked(e.request, parsed(e), e.seconds) for e in (exchange, again) if self.dialect.is_answer(e)]
-            self.aside = found_in(asked, self.spec, self.dialect)
+            self.aside = found_in(asked, self.run.spec, self.dialect)
         return self.aside.of(parsed(exchange))
 
     def _read(self, answer: Any) -> Prediction | str:

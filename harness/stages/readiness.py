@@ -24,7 +24,7 @@ from harness.http import Target
 from harness.openapi.paths import posts, ready_paths
 from harness.openapi.reading import operation
 from harness.records import Asked, Exchange, Exit, Interface
-from harness.spec import Example, Spec
+from harness.spec import Spec
 from harness.stages import Run, api_document
 
 INTERVAL = 0.05  # seconds between two questions; the death of the container ends the waiting at once
@@ -194,7 +194,7 @@ class Inquiry:
         The first prediction may be slow and has all the time that is left. One that is refused (4xx) shows a service
         that can answer; the contract judges that.
         """
-        example, dialect = good_example(self._spec), DIALECTS[chosen.dialect]
+        example, dialect = self._spec.reference, DIALECTS[chosen.dialect]
         if example is None:
             if said.ready:
                 return said, Outcome.ANSWERED
@@ -214,7 +214,7 @@ class Inquiry:
     def _documented(self, target: Target, chosen: Interface, answer: Exchange) -> tuple[Interface, Exchange]:
         """Return the ready path that the document has in place of one that is not there, and what it answers."""
         document = self._searched_document(target, chosen) or {}
-        for path in ready_paths(document, alive=good_example(self._spec) is None):
+        for path in ready_paths(document, alive=self._spec.reference is None):
             other = _get(target, path)
             if other.status is not None and not _is_absent(other.status):
                 self._spoken = replace(chosen, ready=path)
@@ -297,11 +297,6 @@ def speak(spec: Spec, target: Target) -> Interface | None:
     if found is None:
         return interface(spec, PLAIN) if plain else None
     return interface(spec, found)
-
-
-def good_example(spec: Spec) -> Example | None:
-    """Return the first example that gets a prediction; the first of all where none does, None where there is none."""
-    return next((e for e in spec.examples if e.status < 300), next(iter(spec.examples), None))  # noqa: PLR2004 - 2xx
 
 
 def describe(exchange: Exchange) -> str:

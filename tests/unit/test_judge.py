@@ -10,8 +10,9 @@ import builders
 import pytest
 
 from harness.checks import Check, all_checks, check, failed, passed, skipped, warned
-from harness.judge import broke, exit_code, judge, judge_one
+from harness.judge import exit_code, judge, judge_one
 from harness.records import Artifact, Data, Ending, Evidence, Finding, Selection, Serving, Status
+from harness.records.run import error_of
 from harness.spec import Spec
 
 
@@ -189,5 +190,5 @@ def test_a_run_that_an_error_ended_is_judged_as_such() -> None:
         [finding] = judge(replace(left, end=end), [each])
         assert finding.status is status
         assert "no container engine answers" in finding.received
-    assert broke(replace(left, end=lost)) == lost
-    assert broke(left) is None
+    assert error_of(lost) == lost
+    assert error_of(left.end) is None

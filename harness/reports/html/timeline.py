@@ -10,7 +10,7 @@ from harness.reports.html.drawing import Scale, element, fitted, hint, text, tic
 from harness.reports.html.figure import Drawing, Figure, Missing, Table
 from harness.reports.html.plain import counted, duration
 
-# The stages of which each needs the one before (those of `harness.line.MAIN`, then what they lead to). Not imported:
+# The stages of which each needs the one before (the first of `harness.line.LINE`). Not imported:
 # that would bring the Docker SDK to whoever only reads a report.
 MAIN = ("images", "data", "train", "artifact", "serve", "contract")
 NAME, TITLE = "timeline", "Timeline of the stages"

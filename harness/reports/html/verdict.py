@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from harness.errors import CHECK_FAILED, INTERRUPTED, PASSED
 from harness.judge import exit_code
 from harness.records import Finding, StageTime, Status
-from harness.records.run import JUDGED
+from harness.records.run import error_of
 from harness.reports.html.plain import counted, duration
 from harness.reports.run_report import RunReport
 
@@ -48,10 +48,10 @@ class Outcome:
 def outcome(report: RunReport) -> Outcome:
     """Return the verdict; a run without one says what ended it."""
     end = report.evidence.end
-    if end is not None and end.kind != JUDGED:
-        word, kind = ("Interrupted", "warn") if end.exit_code == INTERRUPTED else ("Error", "error")
-        sentence = f"The run ended without a verdict: {end.kind}. {_until_then(report.findings)}"
-        return Outcome(word, kind, sentence, end.message, end.hint, _code(end.exit_code))
+    if (error := error_of(end)) is not None:
+        word, kind = ("Interrupted", "warn") if error.exit_code == INTERRUPTED else ("Error", "error")
+        sentence = f"The run ended without a verdict: {error.kind}. {_until_then(report.findings)}"
+        return Outcome(word, kind, sentence, error.message, error.hint, _code(error.exit_code))
     if not report.findings:
         return Outcome("No verdict", "error", "The run folder holds no findings: the run did not come to its end.")
     code = exit_code(report.findings)
