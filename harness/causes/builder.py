@@ -17,9 +17,7 @@ NUMBERED = re.compile(r"#(?P<step>\d+) (?P<text>.*)")
 PRINTED = re.compile(r"#(?P<step>\d+) \d+\.\d+ (?P<text>.*)")
 RULE = re.compile(r"-{6,}$")
 STEP = re.compile(r"(?:Step|STEP) \d+/\d+ ?: ")
-OTHERS = re.compile(
-    r".*(?:returned a non-zero code: \d+$|building at STEP )"
-)  # the last line, of builders without marks
+OTHERS = re.compile(r".*(?:returned a non-zero code: \d+$|building at STEP )")  # the last line, without marks
 COMMAND = re.compile(r"#\d+ \[[^\]]*\] | > (?:\[[^\]]*\] )?")
 TRAILER = re.compile(r"View build details:|Want to debug|Learn more at|\s*$")
 # How a program ended that a step ran: then the step failed, whatever it printed.

@@ -277,12 +277,16 @@ class Engine:
         """Wait until a started container has ended; return its exit code and the end of what it printed."""
         with mapped_errors():
             code = self._api.wait(container, timeout=timeout)["StatusCode"]
-            return int(code), End.of(data for came in logged(self._api, container) for _, data in came).text
+            return int(code), self._printed(container)
 
     def last_lines(self, container: str, count: int) -> tuple[str, ...]:
-        """Return the last lines that a container printed."""
+        """Return the last lines that a container printed, in bounded memory."""
         with mapped_errors():
-            return tuple(self._api.logs(container, tail=count).decode(errors="replace").splitlines())
+            return tuple(self._printed(container, count).splitlines())
+
+    def _printed(self, container: str, tail: int | str = "all") -> str:
+        """Return the end of the engine's own log of a container, or the end of its last lines."""
+        return End.of(data for came in logged(self._api, container, tail) for _, data in came).text
 
     def create_volume(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
         """Create a volume, with options of the local driver; one that exists is kept as it is."""

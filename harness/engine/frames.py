@@ -48,10 +48,10 @@ def attach(api: docker.APIClient, container: str) -> Output:
     )
 
 
-def logged(api: docker.APIClient, container: str) -> Generator[list[Frame], None, None]:
-    """Yield all that the engine's own log of a container has, which may have been cut by the engine."""
+def logged(api: docker.APIClient, container: str, tail: int | str = "all") -> Generator[list[Frame], None, None]:
+    """Yield what the engine's own log of a container has, which may have been cut by the engine: all, or last lines."""
     url = api._url("/containers/{0}/logs", container)  # noqa: SLF001
-    params = {"stdout": 1, "stderr": 1, "follow": 0, "timestamps": 0, "tail": "all"}
+    params = {"stdout": 1, "stderr": 1, "follow": 0, "timestamps": 0, "tail": tail}
     with closing(api._get(url, params=params, stream=True)) as response:  # noqa: SLF001
         api._raise_for_status(response)  # noqa: SLF001
         yield from frames(response.iter_content(CHUNK), tty=api._check_is_tty(container))  # noqa: SLF001
