@@ -88,6 +88,7 @@ def send(
         sent["Content-Type"] = sent_type
     try:
         with _at_most(connection, timeout) as expired:
+            connection.connect()
             with suppress(BrokenPipeError, ConnectionResetError):  # a large body may be refused before it is read
                 connection.request(method, target.prefix + path, body=body or None, headers=sent)
             response = connection.getresponse()

@@ -153,6 +153,41 @@ class Tail:
         return line
 
 
+class Tails:
+    """The last lines of a program's two streams together, and before them those of its standard error that they miss.
+
+    The streams are read one beside the other: what explains a failure, on standard error, may come before a good deal
+    of what was printed to standard output earlier. May be read from another thread.
+    """
+
+    def __init__(self, lines: int = TAIL) -> None:
+        self._together = Tail(lines)
+        self._errors = Tail(lines)
+
+    def feed(self, text: str) -> None:
+        """Take text of both, in the order in which it is kept."""
+        self._together.feed(text)
+
+    def feed_error(self, text: str) -> None:
+        """Take text of standard error, which `feed` is given too."""
+        self._errors.feed(text)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The last lines so far: at most twice as many as were asked for."""
+        together, errors = self._together.lines, [line for line in self._errors.lines if line]
+        at = len(together)
+        while errors and (found := _last_before(together, errors[-1], at)) is not None:
+            errors.pop()
+            at = found
+        return (*errors, *together)
+
+
+def _last_before(lines: Sequence[str], line: str, end: int) -> int | None:
+    """Return where a line is among the first `end` of some, the last such place."""
+    return next((at for at in reversed(range(end)) if lines[at] == line), None)
+
+
 def shortened(line: str, width: int = WIDTH) -> str:
     """Return a line with its middle left out where it is too long."""
     if len(line) <= width:

@@ -14,11 +14,11 @@ import docker.errors
 import urllib3.exceptions
 
 from harness.engine.events import seen
-from harness.engine.frames import STDOUT, BrokenStreamError, Output, attach, logged
+from harness.engine.frames import STDERR, STDOUT, BrokenStreamError, Output, attach, logged
 from harness.engine.limits import limits_of
 from harness.engine.sdk import GONE_HINT, kill, mapped_errors, reach
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError, InfrastructureError
-from harness.output import Lines, Tail
+from harness.output import Lines, Tails
 from harness.records import Exit
 
 STALL = 30.0  # seconds without a byte, after which the rest of the output of an ended container is given up
@@ -67,7 +67,7 @@ class Running:
         self.api = api
         self._sink = sink
         self._url = url  # of the engine; None: the configured one
-        self._tail = Tail()
+        self._tail = Tails()
         self._lines = Lines()
         self._keep = keep_output
         self._output: list[bytes] = []  # standard output, where it is kept
@@ -126,7 +126,7 @@ class Running:
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The last lines that it has printed so far."""
+        """The last lines that it has printed so far, those of standard error whatever else was printed."""
         return self._tail.lines
 
     @property
@@ -275,7 +275,10 @@ class Running:
         self._read_bytes += len(data)
         if self._keep and stream == STDOUT and size + len(data) <= KEPT:
             self._output.append(data)
-        return self._lines.feed(stream, data)
+        text = self._lines.feed(stream, data)
+        if stream == STDERR:
+            self._tail.feed_error(text)
+        return text
 
     def _pass_on(self, text: str) -> None:
         if text:

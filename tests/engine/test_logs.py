@@ -60,6 +60,18 @@ def test_a_crash_behind_a_flood_says_its_own_message(mini: Mini, run_harness: Ha
     ran.assert_failed("train.exits-cleanly", received="ValueError: the labels are upside down")
 
 
+@defect("train.exits-cleanly", "training crashes, and what it had printed before comes after the message")
+def test_a_crash_before_a_flood_says_its_own_message(mini: Mini, run_harness: Harness) -> None:
+    """Standard output is often a buffer that is written at the very end, behind the traceback."""
+    printing = """
+import atexit
+atexit.register(lambda: print("\\n".join(f"epoch {epoch} of the noise" for epoch in range(1000)), flush=True))
+"""
+    end = 'raise ValueError("the labels are upside down")'
+    ran = run_harness(mini(BY_LOG, train=TRAIN.format(printing=printing, end=end)))
+    ran.assert_failed("train.exits-cleanly", received="ValueError: the labels are upside down")
+
+
 def test_a_line_of_100_mb_neither_blocks_nor_hides_anything(mini: Mini, run_harness: Harness) -> None:
     """One line of 100 MB ends within the time limit, and the losses around it are judged."""
     printing = """

@@ -125,6 +125,19 @@ def test_dripping_body() -> None:
     assert "no answer within 0.3 s" in exchange.error
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, ConnectionRefusedError, TimeoutError])
+def test_a_connection_that_ends_while_it_is_made(error: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that goes away resets a connection before it is there: nothing can be read from it."""
+
+    def connect(_: object) -> None:
+        raise error("gone")
+
+    monkeypatch.setattr("http.client.HTTPConnection.connect", connect)
+    exchange = http.send(http.Target("127.0.0.1", 1), "/", case="c", timeout=5.0)
+    assert exchange.status is None
+    assert exchange.error == ("no answer within 5 s" if error is TimeoutError else f"{error.__name__}: gone")
+
+
 def test_nobody_listens() -> None:
     """A refused connection is on record."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -27,7 +27,7 @@ from harness.engine.running import Running
 from harness.evidence import RunFolder
 from harness.judge import judge_one
 from harness.metrics import in_log, sources
-from harness.output import Lines, Tail
+from harness.output import Lines, Tail, Tails
 from harness.records import Evidence, Exit, Finding, Loaded, Status
 from harness.stages import Recording
 from harness.stages.logs import Log, LogFile, Shown
@@ -148,6 +148,31 @@ def test_the_tail_keeps_the_last_lines(texts: Sequence[str], kept: tuple[str, ..
     for text in texts:
         tail.feed(text)
     assert tail.lines == kept
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ([], ()),
+        ([(ERR, "why\n")], ("why",)),
+        ([(OUT, "a\n"), (ERR, "why\n"), (OUT, "b\n")], ("a", "why", "b")),
+        ([(ERR, "why\n"), (OUT, "a\nb\nc\nd\n")], ("why", "b", "c", "d")),
+        ([(ERR, "so\nwhy\n"), (OUT, "a\nb\n")], ("so", "why", "a", "b")),
+        ([(ERR, "1\n2\n3\n4\n"), (OUT, "a\nb\nc\n")], ("2", "3", "4", "a", "b", "c")),
+        ([(ERR, "so\n"), (OUT, "a\n" * 9), (ERR, "why\n"), (OUT, "b\n")], ("so", "a", "why", "b")),
+        ([(OUT, "half"), (ERR, "\nwhy\n"), (OUT, "a\nb\nc\n")], ("why", "a", "b", "c")),
+        ([(ERR, "a\na\n"), (OUT, "b\nc\n")], ("a", "a", "b", "c")),
+    ],
+)
+def test_the_end_of_standard_error_is_kept_whatever_else_is_printed(
+    said: Sequence[tuple[int, str]], kept: tuple[str, ...]
+) -> None:
+    tails = Tails(lines=3)
+    for stream, text in said:
+        tails.feed(text)
+        if stream == ERR:
+            tails.feed_error(text)
+    assert tails.lines == kept
 
 
 # --- frames
