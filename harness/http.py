@@ -88,7 +88,7 @@ def send(
         sent["Content-Type"] = sent_type
     try:
         with _at_most(connection, timeout) as expired:
-            connection.connect()
+            connection.connect()  # by itself: of a connection that is reset while it is made nothing can be read
             with suppress(BrokenPipeError, ConnectionResetError):  # a large body may be refused before it is read
                 connection.request(method, target.prefix + path, body=body or None, headers=sent)
             response = connection.getresponse()

@@ -176,16 +176,10 @@ class Tails:
     def lines(self) -> tuple[str, ...]:
         """The last lines so far: at most twice as many as were asked for."""
         together, errors = self._together.lines, [line for line in self._errors.lines if line]
-        at = len(together)
-        while errors and (found := _last_before(together, errors[-1], at)) is not None:
+        earlier = reversed(together)
+        while errors and errors[-1] in earlier:  # each is looked for before the place of the one behind it
             errors.pop()
-            at = found
         return (*errors, *together)
-
-
-def _last_before(lines: Sequence[str], line: str, end: int) -> int | None:
-    """Return where a line is among the first `end` of some, the last such place."""
-    return next((at for at in reversed(range(end)) if lines[at] == line), None)
 
 
 def shortened(line: str, width: int = WIDTH) -> str:
