@@ -10,10 +10,10 @@ import threading
 import time
 from typing import NoReturn
 
-from harness.cli import main as run_command
+from harness.cli.main import main as run_command
 from harness.errors import INTERRUPTED
 from harness.reports.foreign import flush, guard_errors
-from harness.signals import INTERRUPTS, undelivered
+from harness.system.signals import INTERRUPTS, undelivered
 
 PATIENCE = 6.0  # seconds for Python to deliver an interrupt: it waits for a library that reads a large table
 LINGERING = 1.0  # seconds for threads that nobody waits for any more

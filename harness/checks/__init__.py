@@ -1,9 +1,11 @@
 """The checks: pure functions of the evidence, each under a name `<subject>.<expectation>`.
 
-A check yields findings. Its parameters name the evidence that it reads (fields of `harness.records.Evidence`), as
-a pytest test names its fixtures: one without a default must be there, so that `harness.judge` can tell "not reached"
-(skip, with the reason) from "lost" (error); one with the default None may be missing. Third parties name a module of
-checks in the entry-point group `harness.checks`.
+In comes the evidence of a run; out come findings, judged in the order of the checks' names.
+
+A check yields findings. Its parameters name the evidence that it reads (fields of
+`harness.evidence.records.Evidence`), as a pytest test names its fixtures: one without a default must be there, so
+that `harness.checks.judge` can tell "not reached" (skip, with the reason) from "lost" (error); one with the default
+None may be missing. Third parties name a module of checks in the entry-point group `harness.checks`.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 
-from harness.records import Artifact, Evidence, Exit, Finding, Rerun, Status
+from harness.evidence.records import Artifact, Evidence, Exit, Finding, Rerun, Status
 
 GROUP = "harness.checks"
 ADVICE_LOST = "Nothing is judged by a part of the evidence: print less, write the metrics to a file, or run again."
 OWN = (
-    *("images", "code", "data", "tables", "services", "train", "learning", "trainings", "artifact", "scan", "manifest"),
+    *("images", "code", "data", "tables", "services", "train", "learning", "training_variants"),
+    *("artifact", "scan", "manifest"),
     *("provenance", "serve", "robustness", "contract", "finite", "volatile", "document", "rejects", "invariance"),
     *("behaviour", "skew", "quality", "fuzz", "load"),
 )

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed
-from harness.records import Artifact, FileHash, Finding, Services, Serving, Training, digest_of, is_housekeeping
-from harness.spec import Handover
+from harness.config.spec import Handover
+from harness.evidence.records import (
+    Artifact,
+    FileHash,
+    Finding,
+    Services,
+    Serving,
+    Training,
+    digest_of,
+    is_housekeeping,
+)
 
 SHOWN = 5
 WAYS = {

@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from harness.cases.behaviour import case, resolve
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import compare, described, is_number, parse
 from harness.checks.volatile import LeftOut, below, left_out, without
-from harness.dialects.rows import at
-from harness.records import Contract, Finding
-from harness.spec import Behaviour, Relation, Spec
+from harness.client.compare import compare, described, is_number, parse
+from harness.client.protocols.rows import at
+from harness.client.request_generators.behaviour import case, resolve
+from harness.config.spec import Behaviour, Relation, Spec
+from harness.evidence.records import Contract, Finding
 
 
 class _NoAnswerError(Exception):

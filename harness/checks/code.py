@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, skipped, warned, whole_log
-from harness.checks.compare import compare, short
-from harness.records import Code, FeatureTable, Finding, Status, UnitTests
-from harness.spec import Spec, Tolerance
+from harness.client.compare import compare, short
+from harness.config.spec import Spec, Tolerance
+from harness.evidence.records import Code, FeatureTable, Finding, Status, UnitTests
 
 MAX_SHOWN = 5
 LOG_LINES = 12

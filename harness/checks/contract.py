@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from jsonschema import Draft202012Validator
 
-from harness.causes import Cause, of_death
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import SAME, compare, described, is_limited, parse, short
 from harness.checks.volatile import DECLARE, LeftOut, left_out
-from harness.dialects import DIALECTS
-from harness.dialects.protocol import Expected
-from harness.records import Contract, Exchange, Finding
-from harness.spec import Example, Spec
+from harness.client.compare import SAME, compare, described, is_limited, parse, short
+from harness.client.protocols import DIALECTS
+from harness.client.protocols.protocol import Expected
+from harness.config.spec import Example, Spec
+from harness.diagnosis import Cause, of_death
+from harness.evidence.records import Contract, Exchange, Finding
 
 NO_EXAMPLES = "x-harness.contract names no examples"
 

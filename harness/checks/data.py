@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Data, Finding, Lock, Violation
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.evidence.records import Data, Finding, Lock, Violation
 
 SHOWN = 5
 

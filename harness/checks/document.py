@@ -9,17 +9,17 @@ from functools import cache
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import described, parse
 from harness.checks.contract import proves_nothing
-from harness.dialects import DIALECTS, OPENAPI
-from harness.dialects.protocol import is_4xx
+from harness.client.compare import described, parse
+from harness.client.protocols import DIALECTS, OPENAPI
+from harness.client.protocols.protocol import is_4xx
+from harness.config.spec import Spec
+from harness.evidence.records import Contract, Exchange, Finding, Status
 from harness.openapi.bodies import Holds, holder
 from harness.openapi.breaking import changes
 from harness.openapi.paths import better_predict, paths
 from harness.openapi.reading import Content, Document, Operation, is_json, media_type, operation, operations
 from harness.openapi.validity import KNOWN, errors, references_elsewhere, version
-from harness.records import Contract, Exchange, Finding, Status
-from harness.spec import Spec
 
 MAX_SHOWN = 5  # of what is wrong, in one finding
 NOWHERE = (301, 302, 303, 307, 308, 404, 405, 410)  # statuses of a path that takes no POST

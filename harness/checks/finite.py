@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped
-from harness.checks.compare import described, is_number, parse
 from harness.checks.contract import NO_EXAMPLES
 from harness.checks.naming import is_predicted
 from harness.checks.volatile import LeftOut, Path, leaves, left_out, may_be_predicted, pointer
+from harness.client.compare import described, is_number, parse
+from harness.config.spec import Spec
+from harness.evidence.records import Contract, Exchange, Finding
 from harness.openapi.nullable import answer_allows_null
-from harness.records import Contract, Exchange, Finding
-from harness.spec import Spec
 
 KINDS = ("example", "batch", "single", "behaviour")
 NOT_FINITE = ("nan", "inf", "infinity", "-inf", "-infinity", "+inf", "+infinity")  # as texts

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import described, short
-from harness.records import Finding, Fuzz, FuzzFailure, Status
-from harness.spec import Spec
+from harness.client.compare import described, short
+from harness.config.spec import Spec
+from harness.evidence.records import Finding, Fuzz, FuzzFailure, Status
 
 EXPECTED = {
     "no_answer": "an answer to every request",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.causes import of_build
 from harness.checks import check, failed, passed, warned
-from harness.records import BaseImage, BuiltImage, Finding, Images, Lock
+from harness.diagnosis import of_build
+from harness.evidence.records import BaseImage, BuiltImage, Finding, Images, Lock
 
 
 @check("images.built")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, vocabulary, warned
-from harness.checks.compare import SAME, compare, described, is_limited, parse, short
 from harness.checks.naming import words
 from harness.checks.volatile import DECLARE, LeftOut, left_out
-from harness.dialects import DIALECTS
-from harness.records import Contract, Exchange, Finding
-from harness.spec import Spec, Tolerance
+from harness.client.compare import SAME, compare, described, is_limited, parse, short
+from harness.client.protocols import DIALECTS
+from harness.config.spec import Spec, Tolerance
+from harness.evidence.records import Contract, Exchange, Finding
 
 CLOSE = Tolerance(1e-6, 1e-9)  # BLAS may sum a batch in another order than a single row
 NO_BATCH = "the examples hold no list of rows, so there is one row a request"

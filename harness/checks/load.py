@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.blocks import LatencyBlock, LoadBlock
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Finding, Load, Step
-from harness.spec import Spec
+from harness.config.blocks import LatencyBlock, LoadBlock
+from harness.config.spec import Spec
+from harness.evidence.records import Finding, Load, Step
 
 BUSY = ("status 409", "status 429")  # the service asks to be asked less often, and says so
 SHED = (*BUSY, "status 503")  # what a service may answer under more load than it promised to bear

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from harness.checks import LostEvidenceError, check, failed, passed, warned
-from harness.records import Artifact, Finding, Loaded, Manifest
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.evidence.records import Artifact, Finding, Loaded, Manifest
 
 SHOWN = 8
 LEFTOVERS = (".partial", ".tmp", ".part", ".incomplete", ".crdownload")

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.checks import vocabulary
-from harness.checks.compare import is_number
+from harness.client.compare import is_number
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _UUID = re.compile(r"(?:urn:uuid:|\{)?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks import check, failed, passed, warned
-from harness.provenance import differences
-from harness.records import Artifact, Finding, Images, Provenance
+from harness.evidence.provenance import differences
+from harness.evidence.records import Artifact, Finding, Images, Provenance
 
 SHOWN = 5
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.quality.block import QualityBlock
-from harness.quality.gate import Needed, Outcome, Verdict, assess, disagreements
-from harness.quality.intervals import Interval, paired, paired_t
-from harness.quality.language import CONFIDENCE, Condition, parse
-from harness.quality.metrics import UnmeasurableError, measured, per_row
-from harness.quality.names import METRICS, Family
-from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Scored, scored, selected
-from harness.records import Finding, Quality, Status
-from harness.spec import Spec
+from harness.config.gate_language import CONFIDENCE, Condition, parse
+from harness.config.metric_names import METRICS, Family
+from harness.config.quality import QualityBlock
+from harness.config.spec import Spec
+from harness.evidence.records import Finding, Quality, Status
+from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Scored, scored, selected
+from harness.statistics.gate import Needed, Outcome, Verdict, assess, disagreements
+from harness.statistics.intervals import Interval, paired, paired_t
+from harness.statistics.metrics import UnmeasurableError, measured, per_row
 
 NONE = "x-harness.quality names no conditions"
 MAX_SHOWN = 3

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from harness.cases.malformed import KINDS
 from harness.checks import Check, check, failed, passed, skipped, warned
-from harness.checks.compare import described, is_limited, parse
 from harness.checks.contract import NO_EXAMPLES, proves_nothing
-from harness.dialects import DIALECTS
-from harness.dialects.protocol import Dialect
+from harness.client.compare import described, is_limited, parse
+from harness.client.protocols import DIALECTS
+from harness.client.protocols.protocol import Dialect
+from harness.client.request_generators.malformed import KINDS
+from harness.config.spec import Spec
+from harness.evidence.records import Contract, Exchange, Finding, Interface
 from harness.openapi.bodies import documented_statuses, request_validator
-from harness.records import Contract, Exchange, Finding, Interface
-from harness.spec import Spec
 
 TRACEBACK = b"Traceback (most recent call last)"
 # A server that knows a method nowhere may say so (RFC 9110, 15.6.2), as Python's http.server does.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.causes import relevant
 from harness.checks import check, failed, passed, skipped, warned
-from harness.checks.compare import SAME, compare, described, parse
 from harness.checks.volatile import LeftOut, left_out
-from harness.dialects import DIALECTS
-from harness.records import Asked, Contract, Exchange, Finding, Robustness, Serving, Start, Stop
-from harness.spec import Spec
+from harness.client.compare import SAME, compare, described, parse
+from harness.client.protocols import DIALECTS
+from harness.config.spec import Spec
+from harness.diagnosis import relevant
+from harness.evidence.records import Asked, Contract, Exchange, Finding, Robustness, Serving, Start, Stop
 
 LOG_LINES = 8
 CANNOT_RUN = (126, 127)  # as a shell says that a command cannot be run, or is not there

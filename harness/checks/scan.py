@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Artifact, Borrowed, Finding, Import, Kind, Note, Scan, ScannedFile, Status, Tracked
-from harness.scan.known import Category, categorise, danger
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.evidence.records import Artifact, Borrowed, Finding, Import, Kind, Note, Scan, ScannedFile, Status, Tracked
+from harness.scanner.known import Category, categorise, danger
 
 SHOWN = 8
 FATAL = {Kind.OUTSIDE, Kind.EMBEDDED_CODE, Kind.COMPUTED_CALL}

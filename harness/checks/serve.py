@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.causes import of_serving
 from harness.checks import check, failed, passed
-from harness.records import Finding, Serving
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.diagnosis import of_serving
+from harness.evidence.records import Finding, Serving
 
 
 @check("serve.ready", rubric="Infra 6")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.causes import of_container
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Companion, Finding, Services
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.diagnosis import of_container
+from harness.evidence.records import Companion, Finding, Services
 
 SHOWN = 10  # last lines of a log
 ASKED = {

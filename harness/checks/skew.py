@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.blocks import SkewBlock
 from harness.checks import check, failed, passed, skipped, whole_log
-from harness.checks.compare import compare, described, is_nan, is_number, parse, short
 from harness.checks.volatile import left_out
-from harness.dialects import DIALECTS
-from harness.records import Contract, Exchange, Finding, Skew, Status
-from harness.spec import Example, Spec, Tolerance
+from harness.client.compare import compare, described, is_nan, is_number, parse, short
+from harness.client.protocols import DIALECTS
+from harness.config.blocks import SkewBlock
+from harness.config.spec import Example, Spec, Tolerance
+from harness.evidence.records import Contract, Exchange, Finding, Skew, Status
 
 ABSOLUTE = 1e-12  # in place of a relative tolerance of numbers around zero
 MAX_SHOWN = 3

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from harness.blocks import DataLimits
 from harness.checks import check, failed, passed, skipped, warned
-from harness.records import Data, Drift, Finding, Secret, Split, Tell
-from harness.spec import Spec
+from harness.config.blocks import DataLimits
+from harness.config.spec import Spec
+from harness.evidence.records import Data, Drift, Finding, Secret, Split, Tell
 
 SHOWN = 5
 NO_DATA = "x-harness has no `data`"

@@ -8,10 +8,10 @@ from dataclasses import replace
 from statistics import median
 from typing import TypeGuard
 
-from harness.causes import of_training
 from harness.checks import check, failed, passed, skipped, warned, whole_log, whole_metrics
-from harness.records import Artifact, Finding, Training
-from harness.spec import Spec
+from harness.config.spec import Spec
+from harness.diagnosis import of_training
+from harness.evidence.records import Artifact, Finding, Training
 
 MIB = 2**20
 FAILURE_CHARACTERS = 1024

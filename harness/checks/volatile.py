@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, vocabulary, warned
-from harness.checks.compare import is_nan, parse, short
 from harness.checks.naming import SURE, Field, Seen, is_predicted, is_time, kind, words
-from harness.dialects import DIALECTS
-from harness.dialects.protocol import Dialect
-from harness.records import Contract, Exchange, Finding
-from harness.spec import Example, Spec
+from harness.client.compare import is_nan, parse, short
+from harness.client.protocols import DIALECTS
+from harness.client.protocols.protocol import Dialect
+from harness.config.spec import Example, Spec
+from harness.evidence.records import Contract, Exchange, Finding
 
 KINDS = ("example", "batch", "again", "fields", "reversed", "single", "behaviour", "recovers", "skew", "load")
 MAX_SHOWN = 8

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from harness.records import Drift
+from harness.evidence.records import Drift
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.records import SharedRow
+from harness.evidence.records import SharedRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import DescriptionError
-from harness.records import DvcPointer
+from harness.evidence.records import DvcPointer
 
 SUFFIX = ".dvc"
 SHOWN = 10

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from harness.datasets.secret_patterns import CARD, EMAIL, EXAMPLE_DOMAINS, hidden, is_card, issued, keys
-from harness.records import Secret, Secrets
+from harness.evidence.records import Secret, Secrets
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from harness.blocks import DataBlock
+from harness.config.blocks import DataBlock
 from harness.datasets.classes import counts, is_number
 from harness.datasets.leakage import shared
-from harness.datasets.telling import telling
-from harness.records import Split
+from harness.datasets.target_leakage import telling
+from harness.evidence.records import Split
 
 if TYPE_CHECKING:
     import pandas as pd

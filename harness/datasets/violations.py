@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records import Violation
+from harness.evidence.records import Violation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,8 @@
-"""The only importer of the Docker SDK."""
+"""The only importer of the Docker SDK.
+
+In come the services of a Compose model; out come records of images, containers and their output, and everything made is
+labelled.
+"""
 
 from harness.engine.client import Engine, Leftover
 from harness.engine.execution import Executed

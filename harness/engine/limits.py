@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.records import Limits
+from harness.evidence.records import Limits
 
 NANO = 1e9
 

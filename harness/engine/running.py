@@ -18,8 +18,8 @@ from harness.engine.frames import STDERR, STDOUT, BrokenStreamError, Output, att
 from harness.engine.limits import limits_of
 from harness.engine.sdk import GONE_HINT, kill, mapped_errors, reach
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError, InfrastructureError
-from harness.output import Lines, Tails
-from harness.records import Exit
+from harness.evidence.records import Exit
+from harness.system.output import Lines, Tails
 
 STALL = 30.0  # seconds without a byte, after which the rest of the output of an ended container is given up
 MOMENT = 5.0  # seconds between the end of the output and that of its container, as long as nothing is amiss

@@ -17,7 +17,7 @@ import requests
 import requests.exceptions
 import urllib3.exceptions
 
-from harness.causes import advice_for
+from harness.diagnosis import advice_for
 from harness.errors import DiskFullError, EngineUnavailableError, InfrastructureError, RunOverError, is_disk_full
 
 # Engine 29 refuses an API below 1.44, and the SDK would adopt the newest one, whose answers differ. Where the

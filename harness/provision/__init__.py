@@ -1,4 +1,7 @@
-"""`harness setup` and `harness doctor`: the machine and the project made ready for a run, or looked at."""
+"""`harness setup` and `harness doctor`: the machine and the project made ready for a run, or looked at.
+
+In comes a machine as it is; out come what was installed, what is ready, and what is missing with the way to get it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from harness.compose import Compose
-from harness.description import load
+from harness.engine.compose import Compose
 from harness.errors import InfrastructureError
-from harness.evidence import ignored
+from harness.evidence.run_folder import ignored
+from harness.project.description import load
 from harness.provision import base, daemon, fetch
 from harness.provision.doctor import Line, doctor, has_project
 from harness.provision.host import Host

@@ -9,18 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import labels
-from harness.compose import Compose
-from harness.description import load
-from harness.dockerfile import BASE_ARGUMENT, LOCAL_PREFIX, PINNED_BASE, bases, digest_of
-from harness.engine import Engine
+from harness.config.spec import Spec
+from harness.engine import Engine, labels
+from harness.engine.compose import Compose
 from harness.errors import DescriptionError, HarnessError, ImageUnavailableError
-from harness.pins import base_of_environment
+from harness.project.description import load
+from harness.project.dockerfile import BASE_ARGUMENT, LOCAL_PREFIX, PINNED_BASE, bases, digest_of
+from harness.project.pins import base_of_environment
 from harness.provision import debian
 from harness.provision.dotenv import set_base
 from harness.provision.host import SETUP, Host
 from harness.provision.programs import Say, sparsely
-from harness.spec import Spec
 
 FIRST_ANSWER = 45.0  # seconds until the registry has said anything; an engine tries for minutes
 PULL_TIMEOUT = 600.0

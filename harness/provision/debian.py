@@ -9,10 +9,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from harness import labels
-from harness.dockerfile import LOCAL_PREFIX
-from harness.engine import Engine
+from harness.engine import Engine, labels
 from harness.errors import InfrastructureError
+from harness.project.dockerfile import LOCAL_PREFIX
 from harness.provision.host import Host
 from harness.provision.programs import Say, apt_install, run
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import wheels
-from harness.compose import Compose
-from harness.compose_file import is_described
-from harness.description import load
+from harness.config.spec import Spec
 from harness.engine import Engine
+from harness.engine.compose import Compose
 from harness.errors import HarnessError
+from harness.project import wheels
+from harness.project.compose_file import is_described
+from harness.project.description import load
 from harness.provision import base, probe
 from harness.provision.daemon import describe
 from harness.provision.host import SETUP, Host
-from harness.spec import Spec
 
 PLUGIN = "docker-buildx"
 PLUGINS = tuple(

@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from harness.dockerfile import BASE_ARGUMENT
 from harness.errors import InfrastructureError
+from harness.project.dockerfile import BASE_ARGUMENT
 
 _LINE = re.compile(rf"\s*(?:export\s+)?{BASE_ARGUMENT}\s*[=:]")
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import wheels
+from harness.config.spec import Spec
 from harness.engine import Engine
 from harness.errors import DescriptionError, InfrastructureError
+from harness.project import wheels
 from harness.provision import base, probe
 from harness.provision.programs import Say, run
-from harness.spec import Spec
 
 TIMEOUT = 1800.0
 TAIL = 30  # lines of pip's output that an error keeps

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import http, labels
-from harness.engine import Engine, Leftover
+from harness.client import http
+from harness.engine import Engine, Leftover, labels
 from harness.errors import EngineUnavailableError, InfrastructureError
 
 TIMEOUT = 60.0

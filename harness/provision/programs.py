@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DiskFullError, HarnessError, InfrastructureError, is_disk_full
-from harness.output import shortened
-from harness.process import Ended, stream
 from harness.provision.host import Host
+from harness.system.output import shortened
+from harness.system.process import Ended, stream
 
 INTERVAL = 5.0  # seconds between two lines of a long program that are shown
 GRACE = 30.0  # a program that is ended may clean up first: mmdebstrap unmounts

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.evidence import RunFolder
+from harness.evidence.run_folder import RunFolder
 from harness.reports.console import Console
 from harness.reports.events import Events
 from harness.reports.files import read, write_all
 from harness.reports.github import append_summary, commands
 from harness.reports.run_report import RunReport
-from harness.signals import deferred
+from harness.system.signals import deferred
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.checks import Check, all_checks
-from harness.compose_file import KEY, NAMES
-from harness.records import Finding, StageTime, Status
-from harness.records.run import error_of
+from harness.evidence.records import Finding, StageTime, Status
+from harness.evidence.records.run import error_of
+from harness.project.compose_file import KEY, NAMES
 from harness.reports.run_report import SERVICES, Place, RunReport
 from harness.reports.text import plain
 

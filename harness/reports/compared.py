@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from harness.comparison import Comparison, Section, Turn, Turned
-from harness.records import Status
+from harness.evidence.records import Status
+from harness.reports.comparison import Comparison, Section, Turn, Turned
 from harness.reports.foreign import as_json as to_json
 from harness.reports.markdown import escape, table
 from harness.reports.text import first_line

@@ -21,14 +21,14 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from harness.evidence import STORE
-from harness.forecast import Forecast
-from harness.golden import Golden
-from harness.records import Ending, Environment, Finding, StageTime, Status
+from harness.checks.ml_test_score import AUTOMATED, MANUAL, SECTIONS, Score
+from harness.checks.ml_test_score import title as title_of
+from harness.config.spec import Spec
+from harness.evidence.forecast import Forecast
+from harness.evidence.records import Ending, Environment, Finding, StageTime, Status
+from harness.evidence.run_folder import STORE
 from harness.reports.foreign import command, harmless, one_line
-from harness.rubric import AUTOMATED, MANUAL, SECTIONS, Score
-from harness.rubric import title as title_of
-from harness.spec import Spec
+from harness.runner.golden import Golden
 
 STYLES = {
     Status.PASS: "green",

@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from harness.records import Environment, Status
+from harness.evidence.records import Environment, Status
 from harness.reports.cases import WELL, Case, cases, explain, well
 from harness.reports.foreign import as_json
 from harness.reports.run_report import RunReport

@@ -24,12 +24,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from harness.evidence import STORE
-from harness.forecast import Forecast
-from harness.judge import exit_code
-from harness.records import Environment, Finding, StageTime
+from harness.checks.judge import exit_code
+from harness.config.spec import Spec
+from harness.evidence.forecast import Forecast
+from harness.evidence.records import Environment, Finding, StageTime
+from harness.evidence.run_folder import STORE
 from harness.reports.foreign import as_json
-from harness.spec import Spec
 
 
 class Events:

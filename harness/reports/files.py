@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.bundle import redactor_of
-from harness.evidence import RunFolder, write_atomic
+from harness.evidence.run_folder import RunFolder, write_atomic
 from harness.reports import ctrf, html, junit, markdown, sarif
 from harness.reports.run_report import RunReport
+from harness.reproduce.bundle import redactor_of
 
 # Format -> file name and what renders it.
 FORMATS: Mapping[str, tuple[str, Callable[[RunReport], str]]] = {

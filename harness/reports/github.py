@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.records import Finding, Status
+from harness.evidence.records import Finding, Status
 from harness.reports import markdown
 from harness.reports.cases import FOLDER, ORDER, VERDICT, Case, cases, verdict, well
 from harness.reports.foreign import command

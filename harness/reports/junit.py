@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from harness.records import Finding, Status
+from harness.evidence.records import Finding, Status
 from harness.reports.cases import WELL, Case, cases, explain
 from harness.reports.run_report import RunReport
 from harness.reports.text import first_line, plain, shorten, tail

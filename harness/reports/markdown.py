@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from harness import measurements
-from harness.records import Status
+from harness.evidence import measurements
+from harness.evidence.records import Status
 from harness.reports.cases import WELL, Case, cases, explain, verdict, well
 from harness.reports.run_report import RunReport
 from harness.reports.text import plain, shorten, tail

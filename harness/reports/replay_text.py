@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.records.replay import Difference, Outcome, Repeated, Replay
+from harness.evidence.records.replay import Difference, Outcome, Repeated, Replay
 
 LIKELY = 12  # differences that are shown; the record has all
 WIDTH = 300

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.compose_file import KEY, child, parse
+from harness.config.spec import Spec
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.records import Evidence, Finding
-from harness.spec import Spec
+from harness.evidence.records import Evidence, Finding
+from harness.evidence.run_folder import RunFolder
+from harness.project.compose_file import KEY, child, parse
 
 if TYPE_CHECKING:  # it would bring the Docker SDK to whoever only renders a report
-    from harness.bundle import Redactor
+    from harness.reproduce.bundle import Redactor
 
 SERVICES = "services"
 

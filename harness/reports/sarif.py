@@ -17,8 +17,8 @@ from typing import Any
 
 from harness.checks import Check, all_checks
 from harness.errors import CHECK_FAILED
-from harness.records import Finding, Status
-from harness.records.run import JUDGED
+from harness.evidence.records import Finding, Status
+from harness.evidence.records.run import JUDGED
 from harness.reports.cases import WELL, Case, cases, explain
 from harness.reports.foreign import as_json
 from harness.reports.run_report import Place, RunReport

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.bundle import open_bundle, pack
-from harness.evidence import RunFolder
+from harness.evidence.run_folder import RunFolder
 from harness.reports.files import read, write_all
+from harness.reproduce.bundle import open_bundle, pack
 
 ROOT = Path(__file__).parents[2]
 RUNS = 5

@@ -14,7 +14,7 @@ import sys
 from overhead import run
 
 from harness.checks import all_checks
-from harness.records import Selection
+from harness.evidence.records import Selection
 
 RUNS = 5
 SUBJECTS = ("code", "data", "train", "artifact", "quality")

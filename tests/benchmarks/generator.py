@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.http import Target
-from harness.load import Ask, Traffic
-from harness.records import Step
+from harness.client.http import Target
+from harness.client.load import Ask, Traffic
+from harness.evidence.records import Step
 
 RUNS = 5
 SECONDS = 3.0

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from harness.engine import Engine, Leftover
 from harness.engine.frames import CHUNK, STDERR, STDOUT, frames
-from harness.output import Lines, Tail
-from harness.stages.logs import LogFile
+from harness.runner.stages.logs import LogFile
+from harness.system.output import Lines, Tail
 
 LINES = 1_000_000
 LINE = "step {0} of the noise of a training that prints"

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.compose import Compose
+from harness.engine.compose import Compose
 
 ROOT = Path(__file__).parents[2]
 RUNS = 5

@@ -19,7 +19,7 @@ ROWS = 200
 PROGRAM = """
 import sys
 from pathlib import Path
-from harness.data_cli import sample
+from harness.cli.data import sample
 print(sample(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), "kind", 1)["classes"])
 """
 

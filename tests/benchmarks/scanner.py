@@ -23,8 +23,8 @@ RUNS = 3
 SCAN = """
 import sys
 from pathlib import Path
-from harness.scan import scan_file
-from harness.scan.source import Budget
+from harness.scanner import scan_file
+from harness.scanner.source import Budget
 for name in sys.argv[1:]:
     file = scan_file(Path(name), name, Budget(expanded=10**11, seconds=3600))
     assert file.error is None, file
@@ -32,8 +32,8 @@ for name in sys.argv[1:]:
 STREAM = """
 import sys
 from functools import partial
-from harness.scan import _Scanner
-from harness.scan.source import CHUNK, Budget, Source
+from harness.scanner import _Scanner
+from harness.scanner.source import CHUNK, Budget, Source
 scanner = _Scanner(Budget(seconds=3600))
 scanner.stream(Source(iter(partial(sys.stdin.buffer.read1, CHUNK), b""), Budget(seconds=3600)), "")
 assert scanner.formats == ["joblib"], scanner.formats

@@ -10,7 +10,7 @@ import docker.errors
 import pytest
 from defects import Seen
 
-from harness import labels
+from harness.engine import labels
 
 from .places import Builder, builder_of, engine_in_container
 from .support import REPO, Engine, Harness, Mini

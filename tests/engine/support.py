@@ -24,10 +24,10 @@ import yaml
 from defects import Seen
 
 import harness
-from harness import labels
-from harness.causes import causes_of
-from harness.evidence import RunFolder
-from harness.records import Exchange
+from harness.diagnosis import causes_of
+from harness.engine import labels
+from harness.evidence.records import Exchange
+from harness.evidence.run_folder import RunFolder
 
 REPO = Path(__file__).parents[2]
 HERE = Path(__file__).parent

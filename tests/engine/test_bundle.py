@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bundle import open_bundle
+from harness.reproduce.bundle import open_bundle
 
 from .support import REPO, Engine, Harness, Mini, Ran
 

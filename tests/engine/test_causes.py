@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.causes import CauseKind
+from harness.diagnosis import CauseKind
 
 from .support import REPO, Cable, Engine, Harness, Mini
 

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 
-from harness import labels
+from harness.engine import labels
 
 from . import places
 from .places import Job, ended

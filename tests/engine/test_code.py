@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 from defects import defect
 
-from harness import labels
 from harness.checks import all_checks
-from harness.compose import Compose
-from harness.description import load
-from harness.engine import Engine
-from harness.evidence import RunFolder
-from harness.judge import judge_one
-from harness.records import Code, Evidence, Finding, Status
-from harness.stages import Run
-from harness.stages import code as code_stage
-from harness.stages import images as images_stage
+from harness.checks.judge import judge_one
+from harness.engine import Engine, labels
+from harness.engine.compose import Compose
+from harness.evidence.records import Code, Evidence, Finding, Status
+from harness.evidence.run_folder import RunFolder
+from harness.project.description import load
+from harness.runner.stages import Run
+from harness.runner.stages import code as code_stage
+from harness.runner.stages import images as images_stage
 
 from .support import Mini
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.evidence import RunFolder
+from harness.evidence.run_folder import RunFolder
 
 from .support import REPO, Harness
 

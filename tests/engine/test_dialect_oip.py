@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.checks.contract import conforms
-from harness.evidence import RunFolder
-from harness.records import Status
+from harness.evidence.records import Status
+from harness.evidence.run_folder import RunFolder
 
 from .support import REPO, Harness
 

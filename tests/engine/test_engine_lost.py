@@ -14,7 +14,7 @@ from xml.etree.ElementTree import parse
 
 import pytest
 
-from harness.labels import STAGE
+from harness.engine.labels import STAGE
 
 from .places import LABEL, engine_in_container
 from .support import HERE, Cable, Engine, Harness, Mini, Ran, eventually

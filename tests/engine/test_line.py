@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from defects import defect
 
-from harness import labels
+from harness.engine import labels
 
 from .support import REPO, Engine, Harness, Mini, same_artifact
 

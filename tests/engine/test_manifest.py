@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.manifests import read_manifest
-from harness.order import Service
-from harness.pipeline import run
-from harness.records import Loaded, Manifest, Selection
+from harness.evidence.records import Loaded, Manifest, Selection
 from harness.reports.console import Console
-from harness.stages import loaded as loaded_stage
+from harness.runner.order import Service
+from harness.runner.pipeline import run
+from harness.runner.stages import serving_packages as loaded_stage
+from harness.scanner.manifests import read_manifest
 
 from .support import HERE, Mini
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.checks.compare import compare
-from harness.compose import Compose
-from harness.contract_file import load_contract
+from harness.client.compare import compare
+from harness.engine.compose import Compose
+from harness.project.contract_file import load_contract
 
 from .support import REPO, Engine, Harness, eventually
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness import labels
+from harness.engine import labels
 
 from .support import Engine, Harness, Mini, Ran
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from defects import defect
 
-from harness import labels
 from harness.checks import all_checks
-from harness.compose import Compose
-from harness.description import load
+from harness.checks.judge import judge_one
+from harness.client.http import send
 from harness.engine import Engine as Connection
-from harness.evidence import RunFolder
-from harness.http import send
-from harness.judge import judge_one
-from harness.records import Contract, Evidence, Finding, Start
-from harness.stages import Run, artifact, data, images, robustness, serve, stop, train
+from harness.engine import labels
+from harness.engine.compose import Compose
+from harness.evidence.records import Contract, Evidence, Finding, Start
+from harness.evidence.run_folder import RunFolder
+from harness.project.description import load
+from harness.runner.stages import Run, artifact, data, images, robustness, serve, stop, train
 
 from .support import REPO, Engine, Mini, merged
 

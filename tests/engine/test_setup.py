@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import labels
-from harness.compose import Compose
-from harness.description import load
-from harness.dockerfile import PINNED_BASE
-from harness.engine import Engine
+from harness.engine import Engine, labels
+from harness.engine.compose import Compose
 from harness.errors import InfrastructureError
+from harness.project.description import load
+from harness.project.dockerfile import PINNED_BASE
 from harness.provision import base, doctor, setup
 
 pytestmark = pytest.mark.engine

@@ -11,12 +11,10 @@ from typing import Any
 
 from service import Service, asked
 
-from harness.cases.skew import skew_requests
-from harness.compose import Compose
-from harness.description import parse_block
-from harness.line import Watcher
-from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
-from harness.records import (
+from harness.client.request_generators.skew import skew_requests
+from harness.config.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
+from harness.engine.compose import Compose
+from harness.evidence.records import (
     Artifact,
     Asked,
     BaseImage,
@@ -69,8 +67,10 @@ from harness.records import (
     UnitTests,
     Use,
 )
-from harness.spec import Behaviour, Example, Handover, Relation, Spec, Tolerance
-from harness.stages.contract import requests
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
+from harness.project.description import parse_block
+from harness.runner.run_state import Watcher
+from harness.runner.stages.contract import requests
 
 REPO = Path(__file__).parents[2]
 DIGEST = "sha256:" + "d" * 64

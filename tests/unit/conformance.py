@@ -10,9 +10,9 @@ from typing import Any
 import builders
 
 from harness.checks.contract import conforms
-from harness.dialects import interface
-from harness.dialects.protocol import Dialect
-from harness.records import Contract, Evidence, Exchange, Finding, Status
+from harness.client.protocols import interface
+from harness.client.protocols.protocol import Dialect
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Status
 
 
 @dataclass(frozen=True)

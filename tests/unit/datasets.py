@@ -10,9 +10,9 @@ from typing import Any
 import builders
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.records import Finding, Status
-from harness.stages.data import collect
+from harness.checks.judge import judge_one
+from harness.evidence.records import Finding, Status
+from harness.runner.stages.data import collect
 
 CHECKS = [check for check in all_checks() if check.name.startswith("data.")]
 HEADER = "length,colour,kind"

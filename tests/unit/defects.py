@@ -18,7 +18,7 @@ from typing import Any, Literal
 import pytest
 
 from harness.checks import Check, all_checks
-from harness.records import Evidence, Finding, Status
+from harness.evidence.records import Evidence, Finding, Status
 
 Proof = Literal["project", "server", "file", "evidence"]
 # What carries the defect: a project that runs in containers, a server that is asked over HTTP, files on disk, or the

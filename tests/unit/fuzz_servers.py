@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.http import Target
+from harness.client.http import Target
 
 Fault = Callable[["Row"], Response | None]  # what goes wrong at a row, if anything
 

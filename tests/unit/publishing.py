@@ -10,11 +10,11 @@ from typing import Any
 
 import builders
 
-from harness import artifact_verbs
+from harness.cli import artifact
 from harness.errors import HarnessError
-from harness.evidence import RunFolder
-from harness.provenance import Statement, statement
-from harness.records import Evidence, FileHash, Finding, Status
+from harness.evidence.provenance import Statement, statement
+from harness.evidence.records import Evidence, FileHash, Finding, Status
+from harness.evidence.run_folder import RunFolder
 
 FILES = {"model.bin": b"a model", "sub/metrics.jsonl": b'{"loss": 1}\n'}
 CODE = {"name": "code", "digest": {"gitCommit": "c" * 40}, "annotations": {"dirty": False}}
@@ -48,7 +48,7 @@ def caller() -> Call:
         made.set_defaults(verb=function)
         return made
 
-    artifact_verbs.register(verb, project)
+    artifact.register(verb, project)
 
     def run(*words: str | Path) -> int:
         arguments = parser.parse_args([str(word) for word in words])

@@ -11,11 +11,11 @@ from typing import Any
 import builders
 
 from harness.checks import all_checks
-from harness.judge import exit_code, judge
-from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
-from harness.records import Drift, Ending, Evidence, Finding, Labels, Rerun, StageTime, Status
+from harness.checks.judge import exit_code, judge
+from harness.config.spec import Spec
+from harness.evidence.records import Drift, Ending, Evidence, Finding, Labels, Rerun, StageTime, Status
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
 from harness.reports.run_report import RunReport
-from harness.spec import Spec
 
 ID = "20260102T030405Z-abcdef"
 EVIL = "\"><script>alert(1)</script></style></title><img src=x onerror=alert(2)>'&\u202e\x1b[31m"

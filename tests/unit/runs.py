@@ -8,9 +8,9 @@ from pathlib import Path
 import builders
 
 from harness.checks import all_checks
-from harness.evidence import RunFolder
-from harness.judge import judge
-from harness.records import Ending, Evidence, Finding, StageTime, Status
+from harness.checks.judge import judge
+from harness.evidence.records import Ending, Evidence, Finding, StageTime, Status
+from harness.evidence.run_folder import RunFolder
 from harness.reports.run_report import RunReport
 
 ID = "20260102T030405Z-abcdef"

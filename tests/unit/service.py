@@ -15,9 +15,9 @@ from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from harness.cases import Request
-from harness.http import Target
-from harness.records import Exchange
+from harness.client.http import Target
+from harness.client.request_generators import Request
+from harness.evidence.records import Exchange
 
 JSON = "application/json"
 LIMIT = 2**20

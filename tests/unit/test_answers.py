@@ -21,14 +21,15 @@ from defects import defect
 from service import Service, served
 from test_volatile import PLAIN, PREDICTIONS, Styled, _contract, _failed, _judged, _spec
 
-from harness import http, remote
 from harness.checks import all_checks
-from harness.http import Target
-from harness.judge import judge
-from harness.load import Ask, Traffic
+from harness.checks.judge import judge
+from harness.client import http
+from harness.client.http import Target
+from harness.client.load import Ask, Traffic
+from harness.evidence.records import Finding, Selection, Status
 from harness.openapi.nullable import answer_allows_null
-from harness.records import Finding, Selection, Status
-from harness.stages import contract as stage
+from harness.runner import remote
+from harness.runner.stages import contract as stage
 
 CHECKS = {check.name: check for check in all_checks()}
 SKIPPED = ("contract.recovers", "contract.finite", "contract.volatile", "contract.rejects-null", "contract.repeatable")

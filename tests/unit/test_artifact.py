@@ -13,12 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-from harness import archive
-from harness.archive import read_files, read_text
-from harness.engine import Engine
+from harness.engine import Engine, archive
+from harness.engine.archive import read_files, read_text
 from harness.errors import InfrastructureError
-from harness.records import FileHash
-from harness.stages.artifact import _metrics
+from harness.evidence.records import FileHash
+from harness.runner.stages.artifact import _metrics
 
 
 class FakeEngine:

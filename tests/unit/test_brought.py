@@ -11,14 +11,14 @@ import pytest
 from builders import artifact, evidence, rerun, serving, trainings
 
 from harness.checks import all_checks
-from harness.checks.trainings import looks_complete
-from harness.differences import differences
-from harness.judge import judge
-from harness.records import FileHash, Finding, Status
-from harness.reruns import copies
-from harness.spec import Handover
-from harness.stages import Run
-from harness.stages.artifact import _brought
+from harness.checks.judge import judge
+from harness.checks.training_variants import looks_complete
+from harness.config.spec import Handover
+from harness.evidence.records import FileHash, Finding, Status
+from harness.runner.artifact_diff import differences
+from harness.runner.stages import Run
+from harness.runner.stages.artifact import _brought
+from harness.runner.training_variants import copies
 
 KEEP = FileHash(".gitkeep", 0, "e" * 64)
 LABELS = FileHash("labels.txt", 10, "1" * 64)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from harness.causes import CauseKind, heard, machine_fault
-from harness.compose import Compose, Output
+from harness.diagnosis import CauseKind, heard, machine_fault
+from harness.engine.compose import Compose, Output
 from harness.errors import ComposeError, DiskFullError, ImageUnavailableError, InfrastructureError
-from harness.stages import images
+from harness.runner.stages import images
 
 # What a machine that fails has a builder say.
 FAULTS = {

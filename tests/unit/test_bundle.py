@@ -15,14 +15,14 @@ from typing import Any, cast
 import builders
 import pytest
 
-from harness import cli
-from harness.bundle import Bundle, Packed, open_bundle, pack, place_of
-from harness.bundle.failing import failing_exchanges
-from harness.bundle.origin import arguments_of
+from harness.cli import main
 from harness.engine import Engine
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.records import Ending, Evidence, Finding, Selection, Status
+from harness.evidence.records import Ending, Evidence, Finding, Selection, Status
+from harness.evidence.run_folder import RunFolder
+from harness.reproduce.bundle import Bundle, Packed, open_bundle, pack, place_of
+from harness.reproduce.bundle.failing import failing_exchanges
+from harness.reproduce.bundle.origin import arguments_of
 
 SECRET = "correct-horse-battery"
 COMPOSE = """\
@@ -426,7 +426,7 @@ def test_the_call_is_told_again() -> None:
 
 
 def _main(*argv: str) -> int:
-    return cli.main(list(argv))
+    return main.main(list(argv))
 
 
 def test_the_verb(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,8 +500,8 @@ def test_an_error_that_ends_the_run(
 
 def _ending(project: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: Exception | None = None) -> RunFolder:
     """Let `harness run` end with a code, or an error, after its run folder was written."""
-    from harness import pipeline
-    from harness.line import Verdict
+    from harness.runner import pipeline
+    from harness.runner.run_state import Verdict
 
     kind = "interrupted" if code == 130 else "judged"
     folder = _run(project, end=Ending(code, kind))

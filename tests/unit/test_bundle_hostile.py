@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from harness.bundle import Bundle, Limits, open_bundle
-from harness.bundle.manifest import MAX_FILES, MAX_SIZE
 from harness.errors import DescriptionError
+from harness.reproduce.bundle import Bundle, Limits, open_bundle
+from harness.reproduce.bundle.manifest import MAX_FILES, MAX_SIZE
 
 FILES = {"README.md": b"# Run\n", "project/compose.yaml": b"name: demo\n", "run/spec.json": b"{}\n"}
 IMAGE = {"reference": "x", "bases": [], "id": "x", "diff_ids": [], "platform": ""}

@@ -10,11 +10,11 @@ from typing import Any
 import builders
 import pytest
 
-from harness.bundle import Bundle, open_bundle, pack
-from harness.bundle.interpolated import interpolated
-from harness.evidence import RunFolder
-from harness.records import Ending, Evidence
-from harness.replay import recorded
+from harness.evidence.records import Ending, Evidence
+from harness.evidence.run_folder import RunFolder
+from harness.reproduce.bundle import Bundle, open_bundle, pack
+from harness.reproduce.bundle.interpolated import interpolated
+from harness.reproduce.replay import recorded
 
 COMPOSE = """\
 name: demo

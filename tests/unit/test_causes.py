@@ -22,15 +22,15 @@ from builders import (
     trainings,
 )
 
-from harness import causes, errors
-from harness.causes import Cause, CauseKind, Failure, cause_of, causes_of, known, relevant
-from harness.causes.lines import WIDTH, clean
-from harness.causes.recognise import LAST, RECOGNISERS
+from harness import diagnosis, errors
 from harness.checks import all_checks
+from harness.checks.judge import judge
+from harness.diagnosis import Cause, CauseKind, Failure, cause_of, causes_of, known, relevant
+from harness.diagnosis.lines import WIDTH, clean
+from harness.diagnosis.recognise import LAST, RECOGNISERS
 from harness.engine.events import seen
 from harness.engine.limits import limits_of
-from harness.judge import judge
-from harness.records import Ending, Exit, Limits, Start, Status, UnitTests
+from harness.evidence.records import Ending, Exit, Limits, Start, Status, UnitTests
 
 MIB = 2**20
 CHECKS = {check.name: check for check in all_checks()}
@@ -468,17 +468,17 @@ def test_old_records_have_causes_too() -> None:
 @pytest.mark.parametrize(("message", "part"), [(POOL, "harness clean"), (BIND, "another port"), ("who knows", "")])
 def test_advice_for_an_error_of_the_machine(message: str, part: str) -> None:
     """What Compose and the engine say decides what to try; of what nobody knows there is no advice."""
-    advice = causes.advice_for(errors.ComposeError, message)
+    advice = diagnosis.advice_for(errors.ComposeError, message)
     assert part in advice
     assert bool(advice) == bool(part)
 
 
 def test_a_build_that_the_machine_ended() -> None:
     """A build that ends for want of a network is the machine's; one whose step fails is the Dockerfile's."""
-    fault = causes.machine_fault(("Could not fetch", "Temporary failure in name resolution"))
+    fault = diagnosis.machine_fault(("Could not fetch", "Temporary failure in name resolution"))
     assert fault is not None
     assert fault.kind.is_infrastructure
-    assert causes.machine_fault(("RUN false", "returned a non-zero code: 1")) is None
+    assert diagnosis.machine_fault(("RUN false", "returned a non-zero code: 1")) is None
 
 
 # --- what the engine says of a container

@@ -16,10 +16,10 @@ from service import DOCUMENT, FAULTS
 from test_trainings import CASES as TRAININGS
 
 from harness.checks import all_checks
-from harness.checks.compare import compare
-from harness.judge import judge_one
-from harness.records import Evidence, FileHash, Finding, Status, Violation
-from harness.spec import Tolerance
+from harness.checks.judge import judge_one
+from harness.client.compare import compare
+from harness.config.spec import Tolerance
+from harness.evidence.records import Evidence, FileHash, Finding, Status, Violation
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}

@@ -15,8 +15,9 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
-from harness import __version__, cli, errors
-from harness.ci import SYSTEMS, VERSION, rendered
+from harness import __version__, errors
+from harness.cli import main
+from harness.cli.pipelines import SYSTEMS, VERSION, rendered
 
 WORKFLOW, ACTION = SYSTEMS["github"]
 GITHUB = rendered("github")
@@ -58,7 +59,7 @@ def scripts(node: Any) -> Iterator[str]:
 
 
 def run(*arguments: str, project: Path) -> int:
-    return cli.main(["ci", "init", *arguments, "--project", str(project)])
+    return main.main(["ci", "init", *arguments, "--project", str(project)])
 
 
 @pytest.mark.parametrize(

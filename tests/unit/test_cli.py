@@ -16,11 +16,13 @@ from pathlib import Path
 import builders
 import pytest
 
-from harness import __version__, cli, errors, pipeline
+from harness import __version__, errors
 from harness.checks import all_checks
+from harness.cli import main
+from harness.cli.verb_help import EXAMPLES
 from harness.errors import HarnessError
-from harness.evidence import RunFolder
-from harness.verb_help import EXAMPLES
+from harness.evidence.run_folder import RunFolder
+from harness.runner import pipeline
 
 VERBS = ("setup", "doctor", "lock", "run", "judge", "replay", "shell", "schema", "checks", "clean")
 
@@ -82,7 +84,7 @@ def test_exit_codes_have_one_meaning_each() -> None:
 def test_help_imports_little() -> None:
     """`harness --help` answers at once: it imports none of the heavy packages."""
     program = (
-        "import sys\nfrom harness.cli import main\n"
+        "import sys\nfrom harness.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted({'docker', 'pandas', 'pandera', 'pydantic', 'rich', 'yaml', 'requests'} & set(sys.modules)))"
     )
@@ -107,13 +109,13 @@ def test_version() -> None:
 
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     """`harness schema` prints JSON that a program can read."""
-    assert cli.main(["schema"]) == 0
+    assert main.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")
 
 
 def test_checks_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     """`harness checks` lists every check with its sentence, what it reads and what it covers."""
-    assert cli.main(["checks"]) == 0
+    assert main.main(["checks"]) == 0
     printed = capsys.readouterr().out
     for check in all_checks():
         assert f"{check.name} " in printed
@@ -123,7 +125,7 @@ def test_checks_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_description_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Judging where there is no run is a wrong request: exit code 2, what is there, and what to do."""
-    assert cli.main(["judge", "--project", str(tmp_path)]) == 2
+    assert main.main(["judge", "--project", str(tmp_path)]) == 2
     printed = capsys.readouterr().out
     assert "the description is wrong" in printed
     assert "do: Give a run's ID" in printed
@@ -151,7 +153,7 @@ def test_exit_code_of_an_error(
         raise raised
 
     monkeypatch.setattr(pipeline, "run", fail)
-    assert cli.main(["run"]) == code
+    assert main.main(["run"]) == code
     assert shown in capsys.readouterr().out
 
 
@@ -162,7 +164,7 @@ def test_termination_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(pipeline, "run", terminate)
-    assert cli.main(["run"]) == errors.INTERRUPTED
+    assert main.main(["run"]) == errors.INTERRUPTED
 
 
 def _record(root: Path, **changes: object) -> None:
@@ -186,7 +188,7 @@ def _record(root: Path, **changes: object) -> None:
 def test_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], code: int) -> None:
     """`harness judge` judges a recorded run without an engine, and its exit code is the verdict."""
     _record(tmp_path, **changes)
-    assert cli.main(["judge", "--project", str(tmp_path), "latest"]) == code
+    assert main.main(["judge", "--project", str(tmp_path), "latest"]) == code
     assert ("PASSED" if code == 0 else "FAILED") in capsys.readouterr().out
     findings = json.loads((tmp_path / ".harness/runs/latest/findings.json").read_text())
     assert {finding["check"] for finding in findings} == {check.name for check in all_checks()}
@@ -206,7 +208,7 @@ def test_error_as_an_event(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         raise errors.DiskFullError("no space", hint="free some")
 
     monkeypatch.setattr(pipeline, "run", fail)
-    assert cli.main(["run", "--json"]) == 3
+    assert main.main(["run", "--json"]) == 3
     (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (told["event"], told["kind"], told["hint"]) == ("error", "the disk is full", "free some")
 
@@ -216,12 +218,12 @@ def test_examples_of_the_help_are_valid(command: str) -> None:
     """Every example that `--help` shows is one that the command line takes."""
     words = list(itertools.takewhile(lambda word: word != ">", shlex.split(command)))
     assert words[0] == "harness"
-    assert callable(cli.parse(words[1:]).verb)
+    assert callable(main.parse(words[1:]).verb)
 
 
 def test_every_verb_has_examples() -> None:
     """`harness VERB --help` ends with examples, whichever the verb."""
-    verbs = next(a.choices for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    verbs = next(a.choices for a in main._parser()._actions if isinstance(a, argparse._SubParsersAction))
     assert {name for name in verbs if name not in EXAMPLES} == set()
     for name, parser in verbs.items():
         assert f"  harness {name}" in parser.format_help().partition("examples:")[2]
@@ -230,7 +232,7 @@ def test_every_verb_has_examples() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     """The completion script of a shell knows the verbs and their options."""
-    assert cli.main(["completion", shell]) == 0
+    assert main.main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert all(word in script for word in ("doctor", "--rebuild", "verify"))
 

@@ -15,12 +15,12 @@ import pytest
 from builders import ended
 from defects import shows
 
-from harness import test_report
 from harness.checks import all_checks
-from harness.feature_table import Rows, read_table
-from harness.judge import judge_one
-from harness.records import Code, Evidence, FailedTest, Finding, Status, Tally
-from harness.stages.code import JUNIT, RUNNER, with_junit
+from harness.checks.judge import judge_one
+from harness.datasets.feature_table import Rows, read_table
+from harness.diagnosis import test_report
+from harness.evidence.records import Code, Evidence, FailedTest, Finding, Status, Tally
+from harness.runner.stages.code import JUNIT, RUNNER, with_junit
 
 XML = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="3">
 <testcase classname="tests.test_a" name="test_good" time="0.1"/>

@@ -10,9 +10,9 @@ from typing import Any
 import builders
 import pytest
 
-from harness.comparison import Compared, Comparison, Turn, compare
-from harness.records import Evidence, FileHash, Finding, Loaded, Status
+from harness.evidence.records import Evidence, FileHash, Finding, Loaded, Status
 from harness.reports import compared as shown
+from harness.reports.comparison import Compared, Comparison, Turn, compare
 
 
 def _compared(*findings: Finding, **changes: Any) -> Compared:

@@ -11,8 +11,8 @@ import builders
 import psutil
 import pytest
 
-from harness import compose as module
-from harness.compose import Compose
+from harness.engine import compose as module
+from harness.engine.compose import Compose
 from harness.errors import ComposeError, DescriptionError, DiskFullError
 
 FILE = Path("compose.json")

@@ -13,17 +13,17 @@ import builders
 import pytest
 from pydantic import BaseModel
 
-from harness.blocks import Block
-from harness.compose_file import Places, parse
-from harness.confined import host_paths, verify
-from harness.context import put_into
-from harness.description import find_block, load, parse_block
+from harness.config.blocks import Block
+from harness.config.values import HostPath, Reads
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.replay import again
-from harness.replay.opened import Opened
-from harness.stages import data as data_stage
-from harness.values import HostPath, Reads
+from harness.evidence.run_folder import RunFolder
+from harness.project.compose_file import Places, parse
+from harness.project.context import put_into
+from harness.project.description import find_block, load, parse_block
+from harness.project.named_files import host_paths, verify
+from harness.reproduce.replay import rerun
+from harness.reproduce.replay.source import Opened
+from harness.runner.stages import data as data_stage
 
 # Path of a key -> a block in which it has a value.
 KEYS: Mapping[str, Any] = {
@@ -240,14 +240,14 @@ def test_baking_follows_no_link(root: Path, link: str) -> None:
 
 def test_replay_holds_a_record_to_the_same_rule(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The description in a stranger's bundle cannot name files of this machine."""
-    monkeypatch.setattr(again, "Engine", None)  # nothing is asked of it before
+    monkeypatch.setattr(rerun, "Engine", None)  # nothing is asked of it before
     spec = builders.spec()
     block = spec.block.model_copy(update={"data": _block("data.path", "/etc").data})
     evidence = builders.evidence(spec=replace(spec, block=block), end=None)
     past = SimpleNamespace(evidence=evidence)
     given = Opened(RunFolder(root), root, "x")
     with pytest.raises(DescriptionError, match="absolute path"):
-        again._plan(given, past, again.Options())  # type: ignore[arg-type]
+        rerun._plan(given, past, rerun.Options())  # type: ignore[arg-type]
 
 
 def _leaves(loc: tuple[str, ...], kind: Any, marks: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:

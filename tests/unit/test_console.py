@@ -11,9 +11,9 @@ import builders
 import pytest
 
 from harness.checks import all_checks
-from harness.forecast import Forecast
-from harness.judge import judge
-from harness.records import Finding, StageTime, Status
+from harness.checks.judge import judge
+from harness.evidence.forecast import Forecast
+from harness.evidence.records import Finding, StageTime, Status
 from harness.reports.console import Clock, Console
 
 BAD = Finding(Status.FAIL, "first\nsecond [bold]x[/bold]", "expected [this]", "do one\ndo two", "demo.bad")

@@ -10,11 +10,11 @@ import pytest
 from defects import defect
 from service import FAULTS, Service, listening
 
-from harness import remote
 from harness.checks import all_checks
-from harness.judge import judge
-from harness.records import Evidence, Finding, Selection, Status
-from harness.spec import Spec
+from harness.checks.judge import judge
+from harness.config.spec import Spec
+from harness.evidence.records import Evidence, Finding, Selection, Status
+from harness.runner import remote
 
 STRICT = {"contract": {"strict": True, "skew": None, "latency": {"p50": "45ms", "duration": "500ms"}}}
 WITH_TRAFFIC = ("contract.latency", "contract.load", "contract.fuzz")

@@ -9,9 +9,9 @@ from typing import Any
 import builders
 import pytest
 
-from harness.contract_file import load_contract
+from harness.config.spec import Behaviour, Relation, Tolerance
 from harness.errors import DescriptionError
-from harness.spec import Behaviour, Relation, Tolerance
+from harness.project.contract_file import load_contract
 
 
 def _load(root: Path, *texts: str) -> list[str]:

@@ -7,7 +7,7 @@ from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
 
-from harness.cores import Cores
+from harness.runner.cores import Cores
 
 LIMIT = 10.0  # seconds
 

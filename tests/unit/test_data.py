@@ -15,9 +15,9 @@ import pytest
 from harness.datasets.tables import read
 from harness.datasets.violations import lines_of
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.records import Data, FileHash, Violation, digest_of
-from harness.stages.data import MAX_VIOLATIONS, collect, hash_files
+from harness.evidence.records import Data, FileHash, Violation, digest_of
+from harness.evidence.run_folder import RunFolder
+from harness.runner.stages.data import MAX_VIOLATIONS, collect, hash_files
 
 SCHEMA = """\
 schema_type: dataframe
@@ -143,7 +143,7 @@ def test_many_violations_are_counted(tmp_path: Path) -> None:
 
 def test_far_too_many_violations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a stated limit the file ends; the number stays whole."""
-    monkeypatch.setattr("harness.stages.data.MAX_LISTED", 3)
+    monkeypatch.setattr("harness.runner.stages.data.MAX_LISTED", 3)
     data = _collect(tmp_path, {"data/a.csv": "sex,mass\n" + "male,5\n" * 9}, folder=RunFolder(tmp_path / "run"))
     assert (data.violation_count, data.violations_listed) == (9, 3)
 

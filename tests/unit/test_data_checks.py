@@ -15,9 +15,9 @@ import pytest
 from datasets import Rows, files, judged, verdicts
 from defects import defect, shows
 
-from harness.datasets import drift, leakage, secret_patterns, secrets, splits, telling
+from harness.datasets import drift, leakage, secret_patterns, secrets, splits, target_leakage
 from harness.datasets.classes import is_number
-from harness.records import Status
+from harness.evidence.records import Status
 
 FAIL, WARN, SKIP = Status.FAIL, Status.WARN, Status.SKIP
 HEADER = datasets.HEADER
@@ -303,7 +303,7 @@ def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
 
 def test_large_tables_are_not_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of which the description asks nothing are read only where they are small."""
-    monkeypatch.setattr("harness.stages.data.MAX_UNASKED", 100)
+    monkeypatch.setattr("harness.runner.stages.data.MAX_UNASKED", 100)
     found = judged(tmp_path, files(), reference=None, target=None)
     assert found["data.no-leakage"][0].status is SKIP
     assert verdicts(found) == {}
@@ -321,7 +321,7 @@ def test_what_tells_a_class() -> None:
     codes = pd.Series(target).map({"a": 2, "b": 0, "c": 1})
 
     def tells(column: Any) -> list[bool]:
-        return [t.is_copy for t in telling.telling(*_two(column, target), "y", 0.99)]
+        return [t.is_copy for t in target_leakage.telling(*_two(column, target), "y", 0.99)]
 
     assert tells(codes) == tells(codes.astype(str)) == [True]
     assert tells(codes + draw.uniform(0, 0.5, 400)) == [False]
@@ -334,7 +334,7 @@ def test_what_tells_a_number() -> None:
     draw = np.random.default_rng(1)
     target = draw.normal(size=400)
     found = {
-        name: [t.is_copy for t in telling.telling(*_two(column, target), "y", 0.99)]
+        name: [t.is_copy for t in target_leakage.telling(*_two(column, target), "y", 0.99)]
         for name, column in {"line": 3 - 2 * target, "curve": np.exp(target), "noise": draw.normal(size=400)}.items()
     }
     assert found == {"line": [True], "curve": [False], "noise": []}
@@ -343,7 +343,7 @@ def test_what_tells_a_number() -> None:
 def test_rare_class_tells_nothing() -> None:
     """Where 99.5 % are one class, a score of 99.5 % is no skill."""
     target = ["a"] * 398 + ["b"] * 2
-    assert telling.telling(*_two(np.random.default_rng(1).normal(size=400), target), "y", 0.99) == []
+    assert target_leakage.telling(*_two(np.random.default_rng(1).normal(size=400), target), "y", 0.99) == []
 
 
 def test_easy_problem_is_a_warning(tmp_path: Path) -> None:

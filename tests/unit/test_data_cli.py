@@ -16,12 +16,12 @@ import builders
 import pandas as pd
 import pytest
 
-from harness import data_cli
+from harness.cli import data as data_cli
 from harness.datasets import sample, tables
 from harness.datasets.infer import infer
 from harness.errors import DescriptionError
-from harness.records import Data
-from harness.stages.data import collect
+from harness.evidence.records import Data
+from harness.runner.stages.data import collect
 
 PENGUINS = builders.REPO / "tests/fixtures/penguins/train.csv"
 needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")

@@ -12,7 +12,7 @@ import pytest
 from defects import Claim, Seen, defect
 
 from harness.checks import all_checks
-from harness.judge import judge
+from harness.checks.judge import judge
 
 TABLE = builders.REPO / "tests/DEFECTS.md"
 REMAKE = "pytest --collect-only -q --defects tests/DEFECTS.md tests"
@@ -64,7 +64,7 @@ LIAR = """
 import builders
 from defects import defect
 from harness.checks import all_checks
-from harness.judge import judge
+from harness.checks.judge import judge
 
 @defect("artifact.present", "none at all")
 def test_lies():

@@ -12,15 +12,23 @@ import builders
 import pandas as pd
 import pytest
 
-from harness import reruns
-from harness.derived import labels_of, read_tables, shuffled, small_batch, training_table, without, write_dataset
-from harness.differences import SAME, UNKNOWN, differences
+from harness.config.spec import Handover, Spec
 from harness.errors import DescriptionError
-from harness.records import Data, FileHash
-from harness.records.trainings import FULL_DISK, MUST_FAIL
-from harness.runfile import run_file, varied
-from harness.spec import Handover, Spec
-from harness.stages.data import hash_files
+from harness.evidence.records import Data, FileHash
+from harness.evidence.records.training_variants import FULL_DISK, MUST_FAIL
+from harness.project.runfile import run_file, varied
+from harness.runner import training_variants
+from harness.runner.artifact_diff import SAME, UNKNOWN, differences
+from harness.runner.dataset_variants import (
+    labels_of,
+    read_tables,
+    shuffled,
+    small_batch,
+    training_table,
+    without,
+    write_dataset,
+)
+from harness.runner.stages.data import hash_files
 
 TRAIN = "kind,x,note\n" + "".join(f"{kind},{n},0{n}\n" for n, kind in enumerate("aaaaaaaabbbbcc"))
 HELD = "x,kind\n1,a\n2,a\n3,b\n"
@@ -110,10 +118,10 @@ def test_a_broken_table(tmp_path: Path) -> None:
 # --- plans
 
 
-def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> reruns.Plans:
+def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> training_variants.Plans:
     files = hash_files(dataset)
-    plans = reruns.plan(spec, Data(path=str(dataset), files=files, sha256="0"), folder, deep=deep)
-    reruns.add_full_disk(plans, spec, builders.artifact(), deep=deep)
+    plans = training_variants.plan(spec, Data(path=str(dataset), files=files, sha256="0"), folder, deep=deep)
+    training_variants.add_full_disk(plans, spec, builders.artifact(), deep=deep)
     return plans
 
 
@@ -121,7 +129,7 @@ def _spec(**changes: Any) -> Spec:
     return builders.spec({"data": {"target": "kind"}}, **changes)
 
 
-def _service(spec: Spec, plan: reruns.Plan, data: str | None = None) -> Any:
+def _service(spec: Spec, plan: training_variants.Plan, data: str | None = None) -> Any:
     images = {"train": "sha256:1"}
     model = run_file(spec, project="p", images=images, data_volume="harness-data-1", labels={})
     made = varied(model, "train", plan.variant(spec, "vol-a", data))
@@ -148,7 +156,7 @@ def test_a_small_disk(dataset: Path, tmp_path: Path) -> None:
     assert mounted["volume"] == {"nocopy": True}, "the engine would copy what the image has there, and fill it"
     assert volumes[mounted["source"]] == {"name": "vol-a", "external": True}
     files = (FileHash("metrics.jsonl", 10**6, "0"), FileHash("a", 5000, "0"), FileHash("b", 5000, "0"))
-    options, words = reruns.small_disk(builders.artifact(files=files))
+    options, words = training_variants.small_disk(builders.artifact(files=files))
     assert (options, words) == ("size=8192,mode=1777", "the disk for the artifact is full after 8192 of 10000 bytes")
 
 
@@ -232,7 +240,7 @@ def test_what_may_run_beside_the_main_training(service: dict[str, Any], apart: b
     model = {"services": {"train": service}}
     artifact = {"type": "volume", "source": "model", "target": "/model"}
     model["services"]["train"]["volumes"] = [artifact, *service.get("volumes", ())]
-    assert reruns.is_apart(_spec(model=model)) is apart
+    assert training_variants.is_apart(_spec(model=model)) is apart
 
 
 def test_all_restrictions_at_once(dataset: Path, tmp_path: Path) -> None:
@@ -260,7 +268,7 @@ def test_a_baked_artifact_in_a_volume_gets_one_of_its_own(dataset: Path, tmp_pat
 def test_an_artifact_inside_the_container_needs_its_files() -> None:
     """Where no volume holds the artifact, neither the root nor the user is changed."""
     inside = _spec(handover=Handover.BAKED, model={"services": {"train": {"volumes": []}}})
-    assert reruns.tried(inside) == ("without a network", "without capabilities")
+    assert training_variants.tried(inside) == ("without a network", "without capabilities")
 
 
 @pytest.mark.parametrize(
@@ -268,13 +276,13 @@ def test_an_artifact_inside_the_container_needs_its_files() -> None:
 )
 def test_another_seed(old: dict[str, str], expected: tuple[str, str]) -> None:
     """Another seed is the next number."""
-    assert reruns.other_seed(_spec(model={"services": {"train": {"environment": old}}}), "SEED") == expected
+    assert training_variants.other_seed(_spec(model={"services": {"train": {"environment": old}}}), "SEED") == expected
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90.0), ("500ms", 0.5), (None, 10.0)])
 def test_grace(text: str | None, seconds: float) -> None:
     """Compose writes durations of more than one part; Docker's own grace is ten seconds."""
-    assert reruns.grace(_spec(model={"services": {"train": {"stop_grace_period": text}}})) == seconds
+    assert training_variants.grace(_spec(model={"services": {"train": {"stop_grace_period": text}}})) == seconds
 
 
 # --- differences

@@ -8,10 +8,10 @@ from textwrap import dedent, indent
 import builders
 import pytest
 
-from harness.compose_file import find_files
-from harness.description import MINIMAL, load
+from harness.config.spec import Handover, Spec
 from harness.errors import DescriptionError
-from harness.spec import Handover, Spec
+from harness.project.compose_file import find_files
+from harness.project.description import MINIMAL, load
 
 SERVICES = """\
 name: demo

@@ -10,9 +10,9 @@ from defects import defect
 from jsonschema import Draft202012Validator
 
 from harness.checks import contract as checks
-from harness.dialects import DIALECTS, recognise
-from harness.dialects.bentoml import BENTOML
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
+from harness.client.protocols import DIALECTS, recognise
+from harness.client.protocols.bentoml import BENTOML
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Status
 
 INTERFACE = Interface("bentoml", "/readyz", "/predict")
 OPERATION = {"post": {"x-bentoml-name": "predict", "responses": {}}}

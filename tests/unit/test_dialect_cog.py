@@ -15,12 +15,12 @@ from defects import defect
 
 from harness.checks import contract as checks
 from harness.checks import finite, invariance
-from harness.dialects import DIALECTS, recognise
-from harness.dialects.cog import COG
-from harness.http import Target
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
-from harness.spec import Example, Spec, Tolerance
-from harness.stages import contract as stage
+from harness.client.http import Target
+from harness.client.protocols import DIALECTS, recognise
+from harness.client.protocols.cog import COG
+from harness.config.spec import Example, Spec, Tolerance
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Status
+from harness.runner.stages import contract as stage
 
 INTERFACE = Interface("cog", "/health-check", "/predictions")
 REQUEST = {"input": {"frost": 1.5}}

@@ -9,9 +9,9 @@ import pytest
 from conformance import Answer, assert_failed, assert_passed, judged
 from defects import defect
 
-from harness.dialects import interface, recognise
-from harness.dialects.kserve import KSERVE, answers, batch
-from harness.records import Status
+from harness.client.protocols import interface, recognise
+from harness.client.protocols.kserve import KSERVE, answers, batch
+from harness.evidence.records import Status
 
 ERROR = {"error": "no"}
 GOOD = {

@@ -11,9 +11,9 @@ from defects import defect
 
 from harness.checks.contract import conforms
 from harness.checks.rejects import judge
-from harness.dialects import recognise
-from harness.dialects.mlflow import FORMS, MLFLOW, answers, batch
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
+from harness.client.protocols import recognise
+from harness.client.protocols.mlflow import FORMS, MLFLOW, answers, batch
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Status
 
 INTERFACE = Interface("mlflow", "/ping", "/invocations")
 ERROR = b'{"error_code": "BAD_REQUEST", "message": "no"}'

@@ -10,18 +10,18 @@ import pytest
 from conformance import Answer, assert_failed, assert_passed, judged
 from defects import defect
 
-from harness import http
-from harness.cases.invariance import pool
 from harness.checks.contract import recovers
 from harness.checks.invariance import repeatable
 from harness.checks.rejects import judge
-from harness.dialects import DIALECTS, interface, recognise
-from harness.dialects.oip import ID, OIP, answers, batch
-from harness.http import Target
-from harness.records import Contract, Exchange, Status
-from harness.spec import Spec
-from harness.stages.contract import requests
-from harness.stages.readiness import speak
+from harness.client import http
+from harness.client.http import Target
+from harness.client.protocols import DIALECTS, interface, recognise
+from harness.client.protocols.oip import ID, OIP, answers, batch
+from harness.client.request_generators.invariance import pool
+from harness.config.spec import Spec
+from harness.evidence.records import Contract, Exchange, Status
+from harness.runner.stages.contract import requests
+from harness.runner.stages.readiness import speak
 
 METADATA = {"name": "mlserver", "version": "1.7.1", "extensions": []}
 TENSOR = {"name": "x", "datatype": "FP64", "shape": [-1, 2]}

@@ -11,17 +11,17 @@ import builders
 import pytest
 from defects import defect
 
-from harness.blocks import Block
 from harness.checks.contract import conforms
 from harness.checks.train import exits_cleanly
-from harness.conventions import with_conventions
-from harness.description import load, parse_block
-from harness.dialects import recognise
-from harness.dialects.sagemaker import SAGEMAKER, train_files
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
-from harness.runfile import inline_files, run_file
-from harness.spec import Handover, Spec
-from harness.stages.contract import requests
+from harness.client.protocols import recognise
+from harness.client.protocols.sagemaker import SAGEMAKER, train_files
+from harness.config.blocks import Block
+from harness.config.spec import Handover, Spec
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Status
+from harness.project.conventions import with_conventions
+from harness.project.description import load, parse_block
+from harness.project.runfile import inline_files, run_file
+from harness.runner.stages.contract import requests
 
 INTERFACE = Interface("sagemaker", "/ping", "/invocations")
 BLOCK: dict[str, Any] = {"version": 1, "data": {"path": "data"}, "serve": {"dialect": "sagemaker"}}

@@ -10,13 +10,13 @@ import pytest
 from conformance import Answer, assert_failed, assert_passed, judged
 from defects import defect
 
-from harness.description import load
-from harness.dialects import DIALECTS, interface, port_of_environment, recognise
-from harness.dialects.vertex import VERTEX
+from harness.client.protocols import DIALECTS, interface, port_of_environment, recognise
+from harness.client.protocols.vertex import VERTEX
+from harness.config.spec import Spec
 from harness.errors import DescriptionError
-from harness.runfile import run_file
-from harness.spec import Spec
-from harness.stages.contract import requests
+from harness.project.description import load
+from harness.project.runfile import run_file
+from harness.runner.stages.contract import requests
 
 GOOD = {"health": Answer(200), "predict": Answer(200, {"predictions": [1.5], "deployedModelId": "3"})}
 DIALECT = {"serve": {"dialect": "vertex"}}

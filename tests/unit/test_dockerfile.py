@@ -7,7 +7,7 @@ from pathlib import Path
 import builders
 import pytest
 
-from harness.dockerfile import PINNED_BASE, bases, digest_of
+from harness.project.dockerfile import PINNED_BASE, bases, digest_of
 
 ALPINE = "alpine:3"
 

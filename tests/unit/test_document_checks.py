@@ -11,8 +11,8 @@ from builders import exchange
 from defects import defect, shows
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Status
+from harness.checks.judge import judge_one
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Status
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}

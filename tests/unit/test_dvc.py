@@ -10,11 +10,11 @@ import pytest
 from defects import defect
 
 from harness.checks import all_checks
+from harness.checks.judge import judge_one
 from harness.datasets import pointers
 from harness.errors import DescriptionError, InfrastructureError
-from harness.judge import judge_one
-from harness.records import Data, Status
-from harness.stages.data import collect, hash_files
+from harness.evidence.records import Data, Status
+from harness.runner.stages.data import collect, hash_files
 
 CHECK = next(check for check in all_checks() if check.name == "data.dvc")
 FILES = {

@@ -11,8 +11,8 @@ from typing import Any
 import builders
 import pytest
 
-from harness.forecast import Forecast
-from harness.records import Finding, Status
+from harness.evidence.forecast import Forecast
+from harness.evidence.records import Finding, Status
 from harness.reports import events as module
 from harness.reports.events import Events
 

@@ -14,8 +14,8 @@ import builders
 import pytest
 
 from harness.errors import DescriptionError, DiskFullError, InfrastructureError
-from harness.evidence import LATEST, RunFolder
-from harness.records import Evidence, FileHash, Finding, Status, Violation
+from harness.evidence.records import Evidence, FileHash, Finding, Status, Violation
+from harness.evidence.run_folder import LATEST, RunFolder
 
 
 def _round_trip(root: Path, **changes: Any) -> Evidence:

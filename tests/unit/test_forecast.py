@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence import RunFolder
-from harness.forecast import Forecast, forecast
-from harness.records import Ending, Selection, StageTime
+from harness.evidence.forecast import Forecast, forecast
+from harness.evidence.records import Ending, Selection, StageTime
+from harness.evidence.run_folder import RunFolder
 
 ALL, FAST = Selection(), Selection(fast=True)
 

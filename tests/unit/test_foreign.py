@@ -18,8 +18,8 @@ import runs
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness import cli
-from harness.records import Finding, StageTime, Status
+from harness.cli import main
+from harness.evidence.records import Finding, StageTime, Status
 from harness.reports import ctrf, html, junit, markdown, sarif
 from harness.reports.console import Console
 from harness.reports.events import Events
@@ -237,7 +237,7 @@ def test_errors_of_the_command_line(
         argv = ["run", "--project", str(tmp_path)]
     monkeypatch.setattr(sys, "stderr", Guard(sys.stderr))
     try:
-        code = cli.main(argv)
+        code = main.main(argv)
     except SystemExit as exc:
         code = int(str(exc.code))
     sys.stderr.flush()

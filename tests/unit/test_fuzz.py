@@ -14,17 +14,17 @@ import fuzz_servers
 import pytest
 from defects import defect
 
-from harness import fuzzer, http
-from harness.cases.operations import operations, references_elsewhere, restricted
-from harness.cases.shrink import shrink
 from harness.checks import fuzz as checks
-from harness.evidence import RunFolder
-from harness.fuzz_report import Report, read, with_integers
-from harness.http import Target
-from harness.judge import judge_one
-from harness.records import Contract, Evidence, Finding, Fuzz, FuzzFailure, Interface, Status
-from harness.stages import Recording
-from harness.stages import fuzz as stage
+from harness.checks.judge import judge_one
+from harness.client import fuzzer, http
+from harness.client.fuzz_report import Report, read, with_integers
+from harness.client.http import Target
+from harness.client.request_generators.operations import operations, references_elsewhere, restricted
+from harness.client.request_generators.shrink import shrink
+from harness.evidence.records import Contract, Evidence, Finding, Fuzz, FuzzFailure, Interface, Status
+from harness.evidence.run_folder import RunFolder
+from harness.runner.stages import Recording
+from harness.runner.stages import fuzz as stage
 
 Fuzzed = Callable[..., tuple[Fuzz, list[Finding]]]
 STRICT = builders.spec({"contract": {"strict": True}})

@@ -10,8 +10,8 @@ import builders
 import pytest
 from service import Service, listening
 
-from harness.cli import main
-from harness.contract_file import load_contract
+from harness.cli.main import main
+from harness.project.contract_file import load_contract
 
 MANY = [builders.REQUEST, builders.TWO]
 

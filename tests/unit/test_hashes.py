@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.context import context_hashes, fingerprint
-from harness.hashes import Hashes, remembered
+from harness.project.context import context_hashes, fingerprint
+from harness.project.file_hash_cache import Hashes, remembered
 
 LATER = 10_000_000_000  # nanoseconds
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "wheel"
     path.write_text("first")
     now = time.time_ns() + LATER
-    monkeypatch.setattr("harness.hashes.time.time_ns", lambda: now)
+    monkeypatch.setattr("harness.project.file_hash_cache.time.time_ns", lambda: now)
     return path
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import http
-from harness.records import Exchange
+from harness.client import http
+from harness.evidence.records import Exchange
 
 Behaviour = Callable[[socket.socket], None]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

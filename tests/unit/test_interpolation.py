@@ -10,7 +10,7 @@ from typing import Any
 import builders
 import pytest
 
-from harness.interpolation import interpolated, read_env
+from harness.project.interpolation import interpolated, read_env
 
 VARIABLES = {"SET": "value", "EMPTY": "", "OTHER": "x"}
 TEXTS = [

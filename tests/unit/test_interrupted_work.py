@@ -24,15 +24,16 @@ from typing import Any, cast
 import builders
 import pytest
 
-from harness import pipeline, signals
 from harness.engine.sdk import body_of
 from harness.errors import EngineUnavailableError, RunOverError
-from harness.evidence import RunFolder
-from harness.line import Line
-from harness.records import FileHash, Selection
-from harness.scan import scan_file
-from harness.scan.source import Budget
-from harness.stages import Recording, scan
+from harness.evidence.records import FileHash, Selection
+from harness.evidence.run_folder import RunFolder
+from harness.runner import pipeline
+from harness.runner.run_state import Line
+from harness.runner.stages import Recording, scan
+from harness.scanner import scan_file
+from harness.scanner.source import Budget
+from harness.system import signals
 
 WITHIN = 2.0  # seconds
 MUCH = 2**40  # bytes that may come out of a compressed stream: none of these files reaches a bound of its own
@@ -200,9 +201,9 @@ def test_threads_that_cannot_stop_are_not_waited_for() -> None:
 def test_the_command_ends(work: str, number: signal.Signals) -> None:
     """An interrupted command ends within ten seconds whatever its threads do, and with the code of an interrupt."""
     code = (
-        "import sys, harness.__main__ as m, harness.cli as c\n"
+        "import sys, harness.__main__ as m, harness.cli.main as c\n"
         f"def verb(arguments):\n print('begun', flush=True)\n {work}\n return 0\n"
-        "c.judge_verbs._judge = verb\nm.run_command.__globals__['parse'] = "
+        "c.judge._judge = verb\nm.run_command.__globals__['parse'] = "
         "lambda argv: __import__('argparse').Namespace(verb=verb)\n"
         "m.PATIENCE = 2.0\nm.main()\n"
     )

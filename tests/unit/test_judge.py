@@ -10,10 +10,10 @@ import builders
 import pytest
 
 from harness.checks import Check, all_checks, check, failed, passed, skipped, warned
-from harness.judge import exit_code, judge, judge_one
-from harness.records import Artifact, Data, Ending, Evidence, Finding, Selection, Serving, Status
-from harness.records.run import error_of
-from harness.spec import Spec
+from harness.checks.judge import exit_code, judge, judge_one
+from harness.config.spec import Spec
+from harness.evidence.records import Artifact, Data, Ending, Evidence, Finding, Selection, Serving, Status
+from harness.evidence.records.run import error_of
 
 
 @check("demo.good", rubric="Infra 1")

@@ -11,8 +11,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from harness import labels
-from harness.labels import Owner, is_abandoned, labels_of_run
+from harness.engine import labels
+from harness.engine.labels import Owner, is_abandoned, labels_of_run
 
 NOW = 1_000_000.0
 

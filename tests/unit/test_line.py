@@ -10,10 +10,10 @@ import builders
 import pytest
 
 from harness.errors import DiskFullError
-from harness.evidence import RunFolder
-from harness.line import Line, ended
-from harness.records import Finding, Selection, StageTime
-from harness.stages import Recording
+from harness.evidence.records import Finding, Selection, StageTime
+from harness.evidence.run_folder import RunFolder
+from harness.runner.run_state import Line, ended
+from harness.runner.stages import Recording
 
 
 class Seen:

@@ -22,17 +22,17 @@ import builders
 import pytest
 from defects import defect, shows
 
-from harness import connections
 from harness.checks import all_checks
+from harness.checks.judge import judge_one
+from harness.client import connections
+from harness.client.http import Target
+from harness.client.load import Ask, Traffic, thinned
 from harness.engine import stats
 from harness.errors import EngineUnavailableError, InfrastructureError
-from harness.evidence import RunFolder
-from harness.http import Target
-from harness.judge import judge_one
-from harness.load import Ask, Traffic, thinned
-from harness.records import Contract, Evidence, Exchange, Finding, Interface, Load, Status, Step
-from harness.stages import Recording
-from harness.stages import load as stage
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Load, Status, Step
+from harness.evidence.run_folder import RunFolder
+from harness.runner.stages import Recording
+from harness.runner.stages import load as stage
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}

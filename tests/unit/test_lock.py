@@ -8,8 +8,8 @@ from pathlib import Path
 import builders
 import pytest
 
-from harness import lock
 from harness.errors import DescriptionError
+from harness.project import lock
 
 
 def test_no_lock(tmp_path: Path) -> None:

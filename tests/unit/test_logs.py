@@ -20,17 +20,17 @@ import docker.errors
 import pytest
 
 from harness.checks import all_checks
+from harness.checks.judge import judge_one
 from harness.engine import frames as frames_module
 from harness.engine import running as running_module
 from harness.engine.frames import BrokenStreamError, Frame, Output
 from harness.engine.running import Running
-from harness.evidence import RunFolder
-from harness.judge import judge_one
-from harness.metrics import in_log, sources
-from harness.output import Lines, Tail, Tails
-from harness.records import Evidence, Exit, Finding, Loaded, Status
-from harness.stages import Recording
-from harness.stages.logs import Log, LogFile, Shown
+from harness.evidence.metrics import in_log, sources
+from harness.evidence.records import Evidence, Exit, Finding, Loaded, Status
+from harness.evidence.run_folder import RunFolder
+from harness.runner.stages import Recording
+from harness.runner.stages.logs import Log, LogFile, Shown
+from harness.system.output import Lines, Tail, Tails
 
 OUT, ERR = 1, 2
 WELL = Exit(code=0, oom_killed=False, timed_out=False, seconds=1.0, log_tail=())

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from harness.cases import Request
-from harness.cases.malformed import KINDS, OVERSIZE, malformed, mistyped_value, number_paths, record_path
-from harness.dialects import PLAIN
+from harness.client.protocols import PLAIN
+from harness.client.request_generators import Request
+from harness.client.request_generators.malformed import (
+    KINDS,
+    OVERSIZE,
+    malformed,
+    mistyped_value,
+    number_paths,
+    record_path,
+)
 
 ROW = {"a": 1.5, "b": "x"}
 

@@ -12,10 +12,10 @@ import pytest
 from defects import defect
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.manifests import read_manifest
-from harness.records import Artifact, Claim, Evidence, FileHash, Finding, Loaded, Manifest, Status
-from harness.stages.loaded import WARNINGS
+from harness.checks.judge import judge_one
+from harness.evidence.records import Artifact, Claim, Evidence, FileHash, Finding, Loaded, Manifest, Status
+from harness.runner.stages.serving_packages import WARNINGS
+from harness.scanner.manifests import read_manifest
 
 MODEL = b"a model"
 HEX = hashlib.sha256(MODEL).hexdigest()

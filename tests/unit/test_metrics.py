@@ -10,10 +10,10 @@ from typing import Any
 import builders
 import pytest
 
-from harness.description import parse_block
 from harness.errors import DescriptionError
-from harness.metrics import in_log, read
-from harness.metrics.tensorboard import _masked
+from harness.evidence.metrics import in_log, read
+from harness.evidence.metrics.tensorboard import _masked
+from harness.project.description import parse_block
 
 
 def _varint(value: int) -> bytes:

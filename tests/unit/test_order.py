@@ -14,18 +14,18 @@ from typing import Any
 import builders
 import pytest
 
-from harness import order
 from harness.checks import all_checks
+from harness.checks.judge import judge
+from harness.checks.plan import STARTS_FROM, stages
+from harness.client.http import Target
+from harness.config.spec import Handover, Spec
 from harness.errors import DiskFullError
-from harness.evidence import RunFolder
-from harness.http import Target
-from harness.judge import judge
-from harness.line import LINE, Line, Verdict, ended
-from harness.plan import STARTS_FROM, stages
-from harness.records import Companion, Evidence, Finding, Selection, Services, StageTime, Status
-from harness.spec import Handover, Spec
-from harness.stages import Run
-from harness.stages.serve import Served
+from harness.evidence.records import Companion, Evidence, Finding, Selection, Services, StageTime, Status
+from harness.evidence.run_folder import RunFolder
+from harness.runner import order
+from harness.runner.run_state import LINE, Line, Verdict, ended
+from harness.runner.stages import Run
+from harness.runner.stages.serve import Served
 
 FAILED = Services((Companion("db", ("train",), "service_started", problem="ended with exit code 1"),))
 # Stage -> what its record says where the line cannot go on after it, and the check that says so.
@@ -146,21 +146,21 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
             target = Target("127.0.0.1", 1) if made.ready else None
             yield Served(replace(made, interface=builders.INTERFACE), target, running)
 
-        patch("harness.stages.images.collect", record("images"))
-        patch("harness.stages.images.bake", record("bake", "images"))
-        patch("harness.stages.data.deliver", lambda *_, **__: "volume")
-        patch("harness.stages.train.collect", train)
-        patch("harness.stages.serve.serving", serving)
-        patch("harness.order.read_manifest", record("manifest"))
-        patch("harness.order.train_again", record("trainings"))
-        patch("harness.stages.quality.warm", lambda *_: None)
-        patch("harness.stages.robustness.prepare", lambda *_: None)
+        patch("harness.runner.stages.images.collect", record("images"))
+        patch("harness.runner.stages.images.bake", record("bake", "images"))
+        patch("harness.runner.stages.data.deliver", lambda *_, **__: "volume")
+        patch("harness.runner.stages.train.collect", train)
+        patch("harness.runner.stages.serve.serving", serving)
+        patch("harness.runner.order.read_manifest", record("manifest"))
+        patch("harness.runner.order.train_again", record("trainings"))
+        patch("harness.runner.stages.quality.warm", lambda *_: None)
+        patch("harness.runner.stages.robustness.prepare", lambda *_: None)
         for name in ("packages", "sources", "with_processor", "collect"):
-            patch(f"harness.stages.surroundings.{name}", lambda *_, **__: {})
+            patch(f"harness.runner.stages.run_environment.{name}", lambda *_, **__: {})
         stages_ = ("data", "tracked", "artifact", "scan", "provenance", "code", "loaded", "contract", "skew", "quality")
         for name in (*stages_, "fuzz", "robustness", "load", "stop"):
-            patch(f"harness.stages.{name}.collect", record(name))
-        patch("harness.stages.services.collect", services)
+            patch(f"harness.runner.stages.{name}.collect", record(name))
+        patch("harness.runner.stages.services.collect", services)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import builders
 import pytest
 import runs
 
-from harness.bundle import open_bundle, pack
-from harness.evidence import RunFolder, ignored
+from harness.evidence.run_folder import RunFolder, ignored
 from harness.reports.files import write_all
+from harness.reproduce.bundle import open_bundle, pack
 
 FILES = {"compose.yaml": "services: {}\nx-harness: {version: 1}\n", "Dockerfile": "FROM x\n"}
 

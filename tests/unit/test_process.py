@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
 from harness.engine.execution import KEPT, End
-from harness.process import stream
+from harness.project import git
+from harness.system.process import stream
 
 
 def _lines(code: str) -> list[str]:

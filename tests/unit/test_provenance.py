@@ -17,14 +17,14 @@ from publishing import FILES, Call, caller, evidence, hashed, passed_run, said
 
 from harness import errors
 from harness.checks import all_checks
-from harness.commit import commit_of, keeper_of
+from harness.checks.judge import judge_one
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.git import NoRepositoryError
-from harness.judge import judge_one
-from harness.oci import ARTIFACT, IN_TOTO
-from harness.provenance import PREDICATE, STATEMENT, parse_statement
-from harness.records import Finding, Provenance, Status
+from harness.evidence.provenance import PREDICATE, STATEMENT, parse_statement
+from harness.evidence.records import Finding, Provenance, Status
+from harness.evidence.run_folder import RunFolder
+from harness.project.commit import commit_of, keeper_of
+from harness.project.git import NoRepositoryError
+from harness.store.oci import ARTIFACT, IN_TOTO
 
 CHECK = next(check for check in all_checks() if check.name == "artifact.provenance")
 

@@ -9,14 +9,15 @@ from typing import NoReturn
 
 import pytest
 
-from harness import provision, wheels
-from harness.compose import Compose
+from harness import provision
 from harness.engine import Engine
+from harness.engine.compose import Compose
 from harness.errors import EngineUnavailableError, ImageUnavailableError, InfrastructureError
-from harness.process import Ended
+from harness.project import wheels
 from harness.provision import base, daemon, debian, fetch, programs
 from harness.provision.dotenv import set_base, with_base
 from harness.provision.host import SETUP, Host
+from harness.system.process import Ended
 
 DEBIAN = Host(
     system="Linux",

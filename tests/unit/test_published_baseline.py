@@ -16,12 +16,12 @@ from registry import Registry, serving
 from test_quality_stage import Classifier, _collected, _csv, _project, _status
 
 from harness import errors
-from harness.evidence import RunFolder
-from harness.oci import ARTIFACT, HOLDOUT_SHA256, PREDICTIONS
-from harness.quality.block import QualityBlock
-from harness.quality.scored import BASELINE, NEW
-from harness.records import Finding, Quality, Status
-from harness.stages.quality import PREDICTIONS as FILE
+from harness.config.quality import QualityBlock
+from harness.evidence.records import Finding, Quality, Status
+from harness.evidence.records.scored import BASELINE, NEW
+from harness.evidence.run_folder import RunFolder
+from harness.runner.stages.quality import PREDICTIONS as FILE
+from harness.store.oci import ARTIFACT, HOLDOUT_SHA256, PREDICTIONS
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CONDITION = "new - baseline > -0.05 +/- 0.05 @ 0.95"

@@ -11,9 +11,9 @@ import pytest
 from defects import defect
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.quality.scored import DUMMY, LINEAR, NEW, Prediction, Row
-from harness.records import Evidence, Finding, Quality, Status
+from harness.checks.judge import judge_one
+from harness.evidence.records import Evidence, Finding, Quality, Status
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
 
 PASS, WARN, FAIL, SKIP, ERROR = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP, Status.ERROR
 CHECKS = {check.name: check for check in all_checks() if check.name.startswith("quality.")}

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.quality.gate import Outcome, Verdict, assess, by_bounds, library
-from harness.quality.intervals import Interval
-from harness.quality.language import parse
-from harness.quality.metrics import UnmeasurableError
-from harness.quality.scored import BASELINE, NEW, Prediction, Row, Scalar
+from harness.config.gate_language import parse
+from harness.evidence.records.scored import BASELINE, NEW, Prediction, Row, Scalar
+from harness.statistics.gate import Outcome, Verdict, assess, by_bounds, library
+from harness.statistics.intervals import Interval
+from harness.statistics.metrics import UnmeasurableError
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 

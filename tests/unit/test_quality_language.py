@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.description import parse_block
+from harness.config.gate_language import CONFIDENCE, EXAMPLES, Condition, ConditionError, Measure, parse
+from harness.config.metric_names import METRICS
 from harness.errors import DescriptionError
-from harness.quality.language import CONFIDENCE, EXAMPLES, Condition, ConditionError, Measure, parse
-from harness.quality.names import METRICS
+from harness.project.description import parse_block
 
 ACCURACY = Measure("accuracy")
 ONE, DIFFERENCE = "one", "difference"

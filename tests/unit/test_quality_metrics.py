@@ -18,10 +18,10 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from harness.quality.language import parse
-from harness.quality.metrics import UnmeasurableError, measured, per_row, statistic, summary
-from harness.quality.names import METRICS, Family
-from harness.quality.scored import Prediction, Row, Scalar, Scored, label, scored, selected
+from harness.config.gate_language import parse
+from harness.config.metric_names import METRICS, Family
+from harness.evidence.records.scored import Prediction, Row, Scalar, Scored, label, scored, selected
+from harness.statistics.metrics import UnmeasurableError, measured, per_row, statistic, summary
 
 TRUTH = ["a", "b", "c", "a", "b", "c", "a", "a"]
 PREDICTED = ["a", "b", "b", "a", "c", "c", "b", "a"]

@@ -16,25 +16,25 @@ import pytest
 from defects import defect
 from service import RefusedError, Service, listening
 
-from harness.blocks import Block
-from harness.cases import holdout
 from harness.checks import all_checks
-from harness.compose_file import Places
-from harness.description import load, parse_block
-from harness.dialects import OPENAPI, PLAIN
+from harness.checks.judge import judge
+from harness.client.protocols import OPENAPI, PLAIN
+from harness.client.request_generators import holdout
+from harness.config.blocks import Block
+from harness.config.quality import QualityBlock
+from harness.config.spec import Spec
+from harness.datasets.row_file import read_rows
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.holdout_file import completed
-from harness.judge import judge
-from harness.quality.block import QualityBlock
-from harness.quality.others import MAX_ROWS, predicted
-from harness.quality.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction
-from harness.records import Finding, Quality, Status
-from harness.remembered import Memory, Question
-from harness.row_file import read_rows
-from harness.spec import Spec
-from harness.stages import Recording
-from harness.stages.quality import PREDICTIONS, collect, warm
+from harness.evidence.records import Finding, Quality, Status
+from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction
+from harness.evidence.run_folder import RunFolder
+from harness.project.compose_file import Places
+from harness.project.description import load, parse_block
+from harness.project.holdout_file import completed
+from harness.runner.baseline_cache import Memory, Question
+from harness.runner.stages import Recording
+from harness.runner.stages.quality import PREDICTIONS, collect, warm
+from harness.statistics.dummy_models import MAX_ROWS, predicted
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 NOWHERE = Places(())
@@ -473,7 +473,7 @@ def test_slow_libraries_are_imported_early_or_not_at_all(
 def test_only_what_is_needed_is_imported_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """scikit-learn until its models are remembered; scipy.stats for what is resampled, and for numbers."""
     found: list[str] = []
-    monkeypatch.setattr("harness.stages.quality.import_module", found.append)
+    monkeypatch.setattr("harness.runner.stages.quality.import_module", found.append)
 
     def early(*conditions: str, **changes: Any) -> list[str]:
         found.clear()
@@ -528,7 +528,7 @@ def test_settings_make_another_question(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     for library in ("scikit-learn", "scipy", "numpy"):
         versions = {"scikit-learn": "1", "scipy": "1", "numpy": "1"}
-        monkeypatch.setattr("harness.remembered.version", versions.__getitem__)
+        monkeypatch.setattr("harness.runner.baseline_cache.version", versions.__getitem__)
         before = replace(question).digest
         versions[library] = "2"
         assert replace(question).digest != before
@@ -540,7 +540,7 @@ def test_numbers_are_remembered_to_the_last_digit(tmp_path: Path, monkeypatch: p
     rows = [{"x": n / 7} for n in range(20)]
     question = Question(rows, [n / 3 + n % 3 for n in range(20)], rows, numbers=True)
     first = memory.predicted(question)
-    monkeypatch.delattr("harness.quality.others.predicted")
+    monkeypatch.delattr("harness.statistics.dummy_models.predicted")
     assert memory.predicted(question) == first
 
 
@@ -555,7 +555,7 @@ def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(Question(train, truth, rows, numbers))
         return predicted(train, truth, rows, numbers=numbers)
 
-    monkeypatch.setattr("harness.quality.others.predicted", learn)
+    monkeypatch.setattr("harness.statistics.dummy_models.predicted", learn)
     first = memory.predicted(question)
     assert first[1] == ["small", "small", "big"]
     assert memory.predicted(question) == first

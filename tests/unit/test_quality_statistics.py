@@ -10,27 +10,27 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from harness.quality import needed
-from harness.quality.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
+from harness.statistics import sample_size
+from harness.statistics.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
 
 TWO_SIDED = 0.975  # the one-sided confidence of each end of a 95 % interval
 
 
 def test_bennett_of_ease_ml_ci() -> None:
     """Renggli et al. (2019): p = 0.1, eps = 0.01, delta = 1e-4, 32 models need "29K" labels, adaptive ones "67K"."""
-    assert needed.bennett(0.01, 1e-4, 0.1, 32) == 29_048
-    assert needed.bennett(0.01, 1e-4, 0.1, 32, adaptive=True) == 67_706
+    assert sample_size.bennett(0.01, 1e-4, 0.1, 32) == 29_048
+    assert sample_size.bennett(0.01, 1e-4, 0.1, 32, adaptive=True) == 67_706
 
 
 def test_hoeffding() -> None:
     """The paired bound of the design: 2,397 rows for eps = delta = 0.05; a quarter of it for one proportion."""
-    assert needed.hoeffding(0.05, 0.05, width=2.0) == 2397
-    assert needed.hoeffding(0.05, 0.05) == 600
+    assert sample_size.hoeffding(0.05, 0.05, width=2.0) == 2397
+    assert sample_size.hoeffding(0.05, 0.05) == 600
 
 
 def test_power() -> None:
     """248 rows for a disagreement of 10 %, a margin of 5 points and a power of 80 %."""
-    assert needed.powered(0.05, 0.1, 0.95) == 248
+    assert sample_size.powered(0.05, 0.1, 0.95) == 248
 
 
 def test_power_holds_in_a_simulation() -> None:
@@ -41,16 +41,16 @@ def test_power_holds_in_a_simulation() -> None:
 
 def test_rows_of_an_exact_bound() -> None:
     """The rule of three: 29 rows, all right, show an accuracy above 0.9 at 95 %, 28 do not."""
-    assert needed.exact(1.0, 0.9, 0.95) == 29
+    assert sample_size.exact(1.0, 0.9, 0.95) == 29
     assert exact(29, 29, 0.95).low > 0.9 > exact(28, 28, 0.95).low
-    assert needed.exact(0.5, 0.6, 0.95) == 76
+    assert sample_size.exact(0.5, 0.6, 0.95) == 76
     assert exact(38, 76, 0.95).high < 0.6 < exact(37, 74, 0.95).high
-    assert needed.exact(0.9, 0.9, 0.95) is None
+    assert sample_size.exact(0.9, 0.9, 0.95) is None
 
 
 def test_scaled_rows() -> None:
     """Half the width needs four times the rows."""
-    assert needed.scaled(100, 0.2, 0.1) == 400
+    assert sample_size.scaled(100, 0.2, 0.1) == 400
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import docker.errors
 import psutil
 import pytest
 
-from harness.carried import without_binds
 from harness.engine import reach as module
+from harness.engine.bind_mount_copy import without_binds
 from harness.engine.reach import OWN, Reach
 from harness.errors import InfrastructureError
 

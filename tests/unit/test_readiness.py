@@ -15,14 +15,14 @@ import pytest
 from defects import defect
 from service import Service, listening, served
 
-from harness.cli import main
-from harness.dialects import OPENAPI, PLAIN
+from harness.cli.main import main
+from harness.client.http import Target
+from harness.client.protocols import OPENAPI, PLAIN
+from harness.config.spec import Spec
 from harness.errors import InfrastructureError
-from harness.http import Target
-from harness.records import Asked, Exit, Interface
-from harness.spec import Spec
-from harness.stages import api_document, readiness
-from harness.stages.readiness import Inquiry, await_ready, until_ready
+from harness.evidence.records import Asked, Exit, Interface
+from harness.runner.stages import api_document, readiness
+from harness.runner.stages.readiness import Inquiry, await_ready, until_ready
 
 Answer = tuple[int, Any]
 OK: Answer = (200, {"predictions": [1.5]})

@@ -8,10 +8,10 @@ from typing import Any
 import builders
 import pytest
 
-from harness.cli import main
-from harness.compose import Compose
-from harness.description import find_block
+from harness.cli.main import main
+from harness.engine.compose import Compose
 from harness.errors import ComposeError, DescriptionError
+from harness.project.description import find_block
 
 SERVICES = "services:\n  model:\n    image: x\n    deploy: !reset {}\n    ports: !override ['80']\n"
 BLOCK = """\

@@ -12,8 +12,14 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from harness.bundle.redaction import Redactor, is_credential_file, is_env_file
-from harness.bundle.secret_names import collect, is_secret_name, secrets_in, secrets_of_model, secrets_of_words
+from harness.reproduce.bundle.redaction import Redactor, is_credential_file, is_env_file
+from harness.reproduce.bundle.secret_names import (
+    collect,
+    is_secret_name,
+    secrets_in,
+    secrets_of_model,
+    secrets_of_words,
+)
 
 VALUE = 'pa$$/w"ö rd+1'
 GITHUB = "ghp_" + "a1B2" * 9

@@ -15,12 +15,12 @@ from registry import Registry, serving
 from test_provenance import contents, git
 
 from harness import errors
+from harness.config.reference import Reference
 from harness.errors import TamperedError
-from harness.evidence import RunFolder
-from harness.oci import ARTIFACT, IN_TOTO, published
-from harness.published import opened
-from harness.reference import Reference
-from harness.registry import connected
+from harness.evidence.run_folder import RunFolder
+from harness.store.oci import ARTIFACT, IN_TOTO, published
+from harness.store.published import opened
+from harness.store.registry import connected
 
 MODEL = hashlib.sha256(FILES["model.bin"]).hexdigest()
 

@@ -12,10 +12,10 @@ import builders
 import pytest
 from service import Service, listening
 
-from harness import remote
-from harness.cli import main
+from harness.cli.main import main
+from harness.client.http import Target
 from harness.errors import DescriptionError
-from harness.http import Target
+from harness.runner import remote
 
 BLOCK = """\
 services: {}

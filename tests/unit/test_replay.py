@@ -14,19 +14,19 @@ import builders
 import pytest
 
 from harness import errors
-from harness.bundle import Absent
+from harness.config.spec import Spec
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError
-from harness.evidence import RunFolder
-from harness.pipeline import Repeat
-from harness.provenance import hash_file
-from harness.records import Data, Ending, Evidence, FileHash, Finding, Selection, Status, digest_of
-from harness.records.replay import Match, Outcome, Repeated, Replay
-from harness.replay import Options, again, opened, replay
-from harness.replay import recorded as records
-from harness.replay.opened import Opened
+from harness.evidence.provenance import hash_file
+from harness.evidence.records import Data, Ending, Evidence, FileHash, Finding, Selection, Status, digest_of
+from harness.evidence.records.replay import Match, Outcome, Repeated, Replay
+from harness.evidence.run_folder import RunFolder
 from harness.reports.console import Console
 from harness.reports.replay_text import lines
-from harness.spec import Spec
+from harness.reproduce.bundle import Absent
+from harness.reproduce.replay import Options, opened, replay, rerun
+from harness.reproduce.replay import recorded as records
+from harness.reproduce.replay.source import Opened
+from harness.runner.pipeline import Repeat
 
 WRONG = Finding(Status.FAIL, "1 of 2 examples: 0.5 in place of 0.25", "as promised", "look", "contract.examples")
 WELL = Finding(Status.PASS, "2 of 2", check="contract.examples")
@@ -116,8 +116,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     root = tmp_path.resolve() / "project"
     builders.write_files(root, {"compose.yaml": "services: {}\n", "train.py": "pass\n", "data/train.csv": "a,b\n"})
     made = Stage(root)
-    monkeypatch.setattr(again, "Engine", SimpleNamespace(connect=made.connect))
-    monkeypatch.setattr(again, "run", made.run)
+    monkeypatch.setattr(rerun, "Engine", SimpleNamespace(connect=made.connect))
+    monkeypatch.setattr(rerun, "run", made.run)
     return made
 
 
@@ -230,8 +230,8 @@ def test_a_project_that_changed(
     assert f"the project changed since the run was recorded: {name}" in found.reason
     assert "--anyway" in found.hint
     now = replace(spec(stage.root), port=1)
-    monkeypatch.setattr(again, "load", lambda *_: now)
-    monkeypatch.setattr(again, "Compose", SimpleNamespace(find=lambda _: None))
+    monkeypatch.setattr(rerun, "load", lambda *_: now)
+    monkeypatch.setattr(rerun, "Compose", SimpleNamespace(find=lambda _: None))
     found = stage.replay(recorded, anyway=True)
     assert (found.outcome, found.changed) == (Outcome.REPRODUCED, (name,))
     assert stage.calls[0][1].spec == now
@@ -241,8 +241,8 @@ def test_a_project_that_changed(
 def test_here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --here the description is what the files and the variables say now."""
     now = replace(spec(stage.root), port=1)
-    monkeypatch.setattr(again, "load", lambda *_: now)
-    monkeypatch.setattr(again, "Compose", SimpleNamespace(find=lambda _: None))
+    monkeypatch.setattr(rerun, "load", lambda *_: now)
+    monkeypatch.setattr(rerun, "Compose", SimpleNamespace(find=lambda _: None))
     stage.replay(_write(stage.root, evidence(stage.root), [WRONG]), here=True)
     assert stage.calls[0][1].spec == now
 
@@ -298,7 +298,7 @@ def test_no_engine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def connect() -> None:
         raise EngineUnavailableError("no container engine answers", hint="start it")
 
-    monkeypatch.setattr(again, "Engine", SimpleNamespace(connect=connect))
+    monkeypatch.setattr(rerun, "Engine", SimpleNamespace(connect=connect))
     found = stage.replay(_write(stage.root, evidence(stage.root), [WRONG]))
     assert (found.outcome, found.exit_code, found.hint) == (Outcome.CANNOT_REPLAY, 3, "start it")
     assert "CANNOT REPLAY" in "\n".join(lines(found))
@@ -432,7 +432,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             {"train": into / "train.tar"},
         )
 
-    monkeypatch.setattr("harness.bundle.open_bundle", open_bundle)
+    monkeypatch.setattr("harness.reproduce.bundle.open_bundle", open_bundle)
     builders.write_files(tmp_path, {"mine/large.bin": "x", "mine/other.bin": "y", "escape.bin": "x", "r1.tar.gz": "z"})
     return tmp_path / "r1.harness.tar.gz"
 

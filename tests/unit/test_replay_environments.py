@@ -8,9 +8,9 @@ from typing import Any
 import builders
 import pytest
 
-from harness.records import Evidence, FileHash, Finding, Inside, Status
-from harness.records.replay import Difference
-from harness.replay.environments import HINTS, RANKS, differences
+from harness.evidence.records import Evidence, FileHash, Finding, Inside, Status
+from harness.evidence.records.replay import Difference
+from harness.reproduce.replay.environments import HINTS, RANKS, differences
 
 OTHER = {
     "cpu_flags": ("avx", "sse4_2"),

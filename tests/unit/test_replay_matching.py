@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.records import Ending, Finding, Status
-from harness.records.replay import Match
-from harness.replay.matching import RUN, compare, compare_endings, match, normalised
+from harness.evidence.records import Ending, Finding, Status
+from harness.evidence.records.replay import Match
+from harness.reproduce.replay.matching import RUN, compare, compare_endings, match, normalised
 
 
 def _fail(received: str, check: str = "contract.examples", status: Status = Status.FAIL) -> Finding:

@@ -13,12 +13,12 @@ from typing import Any
 import builders
 import pytest
 
-from harness import labels
+from harness.engine import labels
 from harness.errors import DescriptionError
-from harness.evidence import RunFolder
-from harness.records import Evidence
-from harness.replay import Opened, shell
-from harness.stages import data as data_stage
+from harness.evidence.records import Evidence
+from harness.evidence.run_folder import RunFolder
+from harness.reproduce.replay import Opened, shell
+from harness.runner.stages import data as data_stage
 
 OWN = "sha256:" + "1" * 64
 

@@ -18,8 +18,7 @@ import builders
 import pytest
 import report_runs
 
-from harness import line
-from harness.records import Evidence, Finding, Status
+from harness.evidence.records import Evidence, Finding, Status
 from harness.reports.html import memory, render
 from harness.reports.html.conditions import conditions
 from harness.reports.html.drawing import Scale, tick_text
@@ -34,6 +33,7 @@ from harness.reports.html.speed import latency
 from harness.reports.html.timeline import MAIN
 from harness.reports.html.verdict import outcome
 from harness.reports.run_report import RunReport
+from harness.runner import run_state
 
 VOID = {"meta", "link", "input", "br", "img"}
 RUNS = (
@@ -280,7 +280,7 @@ def test_size(tmp_path: Path) -> None:
 
 def test_the_copied_constants_are_those_of_the_line() -> None:
     """What is not imported, to keep the Docker SDK out, is the same; and the SDK is out."""
-    assert line.LINE[: line.LINE.index("contract") + 1] == MAIN
+    assert run_state.LINE[: run_state.LINE.index("contract") + 1] == MAIN
     code = "import sys, harness.reports.html; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -13,7 +13,7 @@ import runs
 from jsonschema import Draft4Validator, Draft7Validator
 
 from harness.checks import all_checks
-from harness.records import Finding, Status
+from harness.evidence.records import Finding, Status
 from harness.reports import ctrf, sarif
 from harness.reports.run_report import RunReport
 

@@ -13,7 +13,7 @@ import runs
 import xmlschema
 
 from harness.checks import all_checks
-from harness.records import Finding, Status
+from harness.evidence.records import Finding, Status
 from harness.reports import junit
 from harness.reports.run_report import RunReport
 

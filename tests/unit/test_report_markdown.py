@@ -11,8 +11,8 @@ import builders
 import pytest
 import runs
 
-from harness.measurements import Metric
-from harness.records import Ending, Finding, Status
+from harness.evidence.measurements import Metric
+from harness.evidence.records import Ending, Finding, Status
 from harness.reports import github, markdown
 from harness.reports.run_report import RunReport
 

@@ -14,9 +14,11 @@ import builders
 import pytest
 import runs
 
-from harness import cli, errors, report_verbs
-from harness.evidence import RunFolder
-from harness.records import Finding, Status
+from harness import errors
+from harness.cli import main
+from harness.cli import report as report_verbs
+from harness.evidence.records import Finding, Status
+from harness.evidence.run_folder import RunFolder
 from harness.reports import files
 from harness.reports.after_run import reported
 from harness.reports.console import Console
@@ -48,7 +50,7 @@ def test_formats_of_the_verb_are_those_that_can_be_written() -> None:
 def test_report_writes_every_format(tmp_path: Path, ending: str) -> None:
     """`harness report RUN` writes all reports into the folder of a run with any ending."""
     folder = runs.folder(tmp_path, ending)
-    assert cli.main(["report", runs.ID, "--project", str(tmp_path)]) == errors.PASSED
+    assert main.main(["report", runs.ID, "--project", str(tmp_path)]) == errors.PASSED
     assert _written(folder.path) == EVERY
 
 
@@ -56,7 +58,7 @@ def test_report_of_one_format_elsewhere(tmp_path: Path, capsys: pytest.CaptureFi
     """--format writes that one alone, --out names another folder, which is made."""
     folder = runs.folder(tmp_path)
     out = tmp_path / "a" / "b"
-    assert cli.main(["report", str(folder.path), "--format", "junit", "--out", str(out)]) == errors.PASSED
+    assert main.main(["report", str(folder.path), "--format", "junit", "--out", str(out)]) == errors.PASSED
     assert [path.name for path in out.iterdir()] == ["junit.xml"]
     assert not _written(folder.path)
     assert capsys.readouterr().out == f"wrote {out / 'junit.xml'}\n"
@@ -72,7 +74,7 @@ def test_report_opens_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(webbrowser, "open", note)
     folder = runs.folder(tmp_path)
-    assert cli.main(["report", str(folder.path), "--format", "markdown", "--open"]) == errors.PASSED
+    assert main.main(["report", str(folder.path), "--format", "markdown", "--open"]) == errors.PASSED
     assert opened == [(folder.path / "summary.md").as_uri()]
 
 
@@ -98,7 +100,7 @@ def test_report_on_what_is_left(
     """A run folder with missing and broken pieces is reported on, what is amiss is said, and it is no pass."""
     folder = runs.folder(tmp_path)
     damage(folder.path)
-    assert cli.main(["report", str(folder.path)]) == errors.PASSED
+    assert main.main(["report", str(folder.path)]) == errors.PASSED
     assert _written(folder.path) == EVERY
     assert capsys.readouterr().out.count("amiss: ") == amiss
     assert "PASSED" not in (folder.path / "summary.md").read_text(encoding="utf-8")
@@ -107,10 +109,10 @@ def test_report_on_what_is_left(
 
 def test_report_on_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is no run, and one whose description is broken, are refused with a reason."""
-    assert cli.main(["report", "--project", str(tmp_path)]) == errors.DescriptionError.exit_code
+    assert main.main(["report", "--project", str(tmp_path)]) == errors.DescriptionError.exit_code
     folder = runs.folder(tmp_path)
     (folder.path / "spec.json").write_text("{", encoding="utf-8")
-    assert cli.main(["report", str(folder.path)]) == errors.DescriptionError.exit_code
+    assert main.main(["report", str(folder.path)]) == errors.DescriptionError.exit_code
     assert "is no run: spec.json cannot be read" in capsys.readouterr().out
 
 
@@ -124,7 +126,7 @@ def test_report_that_cannot_be_made(
 
     monkeypatch.setattr(files, "FORMATS", {"junit": ("junit.xml", broken), "ctrf": files.FORMATS["ctrf"]})
     folder = runs.folder(tmp_path)
-    assert cli.main(["report", str(folder.path)]) == errors.CRASHED
+    assert main.main(["report", str(folder.path)]) == errors.CRASHED
     assert _written(folder.path) == {"ctrf-report.json"}
     assert "the junit report cannot be made" in capsys.readouterr().out
 
@@ -257,7 +259,7 @@ def _two(root: Path) -> list[str]:
 
 def test_compare_shows_what_became_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`harness compare` lists the checks that now fail with what was received, and ends with 0."""
-    assert cli.main(_two(tmp_path)) == errors.PASSED
+    assert main.main(_two(tmp_path)) == errors.PASSED
     lines = capsys.readouterr().out.splitlines()
     assert "now fails  train.loss-decreases            pass -> fail" in lines
     assert "           loss rose from 0.1 to 0.9" in lines
@@ -266,26 +268,26 @@ def test_compare_shows_what_became_worse(tmp_path: Path, capsys: pytest.CaptureF
 def test_compare_in_other_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints JSON, --markdown a table."""
     argv = _two(tmp_path)
-    assert cli.main([*argv, "--json"]) == errors.PASSED
+    assert main.main([*argv, "--json"]) == errors.PASSED
     assert {each["check"] for each in json.loads(capsys.readouterr().out)["turned"]} >= {"train.loss-decreases"}
-    assert cli.main([*argv, "--markdown"]) == errors.PASSED
+    assert main.main([*argv, "--markdown"]) == errors.PASSED
     assert "| now fails | train.loss-decreases |" in capsys.readouterr().out
 
 
 def test_compare_fails_on_regression(tmp_path: Path) -> None:
     """With --fail-on-regression a check that now fails ends with 1, the other way round with 0."""
     argv = _two(tmp_path)
-    assert cli.main([*argv, "--fail-on-regression"]) == errors.CHECK_FAILED
+    assert main.main([*argv, "--fail-on-regression"]) == errors.CHECK_FAILED
     backwards = ["compare", "20260102", "20260101", "--project", str(tmp_path), "--fail-on-regression"]
-    assert cli.main(backwards) == errors.PASSED
+    assert main.main(backwards) == errors.PASSED
 
 
 def test_compare_with_a_run_without_findings(tmp_path: Path) -> None:
     """A run that was never judged cannot pass --fail-on-regression; without it, it can be looked at."""
     argv = _two(tmp_path)
     (tmp_path / ".harness/runs/20260102T000000Z-bbbbbb/findings.json").unlink()
-    assert cli.main(argv) == errors.PASSED
-    assert cli.main([*argv, "--fail-on-regression"]) == errors.DescriptionError.exit_code
+    assert main.main(argv) == errors.PASSED
+    assert main.main([*argv, "--fail-on-regression"]) == errors.DescriptionError.exit_code
 
 
 def test_unknown_finding_in_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,7 +295,7 @@ def test_unknown_finding_in_a_comparison(tmp_path: Path, capsys: pytest.CaptureF
     argv = _two(tmp_path)
     folder = RunFolder.find(tmp_path, "20260102")
     folder.write_findings([*folder.findings(), replace(runs.FAILED, check="old.check", status=Status.FAIL)])
-    assert cli.main(argv) == errors.PASSED
+    assert main.main(argv) == errors.PASSED
     assert "old.check" in capsys.readouterr().out
     assert Finding(Status.FAIL, "x", check="old.check") not in folder.findings()
 

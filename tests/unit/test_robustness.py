@@ -14,21 +14,12 @@ from builders import HEALTH, YES, ended, exchange, robust, serving, stop
 from defects import shows
 
 from harness.checks import all_checks
-from harness.dialects import DIALECTS, PLAIN
-from harness.judge import judge_one
-from harness.records import (
-    Contract,
-    Evidence,
-    Exchange,
-    Finding,
-    Health,
-    Interface,
-    Start,
-    Status,
-)
-from harness.stages import health, volumes
-from harness.stages import robustness as stage
-from harness.stages.stop import clients_for, name_of, number_of
+from harness.checks.judge import judge_one
+from harness.client.protocols import DIALECTS, PLAIN
+from harness.evidence.records import Contract, Evidence, Exchange, Finding, Health, Interface, Start, Status
+from harness.runner.stages import health, volumes
+from harness.runner.stages import robustness as stage
+from harness.runner.stages.stop import clients_for, name_of, number_of
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}

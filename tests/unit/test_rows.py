@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.dialects.rows import answers_of_json, batch_at, batch_of_json
+from harness.client.protocols.rows import answers_of_json, batch_at, batch_of_json
 
 A, B = {"x": 1}, {"x": 2}
 

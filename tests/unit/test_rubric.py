@@ -9,12 +9,12 @@ import builders
 import pytest
 
 from harness.checks import all_checks
-from harness.description import parse_block
+from harness.checks.judge import judge
+from harness.checks.ml_test_score import SECTIONS, score, title
+from harness.checks.ml_test_score import tests as all_tests
 from harness.errors import DescriptionError
-from harness.judge import judge
-from harness.records import Finding, Selection, Status
-from harness.rubric import SECTIONS, score, title
-from harness.rubric import tests as all_tests
+from harness.evidence.records import Finding, Selection, Status
+from harness.project.description import parse_block
 
 
 def _points(findings: list[Finding], **manual: str) -> dict[str, float]:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from harness import cleanup, labels, runfile
-from harness.engine import Engine, Leftover
+from harness.engine import Engine, Leftover, labels
+from harness.project import runfile
+from harness.runner import cleanup
 
 DEAD, LIVE, GONE = "20261127T220002Z-d22671", "20261127T220003Z-0a1b2c", "20261127T220004Z-ffffff"
 

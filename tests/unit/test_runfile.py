@@ -11,10 +11,10 @@ from typing import Any
 import builders
 import pytest
 
-from harness.runfile import Variant, build_file, image_name, run_file, varied
-from harness.services import dependencies
-from harness.spec import Handover, Spec
-from harness.stages.robustness import _change
+from harness.config.companions import dependencies
+from harness.config.spec import Handover, Spec
+from harness.project.runfile import Variant, build_file, image_name, run_file, varied
+from harness.runner.stages.robustness import _change
 
 LABELS = {"harness.run-id": "r1", "harness.owner": "me"}
 DB: dict[str, Any] = {

@@ -16,11 +16,11 @@ from bypasses import BYPASSES, dotted, torch
 from defects import defect
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.records import Borrowed, Finding, Import, Status, Use
-from harness.scan import scan_file
-from harness.scan.known import Category, categorise
-from harness.stages.scan import borrowed_names, own_modules
+from harness.checks.judge import judge_one
+from harness.evidence.records import Borrowed, Finding, Import, Status, Use
+from harness.runner.stages.scan import borrowed_names, own_modules
+from harness.scanner import scan_file
+from harness.scanner.known import Category, categorise
 
 SAFE = next(check for check in all_checks() if check.name == "artifact.safe")
 

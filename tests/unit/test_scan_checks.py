@@ -10,8 +10,8 @@ from builders import artifact, evidence, scan, scanned, tracked
 from defects import defect, shows
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.records import (
+from harness.checks.judge import judge_one
+from harness.evidence.records import (
     Evidence,
     FileHash,
     Finding,
@@ -23,7 +23,7 @@ from harness.records import (
     TrackedFile,
     Use,
 )
-from harness.scan.known import Category, categorise, danger
+from harness.scanner.known import Category, categorise, danger
 
 CHECKS = {check.name: check for check in all_checks()}
 SYSTEM = Import("posix", "system", 120, Use.CALLED, "zlib > array at 80")

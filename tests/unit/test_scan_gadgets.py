@@ -16,10 +16,10 @@ import gadgets
 import pytest
 from gadgets import FORMS, GADGETS, PROTOCOLS, Gadget, assemble, variants
 
-from harness.records import ScannedFile, Use
-from harness.scan import scan_file
-from harness.scan.known import is_dangerous
-from harness.scan.opcodes import STEPS
+from harness.evidence.records import ScannedFile, Use
+from harness.scanner import scan_file
+from harness.scanner.known import is_dangerous
+from harness.scanner.opcodes import STEPS
 
 PAIRS = [f"{module}.{name}" for module, name in GADGETS]
 
@@ -141,9 +141,9 @@ def test_every_opcode_is_known() -> None:
 
 def test_stack_effects() -> None:
     """Each opcode takes and gives as many values as the standard library says."""
-    from harness.scan.machine import Machine
-    from harness.scan.source import Budget, Source
-    from harness.scan.values import Found
+    from harness.scanner.machine import Machine
+    from harness.scanner.source import Budget, Source
+    from harness.scanner.values import Found
 
     arguments: dict[str, bytes] = {"p": b"0\n", "g": b"0\n", "I": b"1\n", "L": b"1L\n", "F": b"1.5\n", "S": b"'a'\n"}
     arguments |= {"V": b"a\n", "c": b"a\nb\n", "i": b"a\nb\n", "P": b"a\n"}

@@ -14,9 +14,9 @@ import joblib
 import numpy as np
 import pytest
 
-from harness.records import Kind, ScannedFile
-from harness.scan import scan_file
-from harness.scan.known import Category, categorise
+from harness.evidence.records import Kind, ScannedFile
+from harness.scanner import scan_file
+from harness.scanner.known import Category, categorise
 
 FIXTURES = builders.REPO / "tests/fixtures/artifacts"
 FORMATS = {

@@ -18,11 +18,11 @@ import joblib
 import numpy as np
 import pytest
 
-from harness.records import ScannedFile
-from harness.scan import scan_file
-from harness.scan.known import is_dangerous
-from harness.scan.pickles import HEAD
-from harness.scan.source import Budget
+from harness.evidence.records import ScannedFile
+from harness.scanner import scan_file
+from harness.scanner.known import is_dangerous
+from harness.scanner.pickles import HEAD
+from harness.scanner.source import Budget
 
 SYSTEM = b"cposix\nsystem\nX\x02\x00\x00\x00id\x85R"
 

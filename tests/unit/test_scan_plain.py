@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import ScannedFile
-from harness.scan import scan_file
-from harness.scan.known import Category, categorise
-from harness.scan.pickles import HEAD, TEXT_LENGTH
+from harness.evidence.records import ScannedFile
+from harness.scanner import scan_file
+from harness.scanner.known import Category, categorise
+from harness.scanner.pickles import HEAD, TEXT_LENGTH
 
 LONG = 2 * HEAD  # bytes: more than a trial reads
 EVIL = b"cposix\nsystem\n(S'id'\ntR."

@@ -17,15 +17,15 @@ import pytest
 from defects import defect
 from gadgets import assemble
 
-from harness import git
 from harness.checks import all_checks
-from harness.evidence import RunFolder
-from harness.judge import judge_one
-from harness.records import FileHash, Finding, Scan, Status, Tracked
-from harness.stages import Recording
-from harness.stages import scan as scan_stage
-from harness.stages import tracked as tracked_stage
-from harness.stages.data import hash_files
+from harness.checks.judge import judge_one
+from harness.evidence.records import FileHash, Finding, Scan, Status, Tracked
+from harness.evidence.run_folder import RunFolder
+from harness.project import git
+from harness.runner.stages import Recording
+from harness.runner.stages import models_in_git as tracked_stage
+from harness.runner.stages import scan as scan_stage
+from harness.runner.stages.data import hash_files
 
 
 def unsafe(what: str) -> pytest.MarkDecorator:

@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel
 
 import harness
-from harness.blocks import ArtifactBlock, Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
+from harness.config.blocks import ArtifactBlock, Block, ContractBlock, DataBlock, ServeBlock, TrainBlock, json_schema
 
 EXAMPLES = [builders.REPO / "compose.yaml", *sorted((builders.REPO / "tests/projects").glob("**/compose.yaml"))]
 

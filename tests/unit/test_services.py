@@ -10,11 +10,11 @@ import pytest
 from defects import defect, shows
 
 from harness.checks import all_checks
-from harness.judge import judge_one
-from harness.records import Companion, Evidence, Exit, FileHash, Finding, Images, Services, Status
-from harness.runfile import Variant, build_file, image_name, run_file, varied
-from harness.services import between, dependencies, needed, needed_by, steps, without_container_names
-from harness.spec import Handover, Spec
+from harness.checks.judge import judge_one
+from harness.config.companions import between, dependencies, needed, needed_by, steps, without_container_names
+from harness.config.spec import Handover, Spec
+from harness.evidence.records import Companion, Evidence, Exit, FileHash, Finding, Images, Services, Status
+from harness.project.runfile import Variant, build_file, image_name, run_file, varied
 
 CHECKS = {check.name: check for check in all_checks()}
 DONE = {"condition": "service_completed_successfully"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness import process
-from harness.compose import Compose
-from harness.signals import INTERRUPTS, deferred
+from harness.engine.compose import Compose
+from harness.system import process
+from harness.system.signals import INTERRUPTS, deferred
 
 
 @pytest.fixture(autouse=True)

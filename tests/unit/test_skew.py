@@ -13,16 +13,16 @@ import pytest
 from builders import example, exchange
 from defects import shows
 
-from harness.cases.skew import answers_in, row_requests, skew_requests
 from harness.checks import all_checks
-from harness.description import load
-from harness.dialects import OPENAPI, PLAIN
+from harness.checks.judge import judge_one
+from harness.client.protocols import OPENAPI, PLAIN
+from harness.client.request_generators.skew import answers_in, row_requests, skew_requests
+from harness.datasets.row_file import read_rows
 from harness.errors import DescriptionError
-from harness.judge import judge_one
-from harness.records import Contract, Evidence, Exchange, Exit, Finding, Interface, Skew, Status
-from harness.row_file import read_rows
-from harness.runfile import Variant, run_file, varied
-from harness.stages.skew import NOT_RUN
+from harness.evidence.records import Contract, Evidence, Exchange, Exit, Finding, Interface, Skew, Status
+from harness.project.description import load
+from harness.project.runfile import Variant, run_file, varied
+from harness.runner.stages.skew import NOT_RUN
 
 CHECK = next(check for check in all_checks() if check.name == "contract.skew")
 

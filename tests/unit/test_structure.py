@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 PACKAGE = builders.REPO / "harness"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MAX_LINES = 500
+TOP = {"__init__", "__main__", "errors", "api", "pytest_plugin"}  # the modules that may stand beside the packages
 
 
 def _name(path: Path) -> str:
@@ -52,18 +53,20 @@ def test_one_module_imports_the_sdk() -> None:
 
 
 def test_compose_is_called_in_one_module() -> None:
-    """Few modules start programs, and only compose.py starts Compose."""
+    """Few modules start programs, and only engine/compose.py starts Compose."""
     callers = {_name(path) for path in MODULES if "subprocess" in _imports(path)}
-    callers |= {_name(path) for path in MODULES if "from harness.process import" in path.read_text(encoding="utf-8")}
+    callers |= {
+        _name(path) for path in MODULES if "from harness.system.process import" in path.read_text(encoding="utf-8")
+    }
     assert {name for name in callers if not name.startswith("provision/")} == {
-        "compose.py",
-        "dvc.py",
-        "fuzzer.py",
-        "git.py",
-        "process.py",
+        "client/fuzzer.py",
+        "engine/compose.py",
+        "project/dvc.py",
+        "project/git.py",
+        "system/process.py",
     }
     for path in MODULES:
-        if _name(path) not in callers - {"compose.py"}:
+        if _name(path) not in callers - {"engine/compose.py"}:
             continue
         for node in _nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("subprocess."):
@@ -75,7 +78,7 @@ def test_the_fuzzer_starts_nothing_but_this_python() -> None:
     """fuzzer.py starts schemathesis with the interpreter that runs the harness, and no other program."""
     started = [
         ast.unparse(node.value)
-        for node in _nodes(PACKAGE / "fuzzer.py")
+        for node in _nodes(PACKAGE / "client/fuzzer.py")
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "argv"
     ]
     assert started
@@ -84,7 +87,7 @@ def test_the_fuzzer_starts_nothing_but_this_python() -> None:
 
 def test_dvc_starts_nothing_but_dvc() -> None:
     """dvc.py starts the program `dvc` that is on the path, to pull and to add to a remote, and no other."""
-    assigned = [node for node in _nodes(PACKAGE / "dvc.py") if isinstance(node, ast.Assign)]
+    assigned = [node for node in _nodes(PACKAGE / "project/dvc.py") if isinstance(node, ast.Assign)]
     values = [(ast.unparse(node.targets[0]), ast.unparse(node.value)) for node in assigned]
     programs = {value.partition("(")[0] for name, value in values if name == "program"}
     assert programs == {"_program", "shutil.which"}
@@ -94,16 +97,18 @@ def test_dvc_starts_nothing_but_dvc() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_only_reports_and_the_cli_print(path: Path) -> None:
+def test_only_reports_and_the_command_line_print() -> None:
     """What a person sees goes through a report: no other module prints or writes to a standard stream."""
-    if _name(path).startswith("reports/") or _name(path) == "cli.py":
-        return
-    for node in _nodes(path):
-        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-        stream = isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout", "sys.stderr"}
-        prints = called or stream
-        assert not prints, f"{_name(path)}:{getattr(node, 'lineno', '?')}"
+    printing = []
+    for path in MODULES:
+        if _name(path).startswith("reports/") or _name(path) == "cli/main.py":
+            continue
+        for node in _nodes(path):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            stream = isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout", "sys.stderr"}
+            if called or stream:
+                printing.append(f"{_name(path)}:{getattr(node, 'lineno', '?')}")
+    assert not printing
 
 
 def test_one_place_exits() -> None:
@@ -135,10 +140,18 @@ def test_checks_see_evidence_only() -> None:
         assert not _imports(path) & forbidden, _name(path)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_modules_are_short(path: Path) -> None:
-    """No module is longer than 500 lines: what grows beyond has two purposes."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_the_house_has_few_rooms() -> None:
+    """At most 18 packages stand at the top, and of modules only those that are no room of their own."""
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert 0 < len(packages) <= 18
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= TOP
+
+
+@pytest.mark.parametrize("package", sorted(path.parent for path in PACKAGE.glob("*/__init__.py")), ids=lambda p: p.name)
+def test_a_package_says_what_enters_and_what_leaves(package: Path) -> None:
+    """The docstring of each package has one sentence of it: who looks for a room reads these alone."""
+    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert any(re.match(r"In comes? .+; out comes? .+\.", part.replace("\n", " ")) for part in said.split("\n\n"))
 
 
 def test_no_catch_all_module() -> None:

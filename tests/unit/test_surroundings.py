@@ -11,14 +11,14 @@ from typing import Any, cast
 import builders
 import pytest
 
-from harness import cleanup, labels, machine
-from harness.cleanup import Keep
-from harness.compose import Compose
-from harness.engine import Leftover
+from harness.engine import Leftover, labels, machine
+from harness.engine.compose import Compose
 from harness.errors import DescriptionError, InfrastructureError
-from harness.evidence import RunFolder
-from harness.records import Ending
-from harness.stages import Run, surroundings
+from harness.evidence.records import Ending
+from harness.evidence.run_folder import RunFolder
+from harness.runner import cleanup
+from harness.runner.cleanup import Keep
+from harness.runner.stages import Run, run_environment
 
 X86 = "processor\t: 0\nmodel name\t: AMD EPYC 7B13\nflags\t\t: sse2 fpu avx2 fpu\n\nprocessor\t: 1\nflags\t\t: other\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd evtstrm\nCPU part\t: 0xd0c\n"
@@ -79,19 +79,19 @@ def test_packages_of_a_listing() -> None:
         "/opt/venv/lib/python3.13/site-packages/scikit_learn-1.9.1.dist-info\n"
         "/usr/lib/python3/dist-packages/numpy-1.26.4.dist-info\n/opt/venv/numpy-2.5.5.dist-info\n/x/odd.dist-info\n"
     )
-    assert surroundings.parse_packages(listing) == {"numpy": "1.26.4, 2.5.5", "scikit-learn": "1.9.1"}
+    assert run_environment.parse_packages(listing) == {"numpy": "1.26.4, 2.5.5", "scikit-learn": "1.9.1"}
 
 
 def test_variables_that_look_secret() -> None:
     """They are hidden by their name; settings of threads and locale never are."""
     given = ["AWS_SECRET=x", "API_TOKEN=a=b", "OMP_NUM_THREADS=1", "MODE=a=b", "PGPASSWORD=p", "EMPTY="]
-    assert surroundings.visible(given) == {
-        "API_TOKEN": surroundings.HIDDEN,
-        "AWS_SECRET": surroundings.HIDDEN,
+    assert run_environment.visible(given) == {
+        "API_TOKEN": run_environment.HIDDEN,
+        "AWS_SECRET": run_environment.HIDDEN,
         "EMPTY": "",
         "MODE": "a=b",
         "OMP_NUM_THREADS": "1",
-        "PGPASSWORD": surroundings.HIDDEN,
+        "PGPASSWORD": run_environment.HIDDEN,
     }
 
 
@@ -144,31 +144,31 @@ def test_packages_of_an_image(tmp_path: Path) -> None:
     engine = Images({"python3": "/x/numpy-2.0.dist-info\n"})
     run = _run(tmp_path, engine)
     image = builders.built("train")
-    assert surroundings.packages(run, [image]) == {"train": {"numpy": "2.0"}}
+    assert run_environment.packages(run, [image]) == {"train": {"numpy": "2.0"}}
     assert engine.created == ["find", "python3"]
-    assert surroundings.packages(run, [image]) == {"train": {"numpy": "2.0"}}
+    assert run_environment.packages(run, [image]) == {"train": {"numpy": "2.0"}}
     assert engine.created == ["find", "python3"]
     other = builders.built("serve", diff_ids=("sha256:other",))
-    assert surroundings.packages(_run(tmp_path, Images({})), [other]) == {"serve": None}
+    assert run_environment.packages(_run(tmp_path, Images({})), [other]) == {"serve": None}
     run.over.set()
-    assert surroundings.packages(run, [other]) == {"serve": None}, "a run that is over creates nothing more"
+    assert run_environment.packages(run, [other]) == {"serve": None}, "a run that is over creates nothing more"
 
 
 def test_processor_of_a_remote_engine(tmp_path: Path) -> None:
     """A container says what processor an engine elsewhere has; what is known already is not asked for."""
     run = _run(tmp_path, Images({"cat": X86}))
     unknown = builders.environment(cpu_flags=(), cpu_model="")
-    found = surroundings.with_processor(run, unknown, [builders.built()])
+    found = run_environment.with_processor(run, unknown, [builders.built()])
     assert found == builders.environment(cpu_model="AMD EPYC 7B13", cpu_flags=("avx2", "fpu", "sse2"))
-    assert surroundings.with_processor(run, builders.environment(), [builders.built()]) == builders.environment()
-    assert surroundings.with_processor(run, unknown, []) == unknown
+    assert run_environment.with_processor(run, builders.environment(), [builders.built()]) == builders.environment()
+    assert run_environment.with_processor(run, unknown, []) == unknown
 
 
 def test_sources(tmp_path: Path) -> None:
     """Compose file, lock, examples, what the block names and the build context; nothing outside, no data."""
     names = ("compose.yaml", "harness.lock", "contract/one.json", "holdout.csv", "docker/train.py", "data/train.csv")
     builders.write_files(tmp_path, dict.fromkeys(("unrelated.txt", ".harness/x", *names), "x"))
-    found = surroundings.sources(_run(tmp_path, None))
+    found = run_environment.sources(_run(tmp_path, None))
     assert set(found) == {"compose.yaml", "harness.lock", "contract/one.json", "holdout.csv", "docker/train.py"}
     assert all(len(digest) == 64 for digest in found.values())
 
@@ -182,7 +182,7 @@ def test_what_a_container_had(tmp_path: Path) -> None:
     }
     run.folder.write_text("train/inspect.json", json.dumps(inspect))
     run.folder.write_text("images/serve.json", json.dumps({"Config": {"Env": ["B=2"]}}))
-    found = surroundings.collect(run, builders.images(), {"train": {"numpy": "2"}}, {"a": "b"})
+    found = run_environment.collect(run, builders.images(), {"train": {"numpy": "2"}}, {"a": "b"})
     train, serve = found.containers
     assert (train.variables, train.packages, train.memory, train.cpus) == ({"A": "1"}, {"numpy": "2"}, 5, 1.5)
     assert (train.shared_memory, train.user, train.network) == (7, "10001", "default")
@@ -190,7 +190,7 @@ def test_what_a_container_had(tmp_path: Path) -> None:
     assert found.sources == {"a": "b"}
     quota = {"HostConfig": {"CpuQuota": 50_000}}
     run.folder.write_text("train/inspect.json", json.dumps(quota))
-    assert surroundings.collect(run, builders.images(), {}, {}).of("train").cpus == 0.5
+    assert run_environment.collect(run, builders.images(), {}, {}).of("train").cpus == 0.5
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from builders import artifact, ended, evidence, rerun, training, trainings
 from defects import shows
 
 from harness.checks import all_checks
+from harness.checks.judge import judge
 from harness.checks.learning import binomial_tail
-from harness.judge import judge
-from harness.records import Evidence, FileHash, Labels, Repeated, Rerun, Status, Trainings
-from harness.stages.repeated import compared
+from harness.evidence.records import Evidence, FileHash, Labels, Repeated, Rerun, Status, Trainings
+from harness.runner.stages.prediction_repeatability import compared
 
 CHECKS = {check.name: check for check in all_checks()}
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP

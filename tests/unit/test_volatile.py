@@ -21,19 +21,19 @@ import pytest
 from defects import defect
 from service import Service, asked, listening
 
-from harness import remote
-from harness.cases.skew import skew_requests
 from harness.checks import all_checks
+from harness.checks.judge import judge
 from harness.checks.volatile import left_out, pointer, without
-from harness.cli import main
-from harness.contract_file import load_contract
-from harness.description import parse_block
+from harness.cli.main import main
+from harness.client.request_generators.skew import skew_requests
+from harness.config.spec import Behaviour, Relation, Spec
 from harness.errors import DescriptionError
-from harness.judge import judge
-from harness.records import Contract, Exit, Finding, Interface, Selection, Skew, Status, Stop
-from harness.spec import Behaviour, Relation, Spec
-from harness.stages.contract import requests
-from harness.stages.load import pool
+from harness.evidence.records import Contract, Exit, Finding, Interface, Selection, Skew, Status, Stop
+from harness.project.contract_file import load_contract
+from harness.project.description import parse_block
+from harness.runner import remote
+from harness.runner.stages.contract import requests
+from harness.runner.stages.load import pool
 
 Answer = Callable[[list[float], int], Any]  # of predictions, and of how many requests there were before
 OF_CONTRACT = tuple(check for check in all_checks() if {*check.reads, *check.may_read} <= {"spec", "contract"})

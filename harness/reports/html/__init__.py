@@ -14,6 +14,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.checks import all_checks
+from harness.checks.ml_test_score import SECTIONS, title
+from harness.checks.ml_test_score import score as rubric_score
 from harness.reports.html.cards import ORDER, WORDS, Subject, subjects
 from harness.reports.html.conditions import conditions
 from harness.reports.html.drift import drift
@@ -28,8 +30,6 @@ from harness.reports.html.speed import latency, steps
 from harness.reports.html.timeline import timeline
 from harness.reports.html.verdict import outcome, started, took
 from harness.reports.run_report import RunReport
-from harness.rubric import SECTIONS, title
-from harness.rubric import score as rubric_score
 
 __all__ = ["render"]
 

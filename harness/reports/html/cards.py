@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checks import Check
-from harness.records import Finding, Status
+from harness.evidence.records import Finding, Status
 from harness.reports.html.logs import Excerpt, log_of
 from harness.reports.html.plain import cut
 from harness.reports.html.requests import Sent, requests_of

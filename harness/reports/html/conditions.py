@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from harness.quality.language import Condition, ConditionError, parse
-from harness.records import Evidence, Finding, Status
+from harness.config.gate_language import Condition, ConditionError, parse
+from harness.evidence.records import Evidence, Finding, Status
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
 from harness.reports.html.plain import counted, number

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from harness.blocks import DataLimits
-from harness.records import Drift, Evidence
+from harness.config.blocks import DataLimits
+from harness.evidence.records import Drift, Evidence
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
 from harness.reports.html.plain import counted, number

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records import BaseImage, Evidence, digest_of
-from harness.records.finding import FileHash
+from harness.evidence.records import BaseImage, Evidence, digest_of
+from harness.evidence.records.finding import FileHash
 from harness.reports.html.plain import size
 
 MAX_FILES = 100

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from markupsafe import Markup
 
-from harness.records import Evidence
+from harness.evidence.records import Evidence
 from harness.reports.html.drawing import element
 
 MAX_ROWS = 200  # of a table in the page; the run folder has all of them

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from harness.records import Evidence
+from harness.evidence.records import Evidence
 from harness.reports.html.drawing import (
     BOTTOM,
     HEIGHT,

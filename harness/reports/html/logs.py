@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.records import Evidence
+from harness.evidence.records import Evidence
 from harness.reports.html.plain import clean, cut
 
 LINES = 14  # of an excerpt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from harness.records import Evidence
+from harness.evidence.records import Evidence
 from harness.reports.html.drawing import (
     BOTTOM,
     HEIGHT,

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from harness.quality.names import METRICS, Family
-from harness.quality.scored import NEW, Scored, scored
-from harness.records import Evidence, Quality
+from harness.config.metric_names import METRICS, Family
+from harness.evidence.records import Evidence, Quality
+from harness.evidence.records.scored import NEW, Scored, scored
 from harness.reports.html.drawing import (
     BOTTOM,
     HEIGHT,

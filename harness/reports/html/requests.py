@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness import resend
-from harness.http import Target
-from harness.records import Evidence, Exchange, Finding
+from harness.client import minimize
+from harness.client.http import Target
+from harness.config.spec import Spec
+from harness.evidence.records import Evidence, Exchange, Finding
 from harness.reports.html.plain import cut, duration
-from harness.spec import Spec
 
 MOST = 2  # requests of one finding
 MAX_ANSWER = 1_500  # characters
@@ -64,13 +64,13 @@ def requests_of(finding: Finding, evidence: Evidence, run: str) -> tuple[Sent, .
     place = f".harness/runs/{run}"
     if finding.check == "contract.fuzz":
         return tuple(
-            _sent(f.sent, resend.curl(target, f.sent, f.headers, f"{place}/fuzz/{number}.body"))
+            _sent(f.sent, minimize.curl(target, f.sent, f.headers, f"{place}/fuzz/{number}.body"))
             for number, f in enumerate(evidence.fuzz.failures if evidence.fuzz else (), 1)
             if f.curl and f.curl in finding.advice
         )[:MOST]
     found = []
     for exchange in _named(finding, evidence):
-        line = resend.curl(target, exchange, {}, BODY)
+        line = minimize.curl(target, exchange, {}, BODY)
         before = _writes_body(exchange, f"{place}/exchanges.ndjson") if f"@{BODY}" in line else ""
         found.append(_sent(exchange, line, before))
     return tuple(found)

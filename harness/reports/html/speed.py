@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from harness.records import Evidence, Step
+from harness.evidence.records import Evidence, Step
 from harness.reports.html.drawing import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, axes, element, hint, text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
 from harness.reports.html.plain import counted, duration, number

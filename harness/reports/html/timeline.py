@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from harness.records import Evidence, StageTime
+from harness.evidence.records import Evidence, StageTime
 from harness.reports.html.drawing import Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table
 from harness.reports.html.plain import counted, duration
 
-# The stages of which each needs the one before (the first of `harness.line.LINE`). Not imported:
+# The stages of which each needs the one before (the first of `harness.runner.run_state.LINE`). Not imported:
 # that would bring the Docker SDK to whoever only reads a report.
 MAIN = ("images", "data", "train", "artifact", "serve", "contract")
 NAME, TITLE = "timeline", "Timeline of the stages"

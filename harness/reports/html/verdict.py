@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.checks.judge import exit_code
 from harness.errors import CHECK_FAILED, INTERRUPTED, PASSED
-from harness.judge import exit_code
-from harness.records import Finding, StageTime, Status
-from harness.records.run import error_of
+from harness.evidence.records import Finding, StageTime, Status
+from harness.evidence.records.run import error_of
 from harness.reports.html.plain import counted, duration
 from harness.reports.run_report import RunReport
 

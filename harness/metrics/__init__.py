@@ -1,5 +1,0 @@
-"""Reads the metrics of training, whoever wrote them, as rows: one object an epoch or step."""
-
-from harness.metrics.sources import Row, in_log, read
-
-__all__ = ["Row", "in_log", "read"]
