@@ -7,19 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness import errors
 from harness.checks import Check
-from harness.checks.plan import COMPLETED_BY
 from harness.evidence.records import Evidence, Finding, Status
 from harness.evidence.records.run import error_of
-
-# Check -> the stage of which it says why the line ended there. It is judged whatever a run was asked for: else a run of
-# whose checks none was reached would pass.
-GUARDS = {
-    "images.built": "images",
-    "services.ready": "services",
-    "train.exits-cleanly": "train",
-    "artifact.present": "artifact",
-    "serve.ready": "serve",
-}
+from harness.evidence.stages import GUARDS, makers
 
 
 def judge(evidence: Evidence, checks: Sequence[Check]) -> Iterator[Finding]:
@@ -131,7 +121,8 @@ def _lost(evidence: Evidence, check: Check) -> tuple[str, str, bool]:
     missing = [name for name in (*check.reads, *check.may_read) if _is_missing(evidence, name)]
     stages = {stage.name: stage for stage in evidence.stages if not stage.done}
     for name in missing:
-        if stage := stages.get(name if getattr(evidence, name) is None else COMPLETED_BY[name]):
+        makes = makers(name) if getattr(evidence, name) is None else makers(name)[-1:]
+        if stage := next((stages[maker] for maker in makes if maker in stages), None):
             return name, stage.outcome, stage.left_out
     lost = [name for name in missing if name in check.reads or _was_recorded(evidence, name)]
     return (lost[0], "", False) if lost else ("", "", False)
@@ -139,10 +130,10 @@ def _lost(evidence: Evidence, check: Check) -> tuple[str, str, bool]:
 
 def _is_missing(evidence: Evidence, name: str) -> bool:
     """Whether a record is not there, or not whole: more was to come, and what is there is not what ended the run."""
-    record = getattr(evidence, name)
-    if record is None or name not in COMPLETED_BY or record.blocker:
+    record, makes = getattr(evidence, name), makers(name)
+    if record is None or len(makes) <= 1 or record.blocker:
         return record is None
-    return any(stage.name == COMPLETED_BY[name] and not stage.done for stage in evidence.stages)
+    return any(stage.name == makes[-1] and not stage.done for stage in evidence.stages)
 
 
 def _was_recorded(evidence: Evidence, name: str) -> bool:

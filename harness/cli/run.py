@@ -104,9 +104,11 @@ def _record(arguments: argparse.Namespace) -> int:
     from harness.evidence.records import Interface, Selection
     from harness.reports.console import Console
     from harness.runner import golden, remote
-    from harness.runner.order import Service
     from harness.runner.pipeline import run
+    from harness.runner.scheduler import stage
+    from harness.runner.stages import Run
     from harness.runner.stages.readiness import await_ready
+    from harness.runner.stages.serve import Served
 
     if not arguments.yes and not sys.stdin.isatty():
         raise errors.DescriptionError("nobody is here to confirm", hint="Add --yes, or run it in a terminal.")
@@ -116,8 +118,9 @@ def _record(arguments: argparse.Namespace) -> int:
         requests = golden.read_requests(arguments.rows, spec.examples, interface)
         found.extend(golden.ask(spec, target, interface, requests, spec.root / arguments.out))
 
-    def ask_served(served: Service) -> None:
-        ask(served.run.spec, served.target, served.interface)
+    @stage("answers")
+    def answers(run: Run, serve: Served) -> None:
+        ask(run.spec, *serve.way)
 
     with Console() as console:
         if arguments.url:
@@ -130,7 +133,7 @@ def _record(arguments: argparse.Namespace) -> int:
                 arguments.file,
                 console,
                 Selection(only=("serve.ready",)),
-                then=ask_served,
+                also=answers,
             )
             if verdict.exit_code:
                 return verdict.exit_code

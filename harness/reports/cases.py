@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.checks import Check, all_checks
 from harness.evidence.records import Finding, StageTime, Status
 from harness.evidence.records.run import error_of
+from harness.evidence.stages import STAGES
 from harness.project.compose_file import KEY, NAMES
 from harness.reports.run_report import SERVICES, Place, RunReport
 from harness.reports.text import plain
@@ -20,19 +21,6 @@ LEFT_OUT = "left out by "
 ORDER = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP)  # the worst first
 WELL = (Status.PASS, Status.SKIP)
 NAMES_OF = {Status.PASS: "passed", Status.WARN: "warned", Status.FAIL: "failed", Status.ERROR: "in error"}
-# Stage -> its logs in the run folder, as in Path.glob.
-LOGS: Mapping[str, tuple[str, ...]] = {
-    "images": ("images/build.log",),
-    "services": ("services/*.txt",),
-    "train": ("train/log.txt",),
-    "artifact": ("train/log.txt",),
-    "code": ("code/*.txt",),
-    "skew": ("skew/log.txt",),
-    "fuzz": ("fuzz/log.txt", "serve/log.txt"),
-    "robustness": ("robustness/*.txt",),
-    "trainings": ("trainings/*/log.txt",),
-    **dict.fromkeys(("serve", "contract", "loaded", "quality", "load", "stop"), ("serve/log.txt",)),
-}
 MAX_LOGS = 8
 
 
@@ -128,7 +116,7 @@ def _case(
     report: RunReport, name: str, findings: tuple[Finding, ...], check: Check | None, files: Mapping[str, str]
 ) -> Case:
     stage = _stage(report, check)
-    patterns = LOGS.get(stage.name, ()) if stage else ()
+    patterns = STAGES[stage.name].logs if stage and stage.name in STAGES else ()
     logs = [path for pattern in patterns for path in sorted(report.folder.glob(pattern)) if path.is_file()]
     places = tuple(_place(report, name, finding, files) for finding in findings)
     return Case(name, check.sentence if check else "", findings, places, stage, tuple(logs[:MAX_LOGS]))

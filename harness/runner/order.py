@@ -1,33 +1,42 @@
-"""The order of a run: which stage follows which, and what runs beside the line."""
+"""The stages of a run as a graph: what each needs stands in its parameters, `harness.runner.scheduler` finds the order.
+
+A stage that is not in `harness.evidence.stages` makes no evidence: its result is for other stages alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.plan import bakes
-from harness.client.http import Target
-from harness.config.companions import needed_by
-from harness.engine import Running
-from harness.errors import HarnessError, RunOverError
+from harness.errors import HarnessError
 from harness.evidence.records import (
     Artifact,
+    Code,
     Contract,
+    Data,
     Fuzz,
     Images,
-    Interface,
     Load,
+    Loaded,
+    Manifest,
+    Provenance,
+    Quality,
+    Robustness,
+    Scan,
     Services,
-    Serving,
     Skew,
+    Stop,
+    Tracked,
     Training,
+    Trainings,
 )
 from harness.runner.further import train_again
-from harness.runner.run_state import Blockable, Line, LineEndsError
+from harness.runner.run_state import RunState
+from harness.runner.scheduler import StageFunction, stage
 from harness.runner.stages import Run, not_for_want_of_disk
 from harness.runner.stages import artifact as artifact_stage
 from harness.runner.stages import code as code_stage
@@ -48,228 +57,276 @@ from harness.runner.stages import serving_packages as loaded_stage
 from harness.runner.stages import skew as skew_stage
 from harness.runner.stages import stop as stop_stage
 from harness.runner.stages import train as train_stage
+from harness.runner.stages.robustness import Prepared
+from harness.runner.stages.serve import Served
 from harness.runner.stages.training_variants import Start
 from harness.scanner.manifests import read_manifest
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
-LOOKING = 10.0  # seconds for what is looked at beside the line, when the line is over
+LOOKING = 10.0  # seconds for what is looked at beside the run, when the run is over
 R = TypeVar("R", Contract, Fuzz, Load)
 
 
 @dataclass(frozen=True)
-class Service:
-    """A model that is served: what the last part of the line works with."""
+class Trained:
+    """The record of a training, and the container that ended: the artifact is taken from it."""
 
-    run: Run
-    line: Line
-    pool: ThreadPoolExecutor
-    images: Images
-    volume: str | None
-    artifact: Artifact
-    serving: Serving
-    running: Running
-    target: Target
-    interface: Interface
-    trainings: Callable[[], object]  # waits for the further training runs
+    record: Training
+    container: str
 
 
-def go(
-    line: Line,
-    run: Run,
-    pool: ThreadPoolExecutor,
-    then: Callable[[Service], None],
+@dataclass(frozen=True)
+class Options:
+    """How the images of a run come about."""
+
+    rebuild: bool = False  # build what was built from the same files before, too
+    given: Mapping[str, str] | None = None  # service -> ID of an image that is taken as it is
+
+
+@stage("data", beside=True)
+def data(run: Run) -> Data:
+    """Validate the dataset, while the engine builds."""
+    return data_stage.collect(run.spec, run.folder)
+
+
+@stage("tracked", beside=True)
+def tracked(run: Run) -> Tracked:
+    """Ask git about model files."""
+    return tracked_stage.collect(run)
+
+
+@stage("images")
+def images(run: Run, options: Options) -> Images:
+    """Build the images; one into which the artifact is baked is left to `bake`."""
+    return images_stage.collect(run, rebuild=options.rebuild, given=options.given or {})
+
+
+@stage("surroundings", unasked=True, lasts=True, after=("images",))
+def surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor) -> AbstractContextManager[None]:
+    """Look into the images on a thread, and record on every path what the containers had."""
+    return _surroundings(run, state, pool)
+
+
+@stage("volume")
+def volume(run: Run, images: Images, data: Data | None) -> str | None:
+    """Bring the dataset to the engine; return the name of its volume."""
+    return data_stage.deliver(run, data, images.of(run.spec.train_key).id) if data else None
+
+
+@stage("code", beside=True, always=True)
+def code(run: Run, images: Images, volume: str | None) -> Code:
+    """Try the project's code where it trains; that counts too where training fails."""
+    return code_stage.collect(run, images, volume)
+
+
+@stage("warm", beside=True, after=("volume",))
+def warm(run: Run) -> None:
+    """Import what the quality gate will need, while only a container works."""
+    if run.spec.block.quality is not None:
+        quality_stage.warm(run, run.spec.block.quality)
+
+
+@stage("services", holds_core=True)
+def services(run: Run, images: Images, volume: str | None) -> Services:
+    """Start what training depends on."""
+    return services_stage.collect(run, images, volume, run.spec.train_key, None)
+
+
+@stage("train", holds_core=True, after=("services",), record=lambda trained: trained.record)
+def train(run: Run, images: Images, volume: str | None, begun: Callable[[], None]) -> Trained:
+    """Train; what starts with it begins when its container runs."""
+    return Trained(*train_stage.collect(run, images, volume, meanwhile=begun))
+
+
+@stage("artifact", holds_core=True)
+def artifact(run: Run, train: Trained) -> Artifact:
+    """Take what training left."""
+    return artifact_stage.collect(run, train.container, train.record.exit)
+
+
+@stage("manifest", holds_core=True, is_timed=False)
+def manifest(run: Run, artifact: Artifact) -> Manifest:
+    """Read what the artifact's files say of it."""
+    return read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files)
+
+
+@stage("trainings", beside=True, starts_with="train", late=("train", "artifact"))
+def trainings(
     *,
-    rebuild: bool,
-    given: Mapping[str, str] | None = None,
-) -> None:
-    """Go down the line to a served model, as far as the selected checks need it.
+    run: Run,
+    state: RunState,
+    images: Images,
+    data: Data | None,
+    volume: str | None,
+    train: Callable[[], Trained],
+    artifact: Callable[[], Artifact],
+) -> Trainings:
+    """Train again with one thing changed each, beside the main training where that can do nothing to it."""
 
-    The dataset is validated while the engine builds the images. `given` are images that are taken as they are:
-    service -> ID.
-    """
-    block = run.spec.block.data
-    validation = pool.submit(data_stage.collect, run.spec, run.folder) if block and line.needs("data") else None
-    tracked = _beside(line, pool, "tracked", partial(tracked_stage.collect, run))
-    images = _built(line, run, rebuild=rebuild, given=given or {}) if line.needs("images") else None
-    data, volume = None, None
-    if validation is not None:
-        with line.timed("data"):
-            data = validation.result()
-            if images is not None and (line.plans("train") or line.plans("code")):
-                volume = data_stage.deliver(run, data, images.of(run.spec.train_key).id)
-        line.settle("data", data)
-    tracked()
-    if images is None:
-        return
-    with _surroundings_beside(run, line, pool, images), _code_beside(run, line, pool, images, volume):
-        if line.needs("train"):
-            _train_and_serve(line, run, pool, then, Start(images, data, volume))
+    def main() -> tuple[Training, Artifact]:
+        return train().record, artifact()
+
+    return train_again(run, Start(images, data, volume), main, deep=state.selection.deep)
 
 
-def _built(line: Line, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> Images:
-    """Build the images; where the artifact is still to be baked into one of them, their record is not whole yet."""
-    with line.timed("images"):
-        images = images_stage.collect(run, rebuild=rebuild, given=given)
-    line.settle("images", images, final=not bakes(run.spec))
-    return images
+@stage("scan", beside=True)
+def scan(run: Run, artifact: Artifact) -> Scan:
+    """Read the artifact's files without loading them."""
+    return scan_stage.collect(run, artifact)
 
 
-def _train_and_serve(
-    line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], start: Start
-) -> None:
-    """Train, take the artifact, and serve it."""
-    if run.spec.block.quality is not None and line.plans("quality"):
-        pool.submit(quality_stage.warm, run, run.spec.block.quality)
-    main: Future[tuple[Training, Artifact]] = Future()
-    further: list[Callable[[], object]] = []
-
-    def begin() -> None:
-        again = partial(train_again, run, start, main.result, deep=line.selection.deep)
-        further.append(_beside(line, pool, "trainings", again))
-
-    with ExitStack() as stack:
-        made = served = None
-        with run.cores.for_the_line(), _promised(main):  # until the service is ready: then its requests take the core
-            beside = _with_services(line, run, start, start.images, run.spec.train_key)
-            made = _trained(line, run, start, begin)
-            if made is not None:
-                main.set_result(made)
-                images = _baked(line, run, pool, start, made[1])
-                if line.plans("steps"):
-                    _with_services(line, run, start, images, run.spec.serve_key, before=beside)
-                if line.needs("serve"):
-                    with line.timed("serve"):
-                        served = stack.enter_context(serve_stage.serving(run, images, start.data_volume))
-        if made is None or served is None:
-            for join in further:
-                join()
-            return
-        line.settle("serve", served.record)
-        if served.target is not None and served.record.interface is not None:
-            given = (made[1], served.record, served.running, served.target, served.record.interface)
-            then(Service(run, line, pool, images, start.data_volume, *given, further[0]))
+@stage("bake", holds_core=True, after=("artifact",))
+def bake(run: Run, images: Images) -> Images:
+    """Build the serving image with the artifact in it; return all images."""
+    return images_stage.bake(run, images)
 
 
-def _with_services(
-    line: Line, run: Run, start: Start, images: Images, key: str, *, before: Services | None = None
-) -> Services | None:
-    """Start what train, and later serve, depends on; what stands between the two runs to its end."""
-    is_last = key == run.spec.serve_key
-    if before is None and not needed_by(run.spec, key):
-        return None
-    with line.timed("steps" if is_last else "services"):
-        record = services_stage.collect(run, images, start.data_volume, key, before)
-    line.settle("services", record, final=is_last)
-    return record
+@stage("packages", beside=True, unasked=True, after=("bake",))
+def packages(run: Run, bake: Images | None) -> None:
+    """List the packages of a baked image while it is served: what surrounds the code is then known at once."""
+    with suppress(HarnessError, OSError):
+        surroundings_stage.packages(run, [bake.of(run.spec.serve_key)] if bake else [])
 
 
-def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) -> tuple[Training, Artifact] | None:
-    """Train and take the artifact, None where nobody needs that; `begin` is called while the container works."""
-    with line.timed("train"):
-        training, container = train_stage.collect(run, start.images, start.data_volume, meanwhile=begin)
-    line.settle("train", training)
-    if not line.needs("artifact"):
-        return None
-    with line.timed("artifact"):
-        artifact = artifact_stage.collect(run, container, training.exit)
-    line.settle("artifact", artifact)
-    if line.needs("manifest"):
-        line.settle("manifest", read_manifest(run.folder.path / "artifact", artifact, run.spec.block.artifact.files))
-    return training, artifact
+@stage("provenance", holds_core=True, after=("artifact", "images"), soft=("bake",), is_timed=False)
+def provenance(run: Run, state: RunState) -> Provenance:
+    """Write down what the artifact was made of; of a baked one, with the image that it went into."""
+    return provenance_stage.collect(run, state.evidence)
 
 
-def _baked(line: Line, run: Run, pool: ThreadPoolExecutor, start: Start, artifact: Artifact) -> Images:
-    """Scan the artifact and bake it where that is how it travels; return the images that are served from."""
-    images = start.images
-    scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
-    if line.plans("bake"):
-        with line.timed("bake"):
-            images = images_stage.bake(run, images)
-        line.settle("images", images)
-        pool.submit(surroundings_stage.packages, run, [images.of(run.spec.serve_key)])
-    if line.needs("provenance"):
-        line.settle("provenance", provenance_stage.collect(run, line.evidence))
-    scan()
-    return images
+@stage("steps", holds_core=True, after=("artifact",))
+def steps(run: Run, images: Images, bake: Images | None, services: Services | None, volume: str | None) -> Services:
+    """Start what serving depends on; what stands between training and serving runs to its end."""
+    return services_stage.collect(run, bake or images, volume, run.spec.serve_key, services)
 
 
-@contextmanager
-def _promised(main: Future[tuple[Training, Artifact]]) -> Iterator[None]:
-    """Let nobody wait for a training run that failed."""
-    try:
-        yield
-    except BaseException:
-        if not main.done():
-            main.set_exception(RunOverError("the training left nothing"))
-        raise
+@stage("serve", holds_core=True, lasts=True, after=("artifact", "steps"), record=lambda served: served.record)
+def serve(run: Run, images: Images, bake: Images | None, volume: str | None) -> AbstractContextManager[Served]:
+    """Serve the artifact until the run is over."""
+    return serve_stage.serving(run, bake or images, volume)
 
 
-def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], object]:
-    """Begin a stage on a thread where a check needs it; return what waits for it."""
-    return line.beside(pool, stage, work) if line.needs(stage) else lambda: None
+@stage("variants")
+def variants(run: Run, images: Images, bake: Images | None, volume: str | None, serve: Served) -> Prepared:
+    """Create the further containers of the serving image before the service is asked anything."""
+    return robustness_stage.prepare(run, bake or images, volume, serve.record)
 
 
-def judge_service(service: Service) -> None:
-    """Ask the service all that the contract asks; further containers work beside that, load and the end come alone."""
-    run, line = service.run, service.line
-    robustness, skew = _robustness_beside(service), _skew_beside(service)
-    loaded = _beside(line, service.pool, "loaded", partial(loaded_stage.collect, run, service.running))
-    contract = _contract(service, skew) if line.needs("contract") else None
-    loaded()
-    if skew is not None:
-        skew()
-    _judge_quality(service)
-    if contract is not None and line.needs("fuzz"):
-        chosen = line.selection
-        options = partial(fuzz_stage.collect, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
-        line.record("fuzz", lambda: _asked(service, options(run, service.target, contract)))
-    service.trainings()
-    robustness()
-    if contract is not None and line.needs("load"):
-        memory = partial(run.engine.memory, service.running.container)
-        line.record("load", lambda: _asked(service, load_stage.collect(run, service.target, contract, memory)))
-    if contract is not None and line.needs("stop"):
-        line.record("stop", lambda: stop_stage.collect(run, service.running, service.target, contract))
+@stage("robustness", beside=True)
+def robustness(run: Run, variants: Prepared, serve: Served) -> Robustness:
+    """Start the service without its artifact, and under restrictions."""
+    return robustness_stage.collect(run, variants, serve.record)
 
 
-def _contract(service: Service, skew: Callable[[], Skew] | None) -> Contract:
+@stage("skew", beside=True)
+def skew(
+    *,
+    run: Run,
+    state: RunState,
+    images: Images,
+    bake: Images | None,
+    volume: str | None,
+    artifact: Artifact,
+    serve: Served,
+) -> Skew:
+    """Let the training image predict the hold-out rows."""
+    block = run.spec.block.contract.skew
+    if block is None:
+        raise RuntimeError("no hold-out rows for skew: the stage is not there without them")
+    return skew_stage.collect(
+        run,
+        bake or images,
+        volume,
+        block=block,
+        artifact=artifact,
+        spoken=serve.way[1],
+        with_rows=state.takes("contract.skew"),
+    )
+
+
+@stage("loaded", beside=True)
+def loaded(run: Run, serve: Served) -> Loaded:
+    """Ask the running service which packages it has loaded."""
+    return loaded_stage.collect(run, serve.running)
+
+
+@stage("contract", holds_core=True, late=("skew",), soft=("skew",))
+def contract(run: Run, serve: Served, skew: Callable[[], Skew | None]) -> Contract:
     """Send the requests of the contract; last those that the training image predicts too, as soon as it has."""
-    with service.run.cores.for_the_line() as give_back:
-
-        def late() -> Skew | None:  # who waits for the training image needs no core
-            give_back()
-            return skew() if skew else None
-
-        stage = partial(contract_stage.collect, service.run, service.target, service.interface, late)
-        return service.line.record("contract", lambda: _asked(service, stage()))
+    return _asked(serve, contract_stage.collect(run, *serve.way, skew))
 
 
-def _asked(service: Service, record: R) -> R:
+@stage("quality", after=("warm",))
+def quality(run: Run, serve: Served) -> Quality:
+    """Let the service predict the hold-out rows."""
+    block = run.spec.block.quality
+    if block is None:
+        raise RuntimeError("no conditions of quality: the stage is not there without them")
+    return quality_stage.collect(run, *serve.way, block)
+
+
+@stage("fuzz")
+def fuzz(run: Run, state: RunState, serve: Served, contract: Contract) -> Fuzz:
+    """Send requests that the API document allows, and some that it does not."""
+    chosen = state.selection
+    made = fuzz_stage.collect(run, serve.way[0], contract, deep=chosen.deep, seed=chosen.seed, budget=chosen.budget)
+    return _asked(serve, made)
+
+
+@stage("load", alone=True)
+def load(run: Run, serve: Served, contract: Contract) -> Load:
+    """Send requests as fast as is promised."""
+    memory = partial(run.engine.memory, serve.running.container)
+    return _asked(serve, load_stage.collect(run, serve.way[0], contract, memory))
+
+
+@stage("stop", alone=True)
+def stop(run: Run, serve: Served, contract: Contract) -> Stop:
+    """Send the stop signal to a service that is being asked: nobody asks it after that."""
+    return stop_stage.collect(run, serve.running, serve.way[0], contract)
+
+
+# In the order in which they begin, where several are ready.
+STAGES: tuple[StageFunction, ...] = (
+    *(data, tracked, images, surroundings, volume, code, warm, services, train, artifact, manifest, trainings, scan),
+    *(
+        bake,
+        packages,
+        provenance,
+        steps,
+        serve,
+        variants,
+        robustness,
+        skew,
+        loaded,
+        contract,
+        quality,
+        fuzz,
+        load,
+        stop,
+    ),
+)
+
+
+def _asked(served: Served, record: R) -> R:
     """Add to what was recorded how the service ended, where it ended meanwhile."""
-    died = service.running.ended(PATIENCE if record.lost_answers else 0.0)
+    died = served.running.ended(PATIENCE if record.lost_answers else 0.0)
     if died is not None:
         not_for_want_of_disk(died, "the service")
     elif record.lost_answers:  # a service that is told to end takes no more requests, and may need a while to end
-        service.running.undisturbed()
+        served.running.undisturbed()
     return replace(record, died=died)
 
 
-def _judge_quality(service: Service) -> None:
-    """Let the service predict the hold-out rows, where the project says how good it must be."""
-    run, line, block = service.run, service.line, service.run.spec.block.quality
-    if block is not None and line.needs("quality"):
-        line.record("quality", lambda: quality_stage.collect(run, service.target, service.interface, block))
-
-
 @contextmanager
-def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
-    """Look into the images on a thread, and record on every path what the containers had: failures are compared by it.
+def _surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Begin to look at what surrounds the code, and record it at the end, also after an error: failures are compared.
 
-    It is no stage that a check waits for. An image that is baked meanwhile is looked into as soon as it is there.
+    An image that is baked meanwhile is looked into at the end.
     """
-    look = surroundings_stage
-    packages, sources = pool.submit(look.packages, run, images.images), pool.submit(look.sources, run)
-    processor = pool.submit(look.with_processor, run, line.evidence.environment, images.images)
+    look, built = surroundings_stage, _images(state)
+    packages, sources = pool.submit(look.packages, run, built.images), pool.submit(look.sources, run)
+    processor = pool.submit(look.with_processor, run, state.evidence.environment, built.images)
     try:
         yield
     except KeyboardInterrupt:
@@ -278,48 +335,14 @@ def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images:
     finally:
         patience = 0.0 if run.over.is_set() else LOOKING
         with suppress(HarnessError, OSError, TimeoutError, CancelledError):
-            now, found = line.evidence.images or images, packages.result(patience)
+            now, found = _images(state), packages.result(patience)
             found |= look.packages(run, [image for image in now.images if image.service not in found])
-            line.keep("surroundings", look.collect(run, now, found, sources.result(patience)))
-            line.keep("environment", processor.result(patience))
+            state.keep("surroundings", look.collect(run, now, found, sources.result(patience)))
+            state.keep("environment", processor.result(patience))
 
 
-@contextmanager
-def _code_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images, volume: str | None) -> Iterator[None]:
-    """Try the project's code on a thread; its result counts too where training fails, but not after an error."""
-    join = _beside(line, pool, "code", partial(code_stage.collect, run, images, volume))
-    try:
-        yield
-    except LineEndsError:
-        join()
-        raise
-    join()
-
-
-def _robustness_beside(service: Service) -> Callable[[], object]:
-    """Let further containers of the serving image start on a thread; what they are is created before that."""
-    run, line = service.run, service.line
-    if not line.needs("robustness"):
-        return lambda: None
-    prepared = robustness_stage.prepare(run, service.images, service.volume, service.serving)
-    return line.beside(service.pool, "robustness", lambda: robustness_stage.collect(run, prepared, service.serving))
-
-
-def _skew_beside(service: Service) -> Callable[[], Skew] | None:
-    """Let the training image predict the hold-out rows on a thread, where the project names some."""
-    run, line, block = service.run, service.line, service.run.spec.block.contract.skew
-    if block is None or not line.needs("skew"):
-        return None
-
-    def predict() -> Skew:
-        return skew_stage.collect(
-            run,
-            service.images,
-            service.volume,
-            block=block,
-            artifact=service.artifact,
-            spoken=service.interface,
-            with_rows=line.takes("contract.skew"),
-        )
-
-    return line.beside(service.pool, "skew", predict)
+def _images(state: RunState) -> Images:
+    made = state.evidence.images
+    if made is None:
+        raise RuntimeError("the images are settled before anybody looks into them")
+    return made

@@ -1,4 +1,4 @@
-"""A run from its description to its verdict, and what is cleaned up after it; `order` knows the stages."""
+"""A run from its description to its verdict, and what is cleaned up after it; `order` has the stages."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from harness.project.description import load
 from harness.project.file_hash_cache import remembered
 from harness.runner.cleanup import Keep, clean_run, keep_run, remove_names, remove_run, sweep
 from harness.runner.cores import Cores
-from harness.runner.order import Service, go, judge_service
-from harness.runner.run_state import Line, Verdict, Watcher, ended
+from harness.runner.order import STAGES, Options
+from harness.runner.run_state import RunState, Verdict, Watcher, ended
+from harness.runner.scheduler import Scheduler, StageFunction, planned
 from harness.runner.stages import Run
 from harness.runner.stages import data as data_stage
 from harness.system.signals import deferred
@@ -56,11 +57,11 @@ def run(
     selection: Selection,
     *,
     rebuild: bool = False,
-    then: Callable[[Service], None] | None = None,
+    also: StageFunction | None = None,
     keep: Keep = Keep.NEVER,
     repeat: Repeat | None = None,
 ) -> Verdict:
-    """Run the whole line and judge it; with `then`, do that with the served model in place of the contract's tests.
+    """Do the stages that the selected checks need, and the stage `also`, if one is given; judge what they recorded.
 
     `keep` says whether the containers stay for a look at them; `repeat` makes it the repetition of another run.
 
@@ -96,13 +97,17 @@ def run(
                 cores=Cores(min(environment.cores, MOST_AT_ONCE)),
                 over=engine.over,
             )
-            line = Line(whole, watcher, selection, further=("serve",) if then else ())
-            line.keep("environment", environment)
-            line.keep("lock", locked)
-            with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:
-                with ended(line):
-                    go(line, whole, pool, then or judge_service, rebuild=rebuild, given=given)
-                return line.verdict()
+            state = RunState(whole, watcher, selection)
+            state.keep("environment", environment)
+            state.keep("lock", locked)
+            graph = (*STAGES, also) if also else STAGES
+            wanted = state.reads | {also.name} if also else state.reads
+            with _cleaned_up(whole, watcher, lambda: keep.wants(state.evidence.end)) as pool:
+                with ended(state):
+                    state.plan(planned(graph, wanted, spec))
+                    values = {"run": whole, "pool": pool, "options": Options(rebuild=rebuild, given=given)}
+                    Scheduler(state, graph, pool, values, whole.cores).go()
+                return state.verdict()
 
 
 def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:

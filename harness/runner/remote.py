@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from harness import __version__
@@ -14,11 +14,13 @@ from harness.client.http import Target
 from harness.config.blocks import Block
 from harness.config.spec import Handover, Spec
 from harness.errors import DescriptionError
-from harness.evidence.records import Contract, Environment, Selection
+from harness.evidence.records import Contract, Environment, Fuzz, Load, Selection
 from harness.evidence.run_folder import RunFolder
+from harness.evidence.stages import STAGES
 from harness.project.contract_file import load_contract
 from harness.project.description import find_block
-from harness.runner.run_state import LINE, Line, Verdict, Watcher, ended
+from harness.runner.run_state import RunState, Verdict, Watcher, ended
+from harness.runner.scheduler import Scheduler, StageFunction, planned, stage
 from harness.runner.stages import Recording
 from harness.runner.stages import contract as contract_stage
 from harness.runner.stages import fuzz as fuzz_stage
@@ -26,8 +28,8 @@ from harness.runner.stages import load as load_stage
 from harness.runner.stages.readiness import await_ready
 
 ELSEWHERE = "the service runs already: it was neither built, trained nor started here"
-GENTLY = "the service runs elsewhere and others may use it: --deep fuzzes it and puts it under load"
-JUDGED = ("contract", "fuzz", "load")
+GENTLY = ("fuzz", "load")  # what a server that others may use is not asked for unless --deep says so
+WHY_GENTLY = "the service runs elsewhere and others may use it: --deep fuzzes it and puts it under load"
 
 
 @dataclass(frozen=True)
@@ -92,23 +94,32 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
         hash_seed="",
     )
     watcher.run_begins(spec, environment, folder.id)
-    line = Line(Recording(spec=spec, folder=folder, say=watcher.line), watcher, selection)
-    line.keep("environment", environment)
-    with ended(line):
-        line.leave_out(ELSEWHERE, *(name for name in LINE if name not in JUDGED))
-        contract = line.record("contract", lambda: contract_stage.collect(line.run, target, await_ready(spec, target)))
-        if not selection.deep:
-            line.leave_out(GENTLY, "fuzz", "load")
-        else:
-            _burden(line, target, contract)
-    return line.verdict()
+    recording = Recording(spec=spec, folder=folder, say=watcher.line)
+    graph, state = _graph(target), RunState(recording, watcher, selection)
+    state.keep("environment", environment)
+    ours = [each.name for each in graph]
+    left_out = {name: ELSEWHERE for name in STAGES if name not in ours}
+    left_out |= {} if selection.deep else dict.fromkeys(GENTLY, WHY_GENTLY)
+    with ThreadPoolExecutor(1) as pool, ended(state):
+        state.plan(planned(graph, state.reads, spec), left_out)
+        Scheduler(state, graph, pool, {"run": recording}).go()
+    return state.verdict()
 
 
-def _burden(line: Line, target: Target, contract: Contract) -> None:
-    """Fuzz a server that may be fuzzed, and put it under load."""
-    seed, budget = line.selection.seed, line.selection.budget
-    if line.needs("fuzz"):
-        options = partial(fuzz_stage.collect, deep=True, foreign=True, seed=seed, budget=budget)
-        line.record("fuzz", lambda: options(line.run, target, contract))
-    if line.needs("load"):
-        line.record("load", lambda: load_stage.collect(line.run, target, contract))
+def _graph(target: Target) -> tuple[StageFunction, ...]:
+    """Return the stages that ask a server which runs already."""
+
+    @stage("contract")
+    def contract(run: Recording) -> Contract:
+        return contract_stage.collect(run, target, await_ready(run.spec, target))
+
+    @stage("fuzz")
+    def fuzz(run: Recording, state: RunState, contract: Contract) -> Fuzz:
+        seed, budget = state.selection.seed, state.selection.budget
+        return fuzz_stage.collect(run, target, contract, deep=True, foreign=True, seed=seed, budget=budget)
+
+    @stage("load")
+    def load(run: Recording, contract: Contract) -> Load:
+        return load_stage.collect(run, target, contract)
+
+    return contract, fuzz, load

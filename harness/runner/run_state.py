@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from harness.checks import Check, all_checks
 from harness.checks.judge import exit_code, judge, judge_rest
-from harness.checks.plan import COMPLETED_BY, absent, stages
 from harness.config.spec import Spec
 from harness.errors import CRASHED, INTERRUPTED, HarnessError
 from harness.evidence.forecast import Forecast
 from harness.evidence.records import Ending, Environment, Evidence, Finding, Selection, StageTime
 from harness.evidence.records.run import JUDGED
 from harness.evidence.run_folder import RunFolder
+from harness.evidence.stages import RECORDS, STAGES, absent, whole
 from harness.runner.stages import Recording
 
-# Fields of Evidence, in the order in which the line records them.
-LINE = (
-    "images",
-    "data",
-    "train",
-    "artifact",
-    "serve",
-    "contract",
-    "code",
-    "manifest",
-    "loaded",
-    "provenance",
-    "trainings",
-    "skew",
-    "quality",
-    "robustness",
-    "fuzz",
-    "load",
-    "stop",
-    "scan",
-    "tracked",
-    "services",
-)
 LEFT_OUT = "no selected check reads it"
 
 
@@ -53,9 +28,6 @@ class Blockable(Protocol):
     @property
     def blocker(self) -> str | None:
         """The reason, None where the line goes on."""
-
-
-R = TypeVar("R", bound=Blockable)
 
 
 class Watcher(Protocol):
@@ -91,11 +63,11 @@ class LineEndsError(Exception):
     """A stage's result leaves the next ones nothing to work on; its text says why."""
 
 
-class Line:
-    """The run so far: its evidence, its times, and the checks that could be judged already."""
+class RunState:
+    """The run so far: its evidence, its times, and the checks that could be judged already. Used by one thread."""
 
-    def __init__(self, run: Recording, watcher: Watcher, selection: Selection, further: Collection[str] = ()) -> None:
-        """Plan what the selected checks read, and the `further` records that somebody else asks for."""
+    def __init__(self, run: Recording, watcher: Watcher, selection: Selection) -> None:
+        """Nothing is planned before `plan`."""
         self.run = run
         self.selection = selection
         self.evidence = Evidence(spec=run.spec)
@@ -104,14 +76,27 @@ class Line:
         self._start = time.monotonic()
         self._checks: tuple[Check, ...] = all_checks()
         self._findings: dict[str, list[Finding]] = {}
-        self._working: dict[Future[Any], Callable[[], object]] = {}  # beside the line -> what settles it
         self._settled: set[str] = set()  # stages of which nothing more will come
         self._taken = [check for check in self._checks if not selection.left_out(check)]
-        read = {name for check in self._taken if self.takes(check.name) for name in (*check.reads, *check.may_read)}
-        self._planned = stages({*read, *further}, run.spec)
+        self._planned: frozenset[str] = frozenset()
         self.keep("spec", run.spec)
         self.keep("selection", selection)
         self._settled |= absent(run.spec)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The records that the selected checks read."""
+        return frozenset(
+            name for check in self._taken if self.takes(check.name) for name in (*check.reads, *check.may_read)
+        )
+
+    def plan(self, stages: Collection[str], left_out: Mapping[str, str] | None = None) -> None:
+        """Say which stages the run will have; the others are noted as left out, `left_out` of them for that reason."""
+        why = left_out or {}
+        self._planned = frozenset(stages) - why.keys()
+        for name in STAGES:
+            if name not in self._planned | self._settled:
+                self.leave_out(why.get(name, LEFT_OUT), name)
 
     def keep(self, field: str, record: Any) -> None:
         """Put a record into the evidence and on disk."""
@@ -127,14 +112,6 @@ class Line:
         """Whether a selected check needs a stage, for its record or for what other stages make of it."""
         return stage in self._planned
 
-    def needs(self, stage: str) -> bool:
-        """Whether a stage is planned; if not, it is noted as left out."""
-        if self.plans(stage):
-            return True
-        if stage not in self._settled:
-            self.leave_out(LEFT_OUT, stage)
-        return False
-
     def leave_out(self, reason: str, *names: str) -> None:
         """Note that stages do not take place, and why: nobody asked for them."""
         for name in names:
@@ -144,63 +121,28 @@ class Line:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Time a stage, and note how it ended."""
-        for future, join in tuple(self._working.items()):
-            if future.done():
-                join()
+        """Announce and time a stage, and note how it ended."""
         self._watcher.stage_begins(stage)
-        with self._measured(stage):
+        with self.measured(stage):
             yield
 
-    def record(self, stage: str, work: Callable[[], R]) -> R:
-        """Do a stage now: time it, and settle its record."""
-        with self.timed(stage):
-            record = work()
-        self.settle(stage, record)
-        return record
+    def settle(self, stage: str, record: Blockable) -> None:
+        """Keep a stage's record, and judge the checks of whose evidence nothing more will come.
 
-    def beside(self, pool: ThreadPoolExecutor, stage: str, work: Callable[[], R]) -> Callable[[], R]:
-        """Begin a stage on a thread, beside the others; return what waits for its end and settles its record.
-
-        What has ended by the time that another stage begins is settled then: its findings are shown early.
+        Raises LineEndsError where the record leaves the next stages nothing to work on.
         """
-        start = time.monotonic()
-        future = pool.submit(work)
-        over: list[float] = []  # whoever waits for it may come late
-        future.add_done_callback(lambda _: over.append(time.monotonic()))
-
-        @cache  # whoever comes later gets the same record
-        def join() -> R:
-            self._working.pop(future, None)
-            with self._measured(stage, start, over):
-                record = future.result()
-            self.settle(stage, record)
-            return record
-
-        self._working[future] = join
-        return join
-
-    def settle(self, name: str, record: Blockable, *, final: bool = True) -> None:
-        """Keep a stage's record, judge the checks that waited for it, and end the line where it leads nowhere.
-
-        With `final=False` the checks wait: more will come to this record.
-        """
-        self.keep(name, record)
-        if final:
-            self._settled.add(name)
-            self._judge()
+        self.keep(STAGES[stage].makes, record)
+        self._settled.add(stage)
+        self._judge()
         if record.blocker:
             raise LineEndsError(record.blocker)
 
     def skip_rest(self, reason: str) -> None:
         """Note the stages that were not reached, and why."""
         done = {stage.name for stage in self.stages} | self._settled
-        for name in (*LINE, *(self._planned & set(COMPLETED_BY.values()))):
-            if name in done:
-                continue
-            left_out = not self.plans(name)
-            why = LEFT_OUT if left_out else reason
-            self._note(StageTime(name, time.monotonic() - self._start, 0.0, why, done=False, left_out=left_out))
+        for name in STAGES:
+            if name not in done:
+                self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False))
 
     def verdict(self) -> Verdict:
         """Judge what is left, in the light of how the line ended."""
@@ -223,8 +165,9 @@ class Line:
 
     def _judge(self) -> None:
         """Judge every check of whose evidence nothing more will come."""
-        whole = [c for c in self._checks if not {*c.reads, *c.may_read} & set(LINE) - self._settled]
-        for check, found in judge_rest(self.evidence, whole, self._findings):
+        waited_for = RECORDS - whole(self._settled)
+        ready = [check for check in self._checks if not waited_for & {*check.reads, *check.may_read}]
+        for check, found in judge_rest(self.evidence, ready, self._findings):
             self._find(check, found)
 
     def _find(self, check: Check, found: list[Finding]) -> None:
@@ -238,7 +181,7 @@ class Line:
         self.evidence = replace(self.evidence, stages=tuple(self.stages))
 
     @contextmanager
-    def _measured(self, stage: str, begun: float | None = None, over: Sequence[float] = ()) -> Iterator[None]:
+    def measured(self, stage: str, begun: float | None = None, over: Sequence[float] = ()) -> Iterator[None]:
         """Time a stage; one that has `begun` before ran beside the others, and may be `over` already."""
         start = time.monotonic() if begun is None else begun
         outcome = "crashed"
@@ -260,19 +203,19 @@ class Line:
 
 
 @contextmanager
-def ended(line: Line) -> Iterator[None]:
-    """Note how the line ends, on every path, and what it did not reach."""
+def ended(state: RunState) -> Iterator[None]:
+    """Note how the run ends, on every path, and what it did not reach."""
     try:
         yield
-        line.skip_rest("the line went past it")
+        state.skip_rest("the run went past it")
     except LineEndsError as end:
-        line.skip_rest(str(end))
+        state.skip_rest(str(end))
     except BaseException as exc:
-        line.skip_rest("the run was ended before")
-        line.end(_ending(exc))
+        state.skip_rest("the run was ended before")
+        state.end(_ending(exc))
         raise
     finally:
-        line.keep("stages", tuple(line.stages))
+        state.keep("stages", tuple(state.stages))
 
 
 def _ending(exc: BaseException) -> Ending:

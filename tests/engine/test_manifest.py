@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.evidence.records import Loaded, Manifest, Selection
+from harness.evidence.records import Artifact, Loaded, Manifest, Selection
 from harness.reports.console import Console
-from harness.runner.order import Service
 from harness.runner.pipeline import run
+from harness.runner.scheduler import stage
+from harness.runner.stages import Run
 from harness.runner.stages import serving_packages as loaded_stage
+from harness.runner.stages.serve import Served
 from harness.scanner.manifests import read_manifest
 
 from .support import HERE, Mini
@@ -33,12 +35,13 @@ def test_packages_and_warnings(warning: str, mini: Mini, base: str, monkeypatch:
     serve, train = ((HERE / "mini" / name).read_text(encoding="utf-8") for name in ("serve.py", "train.py"))
     found: list[tuple[Loaded, Manifest]] = []
 
-    def look(served: Service) -> None:
-        manifest = read_manifest(served.run.folder.path / "artifact", served.artifact, ("model.json",))
-        found.append((loaded_stage.collect(served.run, served.running), manifest))
+    @stage("look")
+    def look(run: Run, artifact: Artifact, serve: Served) -> None:
+        manifest = read_manifest(run.folder.path / "artifact", artifact, ("model.json",))
+        found.append((loaded_stage.collect(run, serve.running), manifest))
 
     project = mini(serve=f"print({warning!r}, flush=True)\n{serve}", train=train + MANIFEST)
-    run(project, (), Console(), Selection(), then=look)
+    run(project, (), Console(), Selection(only=("serve.ready",)), also=look)
     [(loaded, manifest)] = found
     assert loaded.python == manifest.versions["python"]
     assert loaded.warnings == ((warning,) if warning else ())

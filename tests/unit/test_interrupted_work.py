@@ -26,10 +26,11 @@ import pytest
 
 from harness.engine.sdk import body_of
 from harness.errors import EngineUnavailableError, RunOverError
-from harness.evidence.records import FileHash, Selection
+from harness.evidence.records import Contract, FileHash, Load, Selection
 from harness.evidence.run_folder import RunFolder
 from harness.runner import pipeline
-from harness.runner.run_state import Line
+from harness.runner.run_state import RunState
+from harness.runner.scheduler import Scheduler, stage
 from harness.runner.stages import Recording, scan
 from harness.scanner import scan_file
 from harness.scanner.source import Budget
@@ -249,15 +250,25 @@ class Lost(Recording):
 def test_a_stage_of_a_lost_engine_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a stage recorded before its engine was found lost is dropped; what was settled before stays."""
     run = Lost(spec=builders.spec(root=tmp_path), folder=RunFolder.create(tmp_path), say=lambda *_: None)
-    line = Line(run, cast("Any", Silent()), Selection())
-    line.record("contract", builders.contract)
-    assert line.evidence.contract is not None
-    monkeypatch.setattr(Lost, "lost", True)
-    with pytest.raises(EngineUnavailableError):
-        line.record("load", builders.load)
-    assert line.evidence.load is None
+    state = RunState(run, cast("Any", Silent()), Selection())
+    state.plan({"contract", "load"})
+    begun = len(state.stages)
+
+    @stage("contract")
+    def contract() -> Contract:
+        return builders.contract()
+
+    @stage("load", after=("contract",))
+    def load() -> Load:
+        monkeypatch.setattr(Lost, "lost", True)
+        return builders.load()
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(EngineUnavailableError):
+        Scheduler(state, (contract, load), pool, {}).go()
+    assert state.evidence.contract is not None
+    assert state.evidence.load is None
     assert not (run.folder.path / "load.json").exists()
-    assert [(stage.name, stage.done) for stage in line.stages] == [("contract", True), ("load", False)]
+    assert [(each.name, each.done) for each in state.stages[begun:]] == [("contract", True), ("load", False)]
 
 
 class Silent:

@@ -30,10 +30,8 @@ from harness.reports.html.plain import clean, cut, duration, number, size
 from harness.reports.html.predictions import predictions
 from harness.reports.html.requests import base_url, requests_of
 from harness.reports.html.speed import latency
-from harness.reports.html.timeline import MAIN
 from harness.reports.html.verdict import outcome
 from harness.reports.run_report import RunReport
-from harness.runner import run_state
 
 VOID = {"meta", "link", "input", "br", "img"}
 RUNS = (
@@ -278,9 +276,8 @@ def test_size(tmp_path: Path) -> None:
     assert len(page.encode()) < 1_000_000
 
 
-def test_the_copied_constants_are_those_of_the_line() -> None:
-    """What is not imported, to keep the Docker SDK out, is the same; and the SDK is out."""
-    assert run_state.LINE[: run_state.LINE.index("contract") + 1] == MAIN
+def test_the_docker_sdk_is_out() -> None:
+    """Whoever only reads a report does without it."""
     code = "import sys, harness.reports.html; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -23,9 +23,7 @@ from harness.evidence.records.services import Services
 from harness.evidence.records.serving import Robustness, Serving
 from harness.evidence.records.training import Artifact, Training
 from harness.evidence.records.training_variants import Trainings
-
-# Evidence beyond the main line: further containers, load, fuzzing.
-SLOW = frozenset({"code", "quality", "skew", "robustness", "fuzz", "load", "stop", "trainings"})
+from harness.evidence.stages import SLOW
 
 
 class Selectable(Protocol):

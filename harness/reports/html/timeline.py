@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from harness.evidence.records import Evidence, StageTime
+from harness.evidence.stages import STAGES
 from harness.reports.html.drawing import Scale, element, fitted, hint, text, tick_text
 from harness.reports.html.figure import Drawing, Figure, Missing, Table
 from harness.reports.html.plain import counted, duration
 
-# The stages of which each needs the one before (the first of `harness.runner.run_state.LINE`). Not imported:
-# that would bring the Docker SDK to whoever only reads a report.
-MAIN = ("images", "data", "train", "artifact", "serve", "contract")
+MAIN = tuple(stage.name for stage in STAGES.values() if stage.is_main)
 NAME, TITLE = "timeline", "Timeline of the stages"
 ROW, HEAD, FOOT = 24.0, 8.0, 42.0
 END = 58.0  # room for the time of the last stage

@@ -13,7 +13,7 @@ from harness.client.protocols import PLAIN
 from harness.engine import Running
 from harness.engine.archive import read_files
 from harness.errors import InfrastructureError
-from harness.evidence.records import Images, Serving
+from harness.evidence.records import Images, Interface, Serving
 from harness.runner.stages import Run, not_for_want_of_disk
 from harness.runner.stages.readiness import PROBE_TIMEOUT, candidates, wait
 
@@ -29,6 +29,13 @@ class Served:
     record: Serving
     target: Target | None  # None: it never became ready
     running: Running
+
+    @property
+    def way(self) -> tuple[Target, Interface]:
+        """Where it answers and what it speaks; one that never became ready has ended the run before anybody asks."""
+        if self.target is None or self.record.interface is None:
+            raise RuntimeError("nobody knows where the service answers, and the run goes on")
+        return self.target, self.record.interface
 
 
 @contextmanager
