@@ -299,7 +299,7 @@ def test_nothing_else_prints() -> None:
     printed = {path for path, called in _calls() if called.endswith("._rich.print")}
     assert printed == {"reports/console.py"}
     ours = {path for path, called in _calls() if called.endswith((".ours", "self.ours"))}
-    assert ours == {"ci_verbs.py", "machine_verbs.py", "reports/after_run.py", "reports/console.py"}
+    assert ours == {"cli/ci.py", "cli/machine.py", "reports/after_run.py", "reports/console.py"}
 
 
 def test_nothing_else_makes_commands() -> None:

@@ -517,7 +517,8 @@ def test_rows_that_are_passed_over_decide_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["remembered.FORMAT", *(f"quality.others.{n}" for n in ("MAX_ROWS", "MAX_TEXTS", "SEED"))]
+    "name",
+    ["runner.baseline_cache.FORMAT", *(f"statistics.dummy_models.{n}" for n in ("MAX_ROWS", "MAX_TEXTS", "SEED"))],
 )
 def test_settings_make_another_question(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The format, the limits and the seed, and the version of each library that computes."""
