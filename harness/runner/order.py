@@ -27,7 +27,7 @@ from harness.evidence.records import (
     Training,
 )
 from harness.runner.further import train_again
-from harness.runner.run_state import Blockable, Line, LineEndsError
+from harness.runner.run_state import Blockable, LineEndsError, RunState
 from harness.runner.stages import Run, not_for_want_of_disk
 from harness.runner.stages import artifact as artifact_stage
 from harness.runner.stages import code as code_stage
@@ -48,7 +48,7 @@ from harness.runner.stages import serving_packages as loaded_stage
 from harness.runner.stages import skew as skew_stage
 from harness.runner.stages import stop as stop_stage
 from harness.runner.stages import train as train_stage
-from harness.runner.stages.training_variants import Start
+from harness.runner.stages.training_variants import TrainingStart
 from harness.scanner.manifests import read_manifest
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
@@ -61,7 +61,7 @@ class Service:
     """A model that is served: what the last part of the line works with."""
 
     run: Run
-    line: Line
+    line: RunState
     pool: ThreadPoolExecutor
     images: Images
     volume: str | None
@@ -74,7 +74,7 @@ class Service:
 
 
 def go(
-    line: Line,
+    line: RunState,
     run: Run,
     pool: ThreadPoolExecutor,
     then: Callable[[Service], None],
@@ -103,10 +103,10 @@ def go(
         return
     with _surroundings_beside(run, line, pool, images), _code_beside(run, line, pool, images, volume):
         if line.needs("train"):
-            _train_and_serve(line, run, pool, then, Start(images, data, volume))
+            _train_and_serve(line, run, pool, then, TrainingStart(images, data, volume))
 
 
-def _built(line: Line, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> Images:
+def _built(line: RunState, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> Images:
     """Build the images; where the artifact is still to be baked into one of them, their record is not whole yet."""
     with line.timed("images"):
         images = images_stage.collect(run, rebuild=rebuild, given=given)
@@ -115,7 +115,7 @@ def _built(line: Line, run: Run, *, rebuild: bool, given: Mapping[str, str]) -> 
 
 
 def _train_and_serve(
-    line: Line, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], start: Start
+    line: RunState, run: Run, pool: ThreadPoolExecutor, then: Callable[[Service], None], start: TrainingStart
 ) -> None:
     """Train, take the artifact, and serve it."""
     if run.spec.block.quality is not None and line.plans("quality"):
@@ -151,7 +151,7 @@ def _train_and_serve(
 
 
 def _with_services(
-    line: Line, run: Run, start: Start, images: Images, key: str, *, before: Services | None = None
+    line: RunState, run: Run, start: TrainingStart, images: Images, key: str, *, before: Services | None = None
 ) -> Services | None:
     """Start what train, and later serve, depends on; what stands between the two runs to its end."""
     is_last = key == run.spec.serve_key
@@ -163,7 +163,9 @@ def _with_services(
     return record
 
 
-def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) -> tuple[Training, Artifact] | None:
+def _trained(
+    line: RunState, run: Run, start: TrainingStart, begin: Callable[[], object]
+) -> tuple[Training, Artifact] | None:
     """Train and take the artifact, None where nobody needs that; `begin` is called while the container works."""
     with line.timed("train"):
         training, container = train_stage.collect(run, start.images, start.data_volume, meanwhile=begin)
@@ -178,7 +180,7 @@ def _trained(line: Line, run: Run, start: Start, begin: Callable[[], object]) ->
     return training, artifact
 
 
-def _baked(line: Line, run: Run, pool: ThreadPoolExecutor, start: Start, artifact: Artifact) -> Images:
+def _baked(line: RunState, run: Run, pool: ThreadPoolExecutor, start: TrainingStart, artifact: Artifact) -> Images:
     """Scan the artifact and bake it where that is how it travels; return the images that are served from."""
     images = start.images
     scan = _beside(line, pool, "scan", partial(scan_stage.collect, run, artifact))
@@ -204,7 +206,9 @@ def _promised(main: Future[tuple[Training, Artifact]]) -> Iterator[None]:
         raise
 
 
-def _beside(line: Line, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]) -> Callable[[], object]:
+def _beside(
+    line: RunState, pool: ThreadPoolExecutor, stage: str, work: Callable[[], Blockable]
+) -> Callable[[], object]:
     """Begin a stage on a thread where a check needs it; return what waits for it."""
     return line.beside(pool, stage, work) if line.needs(stage) else lambda: None
 
@@ -262,7 +266,7 @@ def _judge_quality(service: Service) -> None:
 
 
 @contextmanager
-def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
+def _surroundings_beside(run: Run, line: RunState, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
     """Look into the images on a thread, and record on every path what the containers had: failures are compared by it.
 
     It is no stage that a check waits for. An image that is baked meanwhile is looked into as soon as it is there.
@@ -285,7 +289,9 @@ def _surroundings_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images:
 
 
 @contextmanager
-def _code_beside(run: Run, line: Line, pool: ThreadPoolExecutor, images: Images, volume: str | None) -> Iterator[None]:
+def _code_beside(
+    run: Run, line: RunState, pool: ThreadPoolExecutor, images: Images, volume: str | None
+) -> Iterator[None]:
     """Try the project's code on a thread; its result counts too where training fails, but not after an error."""
     join = _beside(line, pool, "code", partial(code_stage.collect, run, images, volume))
     try:

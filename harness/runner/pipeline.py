@@ -28,7 +28,7 @@ from harness.project.file_hash_cache import remembered
 from harness.runner.cleanup import Keep, clean_run, keep_run, remove_names, remove_run, sweep
 from harness.runner.cores import Cores
 from harness.runner.order import Service, go, judge_service
-from harness.runner.run_state import Line, Verdict, Watcher, ended
+from harness.runner.run_state import RunState, Verdict, Watcher, ended
 from harness.runner.stages import Run
 from harness.runner.stages import data as data_stage
 from harness.system.signals import deferred
@@ -96,7 +96,7 @@ def run(
                 cores=Cores(min(environment.cores, MOST_AT_ONCE)),
                 over=engine.over,
             )
-            line = Line(whole, watcher, selection, further=("serve",) if then else ())
+            line = RunState(whole, watcher, selection, further=("serve",) if then else ())
             line.keep("environment", environment)
             line.keep("lock", locked)
             with _cleaned_up(whole, watcher, lambda: keep.wants(line.evidence.end)) as pool:

@@ -18,7 +18,7 @@ from harness.evidence.records import Contract, Environment, Selection
 from harness.evidence.run_folder import RunFolder
 from harness.project.contract_file import load_contract
 from harness.project.description import find_block
-from harness.runner.run_state import LINE, Line, Verdict, Watcher, ended
+from harness.runner.run_state import LINE, RunState, Verdict, Watcher, ended
 from harness.runner.stages import Recording
 from harness.runner.stages import contract as contract_stage
 from harness.runner.stages import fuzz as fuzz_stage
@@ -92,7 +92,7 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
         hash_seed="",
     )
     watcher.run_begins(spec, environment, folder.id)
-    line = Line(Recording(spec=spec, folder=folder, say=watcher.line), watcher, selection)
+    line = RunState(Recording(spec=spec, folder=folder, say=watcher.line), watcher, selection)
     line.keep("environment", environment)
     with ended(line):
         line.leave_out(ELSEWHERE, *(name for name in LINE if name not in JUDGED))
@@ -104,7 +104,7 @@ def judge(spec: Spec, target: Target, watcher: Watcher, selection: Selection) ->
     return line.verdict()
 
 
-def _burden(line: Line, target: Target, contract: Contract) -> None:
+def _burden(line: RunState, target: Target, contract: Contract) -> None:
     """Fuzz a server that may be fuzzed, and put it under load."""
     seed, budget = line.selection.seed, line.selection.budget
     if line.needs("fuzz"):

@@ -91,7 +91,7 @@ class LineEndsError(Exception):
     """A stage's result leaves the next ones nothing to work on; its text says why."""
 
 
-class Line:
+class RunState:
     """The run so far: its evidence, its times, and the checks that could be judged already."""
 
     def __init__(self, run: Recording, watcher: Watcher, selection: Selection, further: Collection[str] = ()) -> None:
@@ -260,7 +260,7 @@ class Line:
 
 
 @contextmanager
-def ended(line: Line) -> Iterator[None]:
+def ended(line: RunState) -> Iterator[None]:
     """Note how the line ends, on every path, and what it did not reach."""
     try:
         yield

@@ -29,7 +29,7 @@ from harness.errors import EngineUnavailableError, RunOverError
 from harness.evidence.records import FileHash, Selection
 from harness.evidence.run_folder import RunFolder
 from harness.runner import pipeline
-from harness.runner.run_state import Line
+from harness.runner.run_state import RunState
 from harness.runner.stages import Recording, scan
 from harness.scanner import scan_file
 from harness.scanner.source import Budget
@@ -249,7 +249,7 @@ class Lost(Recording):
 def test_a_stage_of_a_lost_engine_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a stage recorded before its engine was found lost is dropped; what was settled before stays."""
     run = Lost(spec=builders.spec(root=tmp_path), folder=RunFolder.create(tmp_path), say=lambda *_: None)
-    line = Line(run, cast("Any", Silent()), Selection())
+    line = RunState(run, cast("Any", Silent()), Selection())
     line.record("contract", builders.contract)
     assert line.evidence.contract is not None
     monkeypatch.setattr(Lost, "lost", True)

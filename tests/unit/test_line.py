@@ -12,7 +12,7 @@ import pytest
 from harness.errors import DiskFullError
 from harness.evidence.records import Finding, Selection, StageTime
 from harness.evidence.run_folder import RunFolder
-from harness.runner.run_state import Line, ended
+from harness.runner.run_state import RunState, ended
 from harness.runner.stages import Recording
 
 
@@ -42,12 +42,12 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def line(tmp_path: Path, seen: Seen) -> Line:
+def line(tmp_path: Path, seen: Seen) -> RunState:
     recording = Recording(spec=builders.spec(), folder=RunFolder.create(tmp_path), say=seen.line)
-    return Line(recording, seen, Selection())
+    return RunState(recording, seen, Selection())
 
 
-def test_what_has_ended_beside_is_settled_when_another_stage_begins(line: Line, seen: Seen) -> None:
+def test_what_has_ended_beside_is_settled_when_another_stage_begins(line: RunState, seen: Seen) -> None:
     """A record that a thread has ready is judged before the next stage begins, and not a second time at its join."""
     with ThreadPoolExecutor() as pool:
         join = line.beside(pool, "code", builders.code)
@@ -63,7 +63,7 @@ def test_what_has_ended_beside_is_settled_when_another_stage_begins(line: Line, 
     assert line.evidence.code == builders.code()
 
 
-def test_what_still_works_beside_is_not_waited_for(line: Line, seen: Seen) -> None:
+def test_what_still_works_beside_is_not_waited_for(line: RunState, seen: Seen) -> None:
     """A stage begins while another still works beside it."""
     go = Event()
 
@@ -80,7 +80,7 @@ def test_what_still_works_beside_is_not_waited_for(line: Line, seen: Seen) -> No
     assert seen.told[2] == "code done beside"
 
 
-def test_an_error_beside_ends_the_run_once(line: Line, seen: Seen) -> None:
+def test_an_error_beside_ends_the_run_once(line: RunState, seen: Seen) -> None:
     """An error of a thread is raised where the line meets it, noted once, and is how the run ended."""
 
     def full() -> object:

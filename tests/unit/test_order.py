@@ -23,7 +23,7 @@ from harness.errors import DiskFullError
 from harness.evidence.records import Companion, Evidence, Finding, Selection, Services, StageTime, Status
 from harness.evidence.run_folder import RunFolder
 from harness.runner import order
-from harness.runner.run_state import LINE, Line, Verdict, ended
+from harness.runner.run_state import LINE, RunState, Verdict, ended
 from harness.runner.stages import Run
 from harness.runner.stages.serve import Served
 
@@ -108,7 +108,7 @@ class Line_:  # noqa: N801 - the line of `order`, with its stages replaced
         spec = replace(self.good.spec, handover=self.handover)
         run = self._run(spec)
         self._replace(ends or {})
-        line = Line(run, self.seen, selection)
+        line = RunState(run, self.seen, selection)
         line.keep("environment", self.good.environment)
         line.keep("lock", self.good.lock)
         with ThreadPoolExecutor() as pool, ended(line):

@@ -35,11 +35,11 @@ RATE = 50.0  # requests a second, where the project names no rate and one client
 CLOSE = Tolerance(1e-6, 1e-9)  # a server that puts requests together sums in another order
 PATIENCE = 3.0  # seconds that may be spent on asking again
 
-Memory = Callable[[], int | None]  # the bytes that the container uses at this moment
+ReadMemory = Callable[[], int | None]  # the bytes that the container uses at this moment
 Path = tuple[str, ...]
 
 
-def collect(run: Recording, target: Target, contract: Contract, memory: Memory | None = None) -> Load:
+def collect(run: Recording, target: Target, contract: Contract, memory: ReadMemory | None = None) -> Load:
     """Ask each good request again, warm up, then measure the stream and the steps.
 
     The steps end after the first one whose p95 exceeds that of `contract.load`, or that has an error. `memory` is
@@ -51,7 +51,7 @@ def collect(run: Recording, target: Target, contract: Contract, memory: Memory |
     if not asks:
         return Load(stream=None, steps=(), distinct=0, cores=os.cpu_count() or 0)
     warm = traffic.closed_loop(1, WARM_UP)
-    with Measured(memory) as measured:
+    with LoadMeasurement(memory) as measured:
         run.say("load", _line(measured.step(partial(traffic.open_loop, _rate(latency, warm), latency.duration))))
         for clients in _clients(load):
             step = measured.step(partial(traffic.closed_loop, clients, load.duration))
@@ -170,14 +170,14 @@ def _clients(block: LoadBlock) -> list[int]:
     return sorted({*block.clients, *([block.sustains] if block.sustains else [])})
 
 
-class Measured:
+class LoadMeasurement:
     """Measures steps while a thread looks at the memory every 0.25 s.
 
     Engine 20.10 answers only when its own collector has looked, once a second: one thread serves all steps, so that
     none of them waits for it, and a short step may stay without a sample.
     """
 
-    def __init__(self, memory: Memory | None) -> None:
+    def __init__(self, memory: ReadMemory | None) -> None:
         self._memory = memory
         self._steps: list[tuple[float, Step]] = []
         self._samples: list[tuple[float, int]] = []

@@ -22,7 +22,7 @@ from harness.datasets.row_file import read_rows
 from harness.evidence.provenance import hash_file
 from harness.evidence.records import Exchange, FileHash, Interface, Quality
 from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
-from harness.runner.baseline_cache import Memory, Question
+from harness.runner.baseline_cache import BaselineCache, Question
 from harness.runner.stages import Recording
 from harness.statistics.gate import library
 from harness.statistics.metrics import summary
@@ -33,7 +33,7 @@ BATCH = 50
 TIMEOUT = 60.0  # seconds for one answer
 SHORT = 200
 
-Table = list[dict[str, Any]]
+HoldoutTable = list[dict[str, Any]]
 
 
 def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> Quality:
@@ -213,10 +213,10 @@ def _with_others(
     ], ""
 
 
-def _memory(run: Recording, block: QualityBlock) -> Memory:
+def _memory(run: Recording, block: QualityBlock) -> BaselineCache:
     """Return where the predictions over these files are remembered: known before it is known how the service speaks."""
     training, holdout = (hash_file(run.spec.root / str(name)) for name in (block.training, block.holdout))
-    return Memory.of(run.folder.cache / "baselines", training, holdout)
+    return BaselineCache.of(run.folder.cache / "baselines", training, holdout)
 
 
 def _truth(row: Mapping[str, Any], block: QualityBlock) -> Scalar | None:

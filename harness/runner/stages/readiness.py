@@ -120,7 +120,7 @@ def until_ready(inquiry: Inquiry, targets: Callable[[], Sequence[Target]], pause
             return inquiry.ended(None)
 
 
-class Outcome(Enum):
+class ProbeOutcome(Enum):
     """What a request for a prediction says of readiness."""
 
     NO = auto()  # ask again
@@ -155,17 +155,17 @@ class Inquiry:
         said, outcome = self._ask(target)
         if not self._asked or replace(said, at=self._asked[-1].at) != self._asked[-1]:
             self._asked.append(said)
-        if outcome is Outcome.LASTING:
+        if outcome is ProbeOutcome.LASTING:
             since = self._lasts.setdefault(target, time.monotonic())
             if time.monotonic() < since + PATIENCE and self.left > 0:
                 return False
         else:
             self._lasts.pop(target, None)
-        if outcome is not Outcome.NO and self._spoken is None:  # nobody recognised it, and yet it predicts
+        if outcome is not ProbeOutcome.NO and self._spoken is None:  # nobody recognised it, and yet it predicts
             self._spoken = interface(self._spec, PLAIN)
-        return outcome is not Outcome.NO
+        return outcome is not ProbeOutcome.NO
 
-    def _ask(self, target: Target) -> tuple[Asked, Outcome]:
+    def _ask(self, target: Target) -> tuple[Asked, ProbeOutcome]:
         """Ask the ready path and, where it says yes or is not there, for a prediction.
 
         How the service is spoken to is found out as soon as it answers anything. While nobody listens one question is
@@ -179,16 +179,16 @@ class Inquiry:
             answer = _get(target, chosen.ready)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             if self._spec.block.serve.ready is not None:
-                return self._no_such_path(at, target, chosen, answer), Outcome.NO
+                return self._no_such_path(at, target, chosen, answer), ProbeOutcome.NO
             chosen, answer = self._documented(target, chosen, answer)
         if self._spoken is not None and DIALECTS[chosen.dialect].is_ready(answer):
             return self._predict(Asked(at, ready=True, answer=describe(answer), code=answer.status), target, chosen)
         said = Asked(at, ready=False, answer=describe(answer), code=answer.status)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             return self._predict(said, target, chosen)
-        return said, Outcome.NO
+        return said, ProbeOutcome.NO
 
-    def _predict(self, said: Asked, target: Target, chosen: Interface) -> tuple[Asked, Outcome]:
+    def _predict(self, said: Asked, target: Target, chosen: Interface) -> tuple[Asked, ProbeOutcome]:
         """Ask for a prediction; `said` tells whether the service called itself ready.
 
         The first prediction may be slow and has all the time that is left. One that is refused (4xx) shows a service
@@ -197,8 +197,8 @@ class Inquiry:
         example, dialect = self._spec.reference, DIALECTS[chosen.dialect]
         if example is None:
             if said.ready:
-                return said, Outcome.ANSWERED
-            return said, Outcome.LASTING if self._document is not None else Outcome.NO
+                return said, ProbeOutcome.ANSWERED
+            return said, ProbeOutcome.LASTING if self._document is not None else ProbeOutcome.NO
         body = json.dumps(example.request).encode()
         patience = max(self.left, PROBE_TIMEOUT)
         first = http.send(target, chosen.predict, case="ready", method="POST", body=body, timeout=patience)
@@ -208,7 +208,7 @@ class Inquiry:
         document = self._document or {}
         elsewhere = operation(document, chosen.predict) is None and bool(posts(document))
         outcome = _without_a_yes(first, dialect, elsewhere=elsewhere)
-        answers = outcome is not Outcome.NO and first.status != NOT_FOUND
+        answers = outcome is not ProbeOutcome.NO and first.status != NOT_FOUND
         return replace(asked, ready=answers), outcome
 
     def _documented(self, target: Target, chosen: Interface, answer: Exchange) -> tuple[Interface, Exchange]:
@@ -253,26 +253,26 @@ def _is_able(first: Exchange, dialect: Dialect) -> bool:
     return first.status is not None and first.status < SERVER_ERROR and (dialect.is_answer(first) or not is_2xx(first))
 
 
-def _after_a_yes(first: Exchange, dialect: Dialect) -> Outcome:
+def _after_a_yes(first: Exchange, dialect: Dialect) -> ProbeOutcome:
     """Return what a prediction says of a service that calls itself ready."""
     if first.status is None:  # a connection that breaks is an answer of a kind, a time-out is none
-        return Outcome.NO if http.is_late(first) else Outcome.LASTING
+        return ProbeOutcome.NO if http.is_late(first) else ProbeOutcome.LASTING
     if first.status in NOT_YET:
-        return Outcome.NO
-    return Outcome.ANSWERED if _is_able(first, dialect) and first.status != NOT_FOUND else Outcome.LASTING
+        return ProbeOutcome.NO
+    return ProbeOutcome.ANSWERED if _is_able(first, dialect) and first.status != NOT_FOUND else ProbeOutcome.LASTING
 
 
-def _without_a_yes(first: Exchange, dialect: Dialect, *, elsewhere: bool) -> Outcome:
+def _without_a_yes(first: Exchange, dialect: Dialect, *, elsewhere: bool) -> ProbeOutcome:
     """Return what a prediction says of a service that has no ready path.
 
     An error of the server may be one of a model that is still loading. Not found is for the contract to judge where
     the document has predictions `elsewhere`; else there may be more to come.
     """
     if dialect.is_answer(first):
-        return Outcome.ANSWERED
+        return ProbeOutcome.ANSWERED
     if first.status is None or first.status >= SERVER_ERROR or (first.status == NOT_FOUND and not elsewhere):
-        return Outcome.NO
-    return Outcome.LASTING
+        return ProbeOutcome.NO
+    return ProbeOutcome.LASTING
 
 
 def speak(spec: Spec, target: Target) -> Interface | None:
