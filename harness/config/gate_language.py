@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from harness.config.metric_names import METRICS, Metric
+from harness.config.metric_names import METRICS, MetricBounds
 
 CONFIDENCE = 0.95
 EXAMPLES = (
@@ -214,7 +214,7 @@ def _value(reader: _Reader) -> str:
     return reader.part("a value after `=`")
 
 
-def _precision(reader: _Reader, metric: Metric) -> tuple[float | None, float | None]:
+def _precision(reader: _Reader, metric: MetricBounds) -> tuple[float | None, float | None]:
     epsilon = confidence = None
     if reader.takes("+/-"):
         start = reader.skip()
@@ -233,7 +233,7 @@ def _precision(reader: _Reader, metric: Metric) -> tuple[float | None, float | N
     return epsilon, confidence
 
 
-def _span(metric: Metric, *, is_difference: bool) -> tuple[float | None, float | None]:
+def _span(metric: MetricBounds, *, is_difference: bool) -> tuple[float | None, float | None]:
     """Return between what a metric lies, or the difference of two of it."""
     low, high = metric.low, metric.high
     if not is_difference:

@@ -14,7 +14,7 @@ from harness.engine import Engine
 from harness.engine.compose import Compose
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
 from harness.evidence.records import Ending, Evidence, Finding, Selection
-from harness.evidence.records.replay import Outcome, Repeated, Replay
+from harness.evidence.records.replay import Outcome, RepeatedFailure, Replay
 from harness.evidence.records.run import error_of
 from harness.evidence.run_folder import RunFolder, disk_errors, write_atomic
 from harness.project.description import load
@@ -217,7 +217,7 @@ def _judge(past: Past, plan: Plan, folder: RunFolder, ending: Ending | None, *, 
     base = Replay(Outcome.CANNOT_REPLAY, past.id, PASSED, run=folder.id, changed=plan.changed, notes=plan.notes)
     said: list[Finding | str] = list(past.failed)
     if past.broke is not None:
-        checks: tuple[Repeated, ...] = (compare_endings(past.broke, ending, findings),)
+        checks: tuple[RepeatedFailure, ...] = (compare_endings(past.broke, ending, findings),)
         said.append(f"{past.broke.kind} {past.broke.message}")
     else:
         checks = compare(past.failed, findings)

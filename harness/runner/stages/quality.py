@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from harness.checks.volatile import Asked, LeftOut, found_in
+from harness.checks.volatile import AnsweredRequest, LeftOut, found_in
 from harness.client import http
 from harness.client.http import Target
 from harness.client.protocols import DIALECTS
@@ -21,7 +21,7 @@ from harness.config.quality import QualityBlock
 from harness.datasets.row_file import read_rows
 from harness.evidence.provenance import hash_file
 from harness.evidence.records import Exchange, FileHash, Interface, Quality
-from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
+from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, HoldoutRow, Prediction, Scalar, scored
 from harness.runner.baseline_cache import BaselineCache, Question
 from harness.runner.stages import Recording
 from harness.statistics.gate import library
@@ -55,7 +55,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         return replace(empty, columns=columns, problem=f"{name} has no column {label}: it has {', '.join(columns)}")
     chosen = _columns(block)
     rows = [
-        Row(
+        HoldoutRow(
             number=number,
             truth=holdout.label_of(row.get(label)),
             columns={column: str(row[column]) for column in chosen if row.get(column) is not None},
@@ -172,7 +172,9 @@ class _Service:
     def _without_new(self, exchange: Exchange) -> Any:
         if self.aside is None:
             again = self._ask(json.loads(exchange.request))
-            asked = [Asked(e.request, parsed(e), e.seconds) for e in (exchange, again) if self.dialect.is_answer(e)]
+            asked = [
+                AnsweredRequest(e.request, parsed(e), e.seconds) for e in (exchange, again) if self.dialect.is_answer(e)
+            ]
             self.aside = found_in(asked, self.run.spec, self.dialect)
         return self.aside.of(parsed(exchange))
 
@@ -189,8 +191,8 @@ def _described(exchange: Exchange) -> str:
 
 
 def _with_others(
-    run: Recording, block: QualityBlock, rows: list[Row], requests: Sequence[Any], dialect: Dialect
-) -> tuple[list[Row], str]:
+    run: Recording, block: QualityBlock, rows: list[HoldoutRow], requests: Sequence[Any], dialect: Dialect
+) -> tuple[list[HoldoutRow], str]:
     """Add what a dummy and a linear model predict, learnt from the training rows; return too why there are none."""
     if block.training is None:
         return rows, "there is no table train.* in the data, and `quality.training` names none"
@@ -235,5 +237,5 @@ def _features(request: Any, dialect: Dialect) -> dict[str, Any]:
     return {str(place): value for place, value in enumerate(row if isinstance(row, list) else [row])}
 
 
-def _also(row: Row, predictions: Mapping[str, Prediction]) -> Row:
+def _also(row: HoldoutRow, predictions: Mapping[str, Prediction]) -> HoldoutRow:
     return replace(row, predictions={**row.predictions, **predictions})

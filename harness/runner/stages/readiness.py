@@ -22,7 +22,7 @@ from harness.client.protocols.protocol import Dialect, is_2xx
 from harness.config.spec import Spec
 from harness.engine import Running
 from harness.errors import InfrastructureError
-from harness.evidence.records import Asked, Exchange, Exit, Interface
+from harness.evidence.records import Exchange, Exit, Interface, ReadinessProbe
 from harness.openapi.paths import posts, ready_paths
 from harness.openapi.reading import operation
 from harness.runner.stages import Run, api_document
@@ -45,7 +45,7 @@ class Ready:
     target: Target | None
     interface: Interface | None
     seconds: float
-    asked: tuple[Asked, ...]  # in their order, equal ones in a row only once
+    asked: tuple[ReadinessProbe, ...]  # in their order, equal ones in a row only once
     died: Exit | None = None
 
     @property
@@ -91,7 +91,7 @@ def await_ready(spec: Spec, target: Target) -> Interface:
     )
 
 
-def _hint(spec: Spec, last: Asked) -> str:
+def _hint(spec: Spec, last: ReadinessProbe) -> str:
     """Say what to do about a server that never became ready."""
     if last.code is None:
         return "Start it, or correct the URL."
@@ -136,7 +136,7 @@ class Inquiry:
         self._timeout = timeout
         self._start = time.monotonic()
         self._spoken = spoken
-        self._asked: list[Asked] = []
+        self._asked: list[ReadinessProbe] = []
         self._lasts: dict[Target, float] = {}  # since when it gives the same kind of error
         self._document: dict[str, Any] | None = None
         self._searched: float | None = None
@@ -165,7 +165,7 @@ class Inquiry:
             self._spoken = interface(self._spec, PLAIN)
         return outcome is not ProbeOutcome.NO
 
-    def _ask(self, target: Target) -> tuple[Asked, ProbeOutcome]:
+    def _ask(self, target: Target) -> tuple[ReadinessProbe, ProbeOutcome]:
         """Ask the ready path and, where it says yes or is not there, for a prediction.
 
         How the service is spoken to is found out as soon as it answers anything. While nobody listens one question is
@@ -182,13 +182,15 @@ class Inquiry:
                 return self._no_such_path(at, target, chosen, answer), ProbeOutcome.NO
             chosen, answer = self._documented(target, chosen, answer)
         if self._spoken is not None and DIALECTS[chosen.dialect].is_ready(answer):
-            return self._predict(Asked(at, ready=True, answer=describe(answer), code=answer.status), target, chosen)
-        said = Asked(at, ready=False, answer=describe(answer), code=answer.status)
+            return self._predict(
+                ReadinessProbe(at, ready=True, answer=describe(answer), code=answer.status), target, chosen
+            )
+        said = ReadinessProbe(at, ready=False, answer=describe(answer), code=answer.status)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             return self._predict(said, target, chosen)
         return said, ProbeOutcome.NO
 
-    def _predict(self, said: Asked, target: Target, chosen: Interface) -> tuple[Asked, ProbeOutcome]:
+    def _predict(self, said: ReadinessProbe, target: Target, chosen: Interface) -> tuple[ReadinessProbe, ProbeOutcome]:
         """Ask for a prediction; `said` tells whether the service called itself ready.
 
         The first prediction may be slow and has all the time that is left. One that is refused (4xx) shows a service
@@ -221,12 +223,12 @@ class Inquiry:
                 return self._spoken, other
         return chosen, answer
 
-    def _no_such_path(self, at: float, target: Target, chosen: Interface, answer: Exchange) -> Asked:
+    def _no_such_path(self, at: float, target: Target, chosen: Interface, answer: Exchange) -> ReadinessProbe:
         """Say that the project names a ready path that is not there (as yet), and which the document has."""
         listed = ready_paths(self._searched_document(target, chosen) or {}, alive=True)
         aside = f", and its document lists {', '.join(listed)}" if listed else ""
         told = f"{describe(answer)}: the service has no such path as `serve.ready` names{aside}"
-        return Asked(at, ready=False, answer=told, code=answer.status)
+        return ReadinessProbe(at, ready=False, answer=told, code=answer.status)
 
     def _searched_document(self, target: Target, chosen: Interface) -> dict[str, Any] | None:
         """Return the API document, as soon as it is found; it is looked for only from time to time."""
