@@ -24,7 +24,7 @@ OWN = ("content-type", "content-length", "host", "connection")
 
 
 @dataclass(frozen=True)
-class Replay:
+class RequestReplay:
     """A request once more, and whether it failed in the same way."""
 
     sent: Exchange
@@ -33,16 +33,16 @@ class Replay:
     integers: bool = False
 
 
-def resend(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> Replay:
+def resend(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> RequestReplay:
     """Send a failing request again and, where the failure can be told from the answer, smaller ones too."""
     first = send(target, found, found.body, case=case, timeout=timeout)
     if not _is_same(found, first):
-        return Replay(first, reproduced=False)
+        return RequestReplay(first, reproduced=False)
     integers = with_integers(found.body) if found.check == REFUSED else None
     if integers is not None and is_2xx(send(target, found, integers, case=case, timeout=timeout)):
-        return Replay(first, reproduced=True, integers=True)
+        return RequestReplay(first, reproduced=True, integers=True)
     smallest = _smaller(target, found, document, first, timeout=timeout)
-    return Replay(smallest, reproduced=True, shrunk=smallest is not first)
+    return RequestReplay(smallest, reproduced=True, shrunk=smallest is not first)
 
 
 def _smaller(target: Target, found: Found, document: dict[str, Any], first: Exchange, *, timeout: float) -> Exchange:
