@@ -41,7 +41,7 @@ class _Hashed(io.RawIOBase):
 
 
 @dataclass
-class Source:
+class TableSource:
     """A table that is read once; `sha256` is that of the whole file once it was read to its end."""
 
     path: Path
@@ -150,7 +150,7 @@ class Source:
 
 
 @contextmanager
-def source(path: Path, target: str | None) -> Iterator[Source]:
+def source(path: Path, target: str | None) -> Iterator[TableSource]:
     """Open a table. Raises DescriptionError."""
     require(path)
     try:
@@ -158,4 +158,4 @@ def source(path: Path, target: str | None) -> Iterator[Source]:
     except OSError as exc:
         raise DescriptionError(f"the table {path} cannot be read: {exc}", hint="Correct the path.") from exc
     with raw:
-        yield Source(path, target, raw)
+        yield TableSource(path, target, raw)
