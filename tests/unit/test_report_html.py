@@ -23,7 +23,7 @@ from harness.reports.html import memory, render
 from harness.reports.html.conditions import conditions
 from harness.reports.html.drawing import Scale, tick_text
 from harness.reports.html.drift import drift
-from harness.reports.html.figure import Figure, Missing, Table
+from harness.reports.html.figure import Figure, MissingFigure, Table
 from harness.reports.html.learning import loss
 from harness.reports.html.logs import LINES, excerpt, read
 from harness.reports.html.plain import clean, cut, duration, number, size
@@ -342,7 +342,7 @@ def test_the_loss_has_its_controls() -> None:
     assert "1 values are not finite" in figure.told
     assert [row[0] for row in figure.table.rows] == ["1", "5"]
     none = loss(report_runs.rich(artifact=builders.artifact(metrics=None, metrics_error="no such file")))
-    assert none == Missing("loss", "Loss", "no such file.")
+    assert none == MissingFigure("loss", "Loss", "no such file.")
 
 
 def test_drift_is_what_the_check_allows(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_latency_without_load_says_so() -> None:
     assert isinstance(figure, Figure)
     assert "not a measurement under load" in figure.told
     assert figure.source == "exchanges.ndjson"
-    assert isinstance(latency(report_runs.rich(load=None, contract=None)), Missing)
+    assert isinstance(latency(report_runs.rich(load=None, contract=None)), MissingFigure)
 
 
 @pytest.mark.parametrize(

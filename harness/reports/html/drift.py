@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from harness.config.blocks import DataLimits
 from harness.evidence.records import Drift, Evidence
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "drift", "Drift by column"
@@ -16,14 +16,14 @@ MAX_COLUMNS = 25
 ROW, HEAD, LEFT = 24.0, 8.0, 134.0
 
 
-def drift(evidence: Evidence) -> Figure | Missing:
+def drift(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the distance of each column, and the one from which on it is a drift."""
     block = evidence.spec.block.data
     if block is None or evidence.data is None:
-        return Missing(NAME, TITLE, unrecorded(evidence, "data") if block else "x-harness names no `data`.")
+        return MissingFigure(NAME, TITLE, unrecorded(evidence, "data") if block else "x-harness names no `data`.")
     if not evidence.data.drift:
         why = "no column in common, or no rows." if block.reference else "x-harness.data names no `reference` sample."
-        return Missing(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     columns = sorted(
         evidence.data.drift, key=lambda column: column.distance / _allowed(column, block.limits), reverse=True
     )

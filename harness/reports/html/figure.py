@@ -75,7 +75,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFigure:
     """A picture that cannot be drawn, and why."""
 
     name: str
@@ -89,7 +89,7 @@ class Group:
 
     name: str
     title: str
-    pictures: tuple[Figure | Missing, ...]
+    pictures: tuple[Figure | MissingFigure, ...]
 
     @property
     def drawn(self) -> tuple[Figure, ...]:
@@ -97,9 +97,9 @@ class Group:
         return tuple(each for each in self.pictures if isinstance(each, Figure))
 
     @property
-    def missing(self) -> tuple[Missing, ...]:
+    def missing(self) -> tuple[MissingFigure, ...]:
         """Those that cannot be drawn."""
-        return tuple(each for each in self.pictures if isinstance(each, Missing))
+        return tuple(each for each in self.pictures if isinstance(each, MissingFigure))
 
 
 def unrecorded(evidence: Evidence, stage: str) -> str:

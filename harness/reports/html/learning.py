@@ -21,7 +21,7 @@ from harness.reports.html.drawing import (
     legend,
     path,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import number
 
 Metrics = Sequence[Mapping[str, float | int | str | bool | None]] | None
@@ -39,27 +39,27 @@ class Curve:
     unfinite: int = 0
 
 
-def loss(evidence: Evidence) -> Figure | Missing:
+def loss(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the loss over the epochs."""
     key = evidence.spec.block.train.loss
     return _curves(evidence, key, "loss", "Loss", "falls")
 
 
-def score(evidence: Evidence) -> Figure | Missing | None:
+def score(evidence: Evidence) -> Figure | MissingFigure | None:
     """Draw the score over the epochs; nothing where the project names none."""
     key = evidence.spec.block.train.score
     return _curves(evidence, key, "score", f"Score: {key}", "rises") if key else None
 
 
-def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> Figure | Missing:
+def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> Figure | MissingFigure:
     if evidence.artifact is None:
-        return Missing(name, title, unrecorded(evidence, "artifact"))
+        return MissingFigure(name, title, unrecorded(evidence, "artifact"))
     found = list(_found(evidence, key))
     if not found or not found[0].points:
         why = (
             evidence.artifact.metrics_error or f"{evidence.artifact.metrics_path} holds no finite number under `{key}`"
         )
-        return Missing(name, title, f"{why}.")
+        return MissingFigure(name, title, f"{why}.")
     values = [value for curve in found for _, value in curve.points]
     steps = [step for curve in found for step, _ in curve.points]
     is_log = min(values) > 0 and max(values) / min(values) > LOG_RATIO

@@ -21,20 +21,20 @@ from harness.reports.html.drawing import (
     path,
     text,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import duration, size
 
 MIB = 2**20
 FAR = 4  # times the highest use
 
 
-def training(evidence: Evidence) -> Figure | Missing:
+def training(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the memory of training over its time, or its peak alone where only that is recorded; what is allowed."""
     title, train = "Memory of training", evidence.train
     if train is None:
-        return Missing("memory-training", title, unrecorded(evidence, "train"))
+        return MissingFigure("memory-training", title, unrecorded(evidence, "train"))
     if train.peak is None:
-        return Missing("memory-training", title, "the engine said nothing of its memory while it ran.")
+        return MissingFigure("memory-training", title, "the engine said nothing of its memory while it ran.")
     budget = evidence.spec.block.train.max_memory
     found = [("peak", train.peak), ("budget", budget), ("limit", train.memory_limit)]
     rows = [(name, value) for name, value in found if value]
@@ -72,17 +72,17 @@ def _levels(rows: list[tuple[str, int]]) -> Iterator[Element]:
         )
 
 
-def serving(evidence: Evidence) -> Figure | Missing:
+def serving(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the memory of the service over the time of the load."""
     title = "Memory of the service under load"
     if evidence.load is None:
-        return Missing("memory-serving", title, unrecorded(evidence, "load"))
+        return MissingFigure("memory-serving", title, unrecorded(evidence, "load"))
     points, at = [], 0.0
     for step in filter(None, (evidence.load.stream, *evidence.load.steps)):
         points += [(at + since, used) for since, used in step.memory]
         at += step.seconds
     if not points:
-        return Missing("memory-serving", title, "the engine said nothing of its memory while it was under load.")
+        return MissingFigure("memory-serving", title, "the engine said nothing of its memory while it was under load.")
     limit, used = _limit(evidence), [value for _, value in points]
     drawing = _over_time(points, at, "seconds of load", limit)
     told = f"Before {size(used[0])}, at most {size(max(used))}, in the end {size(used[-1])}; "

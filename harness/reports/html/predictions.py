@@ -24,7 +24,7 @@ from harness.reports.html.drawing import (
     hint,
     text,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "predictions", "Predicted against expected"
@@ -35,21 +35,21 @@ SIDE = 96.0  # room for the names of the classes
 FAINT, STRONG = 0.1, 0.6  # opacities of an empty and of a full cell: its figure is legible on each between them
 
 
-def predictions(evidence: Evidence) -> tuple[Figure | Missing, ...]:
+def predictions(evidence: Evidence) -> tuple[Figure | MissingFigure, ...]:
     """Draw a confusion matrix for classes; for numbers the predictions over the truth, and their errors."""
     quality = evidence.quality
     if quality is None:
         block = evidence.spec.block.quality
         why = unrecorded(evidence, "quality") if block else "x-harness.quality names no hold-out rows with labels."
-        return (Missing(NAME, TITLE, why),)
+        return (MissingFigure(NAME, TITLE, why),)
     (new,) = scored(quality.rows, NEW)
     if not new:
-        return (Missing(NAME, TITLE, f"{quality.problem or 'no labelled row has a prediction'}."),)
+        return (MissingFigure(NAME, TITLE, f"{quality.problem or 'no labelled row has a prediction'}."),)
     if not _is_numeric(quality):
         return (_matrix(quality, new),)
     pairs = _pairs(new)
     if not pairs:
-        return (Missing(NAME, TITLE, "no row has both a finite label and a finite prediction."),)
+        return (MissingFigure(NAME, TITLE, "no row has both a finite label and a finite prediction."),)
     return (_scatter(quality, pairs, len(new)), _errors(quality, pairs))
 
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from harness.evidence.records import Evidence, Step
 from harness.reports.html.drawing import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, axes, element, hint, text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, duration, number
 
 BINS = 24
@@ -15,7 +15,7 @@ GOOD = ("example", "batch", "single", "skew", "again", "fields", "reversed", "be
 PERCENTILES = (50, 95, 99)
 
 
-def latency(evidence: Evidence) -> Figure | Missing:
+def latency(evidence: Evidence) -> Figure | MissingFigure:
     """Draw a histogram of the latencies of the steady stream; without one, of the good requests of the contract."""
     stream = evidence.load.stream if evidence.load else None
     if stream and stream.latencies:
@@ -28,7 +28,7 @@ def latency(evidence: Evidence) -> Figure | Missing:
         if each.status is not None and each.status < 400  # noqa: PLR2004 - 4xx is a refusal
     )
     if not single:
-        return Missing("latency", "Latency", unrecorded(evidence, "load"))
+        return MissingFigure("latency", "Latency", unrecorded(evidence, "load"))
     step = Step(None, 1, sum(single), len(single), len(single), tuple(single))
     return _histogram(evidence, step, "good requests sent one by one, not a measurement under load", "exchanges.ndjson")
 
@@ -88,14 +88,14 @@ def _percentiles(places: dict[str, float], x: Scale) -> Iterator[Element]:
         yield text(place, TOP - 6 - 13 * row, name, anchor, "tick")
 
 
-def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
+def steps(evidence: Evidence) -> tuple[Figure | MissingFigure, ...]:
     """Draw the throughput, and the 95th percentile of the latency, over the number of clients."""
     title = "Load: more and more clients"
     if evidence.load is None:
-        return (Missing("load", title, unrecorded(evidence, "load")),)
+        return (MissingFigure("load", title, unrecorded(evidence, "load")),)
     found = [step for step in evidence.load.steps if step.clients]
     if not found:
-        return (Missing("load", title, "no request was sent under load: no good request was answered before."),)
+        return (MissingFigure("load", title, "no request was sent under load: no good request was answered before."),)
     limit = evidence.spec.block.contract.load.p95
     slow = [(step, step.percentile(95) * 1000) for step in found if step.latencies]
     table = Table.of(
@@ -116,7 +116,7 @@ def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
     told = f"Most answers a second: {number(best.throughput, 3)}, with {counted(best.clients or 0, 'client')}. "
     told += f"{errors} of {sum(step.sent for step in found)} requests got no good answer."
     bars = tuple(_bars(found, [step.throughput for step in found], "answers a second", "c1"))
-    figures: list[Figure | Missing] = [
+    figures: list[Figure | MissingFigure] = [
         Figure("throughput", "Load: answers a second", told, (Drawing(WIDTH, HEIGHT, bars),), table, "load.json")
     ]
     if slow:

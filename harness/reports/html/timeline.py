@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from harness.evidence.records import Evidence, StageTime
 from harness.reports.html.drawing import Scale, element, fitted, hint, text, tick_text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table
 from harness.reports.html.plain import counted, duration
 
 # The stages of which each needs the one before (the first of `harness.runner.run_state.LINE`). Not imported:
@@ -19,11 +19,11 @@ END = 58.0  # room for the time of the last stage
 SCREENS = ((960.0, 104.0, "wide"), (350.0, 84.0, "narrow"))  # width, room for the names, screen
 
 
-def timeline(evidence: Evidence) -> Figure | Missing:
+def timeline(evidence: Evidence) -> Figure | MissingFigure:
     """Draw each stage that took time as a bar from its start to its end."""
     ran = sorted((s for s in evidence.stages if s.done or s.seconds > 0), key=lambda s: (s.start, s.name not in MAIN))
     if not ran:
-        return Missing(NAME, TITLE, "the run recorded no stage.")
+        return MissingFigure(NAME, TITLE, "the run recorded no stage.")
     end = max(stage.start + stage.seconds for stage in ran)
     longest = max(ran, key=lambda stage: stage.seconds)
     busy = sum(stage.seconds for stage in ran)

@@ -20,7 +20,7 @@ from harness.checks.volatile import LeftOut, left_out
 from harness.client import http
 from harness.client.compare import compare
 from harness.client.http import Target
-from harness.client.load import Ask, Traffic
+from harness.client.load import LoadRequest, Traffic
 from harness.client.protocols import DIALECTS
 from harness.config.blocks import LatencyBlock, LoadBlock
 from harness.config.spec import Spec, Tolerance
@@ -62,7 +62,7 @@ def collect(run: Recording, target: Target, contract: Contract, memory: ReadMemo
     return Load(stream=stream, steps=tuple(steps), distinct=_distinct(asks), cores=os.cpu_count() or 0)
 
 
-def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
+def pool(spec: Spec, target: Target, contract: Contract) -> tuple[LoadRequest, ...]:
     """Return the recorded good requests, one row each where there are such, with the answers to expect.
 
     Of an answer only that is expected which the examples promise, and which does not change from one time to the
@@ -81,7 +81,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
                 changes |= set(changing(json.loads(exchange.response), json.loads(again.response)))
         if time.monotonic() > until:
             break
-    return tuple(Ask(e.request, _expected(e.response, whole, changes, aside)) for e in recorded)
+    return tuple(LoadRequest(e.request, _expected(e.response, whole, changes, aside)) for e in recorded)
 
 
 def _recorded(contract: Contract) -> list[Exchange]:
@@ -148,7 +148,7 @@ def _parsed(expected: bytes) -> Any:
     return json.loads(expected)
 
 
-def _distinct(asks: Sequence[Ask]) -> int:
+def _distinct(asks: Sequence[LoadRequest]) -> int:
     """Return how many requests can be told apart by their answers."""
     found: list[bytes] = []
     for ask in asks:
