@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from harness.checks import check, failed, passed, skipped, warned, whole_metrics
+from harness.checks import Metrics, check, failed, passed, skipped, warned, whole_metrics
 from harness.checks.train import is_finite
 from harness.config.blocks import SmallBatchBlock
 from harness.config.spec import Spec
 from harness.diagnosis import of_rerun
 from harness.evidence.records import Artifact, Finding, Labels, Rerun, Trainings
 
-Metrics = Sequence[Mapping[str, float | int | str | bool | None]]
 Judgement = tuple[
     str, str, bool | None
 ]  # what is expected, what was received, whether that is enough: None, nobody knows

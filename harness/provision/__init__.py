@@ -19,14 +19,14 @@ from harness.project.description import load
 from harness.provision import base, daemon, fetch
 from harness.provision.doctor import Diagnostic, doctor, has_project
 from harness.provision.host import Host
-from harness.provision.programs import Log
+from harness.provision.programs import Logger
 
 __all__ = ["Diagnostic", "doctor", "setup"]
 
 T = TypeVar("T")
 
 
-def setup(root: Path, files: Sequence[Path], say: Log) -> None:
+def setup(root: Path, files: Sequence[Path], say: Logger) -> None:
     """Make ready, in this order: engine, Compose, base images, wheels. Safe to repeat. Raises HarnessError."""
     root, host = root.resolve(), Host.current()
     with _step(say, "engine", lambda: daemon.ensure(say, host), daemon.describe) as engine:
@@ -45,7 +45,7 @@ def setup(root: Path, files: Sequence[Path], say: Log) -> None:
             _step(say, "wheels", lambda: fetch.ensure(spec, engine, say), str)
 
 
-def _step(say: Log, name: str, work: Callable[[], T], describe: Callable[[T], str]) -> T:
+def _step(say: Logger, name: str, work: Callable[[], T], describe: Callable[[T], str]) -> T:
     """Do one step; say when it starts, and what came of it and how long it took when it ends."""
     say(f"{name:<10} ...")
     start = time.monotonic()
@@ -55,7 +55,7 @@ def _step(say: Log, name: str, work: Callable[[], T], describe: Callable[[T], st
 
 
 @contextmanager
-def _alone(root: Path, say: Log) -> Iterator[None]:
+def _alone(root: Path, say: Logger) -> Iterator[None]:
     """Let only one setup at a time change a project; the lock goes with the process, however it ends."""
     file = ignored(root) / "setup.lock"
     try:

@@ -19,7 +19,7 @@ from harness.project.pins import base_of_environment
 from harness.provision import debian
 from harness.provision.dotenv import set_base
 from harness.provision.host import SETUP, Host
-from harness.provision.programs import Log, sparsely
+from harness.provision.programs import Logger, sparsely
 
 FIRST_ANSWER = 45.0  # seconds until the registry has said anything; an engine tries for minutes
 PULL_TIMEOUT = 600.0
@@ -52,7 +52,7 @@ class Tools:
     compose: Compose
     engine: Engine
     host: Host
-    say: Log
+    say: Logger
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _is_replaceable(want: Want, spec: Spec, compose: Compose) -> bool:
     return any(w.reference == debian.REFERENCE and w.default == want.default for w in there)
 
 
-def _pull(engine: Engine, reference: str, say: Log) -> None:
+def _pull(engine: Engine, reference: str, say: Logger) -> None:
     """Pull within a time limit. The thread that is given up ends with the program, and with it the pull."""
     if reference.startswith(LOCAL_PREFIX):
         raise ImageUnavailableError(f"{reference} is a local base and in no registry", hint=SETUP)

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.engine import Engine
 from harness.errors import EngineUnavailableError
 from harness.provision.host import Host
-from harness.provision.programs import Log, apt_install, run
+from harness.provision.programs import Logger, apt_install, run
 
 PACKAGES = ("docker.io", "iptables")  # without iptables the engine does not start, and it is only recommended
 LOG = Path("/var/log/dockerd-harness.log")
@@ -21,7 +21,7 @@ DYING = 5.0  # an engine that ends at once may have lost a race against another 
 TAIL = 20
 
 
-def ensure(say: Log, host: Host | None = None) -> Engine:
+def ensure(say: Logger, host: Host | None = None) -> Engine:
     """Return an engine that answers, started or installed where setup may do that.
 
     Raises EngineUnavailableError, and then has changed nothing, where setup may not.

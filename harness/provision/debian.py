@@ -13,7 +13,7 @@ from harness.engine import Engine, labels
 from harness.errors import InfrastructureError
 from harness.project.dockerfile import LOCAL_PREFIX
 from harness.provision.host import Host
-from harness.provision.programs import Log, apt_install, run
+from harness.provision.programs import Logger, apt_install, run
 
 REPOSITORY, TAG = f"{LOCAL_PREFIX}python", "3.13-trixie"
 REFERENCE = f"{REPOSITORY}:{TAG}"
@@ -38,7 +38,7 @@ def stands_for(reference: str) -> bool:
     return _REPLACEABLE.match(reference.rpartition("library/")[2]) is not None
 
 
-def ensure_base(engine: Engine, host: Host, say: Log) -> str:
+def ensure_base(engine: Engine, host: Host, say: Logger) -> str:
     """Return the reference of the local base, built unless the engine has it. Raises InfrastructureError."""
     if engine.image(REFERENCE) is not None:
         return REFERENCE

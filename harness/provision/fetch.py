@@ -17,7 +17,7 @@ from harness.engine import Engine
 from harness.errors import DescriptionError, InfrastructureError
 from harness.project import wheels
 from harness.provision import base, probe
-from harness.provision.programs import Log, run
+from harness.provision.programs import Logger, run
 
 TIMEOUT = 1800.0
 TAIL = 30  # lines of pip's output that an error keeps
@@ -71,7 +71,7 @@ def platform_tags(machine: str, libc: str, version: str) -> tuple[str, ...]:
     return (*tags, f"linux_{machine}")
 
 
-def ensure(spec: Spec, engine: Engine, say: Log) -> str:
+def ensure(spec: Spec, engine: Engine, say: Logger) -> str:
     """Fill every folder of `x-harness.wheels` that is not current, and say what was done.
 
     Raises DescriptionError for a missing requirements file, InfrastructureError with what pip says.
@@ -89,7 +89,7 @@ def ensure(spec: Spec, engine: Engine, say: Log) -> str:
     return "; ".join(_fill(folder, names, spec, engine, say) for folder, names in stale.items())
 
 
-def _fill(folder: Path, names: Sequence[Path], spec: Spec, engine: Engine, say: Log) -> str:
+def _fill(folder: Path, names: Sequence[Path], spec: Spec, engine: Engine, say: Logger) -> str:
     """Fetch the wheels of all requirements files that share a folder; a failure leaves it as it was."""
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -123,7 +123,7 @@ def image_for(requirements: Path, spec: Spec) -> str:
     return (naming or having)[0].wants[0].reference
 
 
-def _download(requirements: Path, target: WheelTarget, folder: Path, say: Log) -> None:
+def _download(requirements: Path, target: WheelTarget, folder: Path, say: Logger) -> None:
     say(f"  fetching the wheels of {requirements.parent.name}/{requirements.name} for {target.abi}")
     argv = [sys.executable, "-P", "-m", "pip", "download"]  # -P: a folder `pip/` in the project is not pip
     argv += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]

@@ -21,7 +21,7 @@ APT_TIMEOUT = 900.0
 KEPT = 5000  # lines
 POLICY = Path("/usr/sbin/policy-rc.d")
 
-Log = Callable[[str], None]
+Logger = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Result:
         raise kind(f"`{' '.join(self.argv)}` {how}:\n{text}", hint=hint)
 
 
-def run(argv: Sequence[str], say: Log, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
+def run(argv: Sequence[str], say: Logger, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program to its end; it ends with us on every path. Raises InfrastructureError when it cannot start."""
     lines: deque[str] = deque(maxlen=KEPT)
     show = sparsely(say)
@@ -58,7 +58,7 @@ def run(argv: Sequence[str], say: Log, *, timeout: float, environment: Mapping[s
     return Result(tuple(argv), ended, tuple(lines))
 
 
-def apt_install(packages: Sequence[str], host: Host, say: Log) -> None:
+def apt_install(packages: Sequence[str], host: Host, say: Logger) -> None:
     """Install packages of the distribution, without recommended ones. Raises InfrastructureError."""
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]  # another apt may be at work
@@ -70,7 +70,7 @@ def apt_install(packages: Sequence[str], host: Host, say: Log) -> None:
         run(install, say, timeout=APT_TIMEOUT, environment=environment).check(hint)
 
 
-def sparsely(say: Log) -> Log:
+def sparsely(say: Logger) -> Logger:
     """Return a function that passes on one line every few seconds, so that a wait is seen to move."""
     last = time.monotonic()
 

@@ -24,7 +24,6 @@ from harness.reports.html.drawing import (
 from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import number
 
-Metrics = Sequence[Mapping[str, float | int | str | bool | None]] | None
 CONTROLS = (("small-batch", "small batch"), ("shuffled", "shuffled labels"), ("seed", "another seed"))
 MAX_POINTS = 300  # of a line
 LOG_RATIO = 50.0  # from the least to the greatest value, beyond which equal factors are drawn equally far apart
@@ -86,7 +85,7 @@ def _found(evidence: Evidence, key: str) -> Iterator[Curve]:
             yield curve
 
 
-def _curve(name: str, metrics: Metrics, key: str) -> Curve:
+def _curve(name: str, metrics: Sequence[Mapping[str, float | int | str | bool | None]] | None, key: str) -> Curve:
     points, unfinite = [], 0
     for place, each in enumerate(metrics or (), 1):
         value, step = each.get(key), each.get("epoch", place)
