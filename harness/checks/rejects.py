@@ -46,7 +46,9 @@ ADVICE = {
     RejectOutcome.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
     RejectOutcome.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
     RejectOutcome.NON_FINITE: "Refuse rows for which the model has no finite answer.",
-    RejectOutcome.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
+    RejectOutcome.ACCEPTED: (
+        "Refuse what the model was not trained for: strict types, required fields, no unknown fields."
+    ),
     RejectOutcome.UNDOCUMENTED: "List the status in the API document, so that clients expect it.",
     RejectOutcome.NOT_JSON: "Answer errors as JSON too: clients parse them.",
 }

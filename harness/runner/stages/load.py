@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
-from harness.checks.volatile import LeftOut, left_out
+from harness.checks.volatile import AnswerPath, LeftOut, left_out
 from harness.client import http
 from harness.client.compare import compare
 from harness.client.http import Target
@@ -36,7 +36,6 @@ CLOSE = Tolerance(1e-6, 1e-9)  # a server that puts requests together sums in an
 PATIENCE = 3.0  # seconds that may be spent on asking again
 
 ReadMemory = Callable[[], int | None]  # the bytes that the container uses at this moment
-Path = tuple[str, ...]
 
 
 def collect(run: Recording, target: Target, contract: Contract, memory: ReadMemory | None = None) -> Load:
@@ -71,7 +70,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[LoadRequest, .
     predict = contract.interface.predict
     recorded = _recorded(contract)
     whole = next((e.response for e in spec.examples if e.has_response and e.status < 300), None)  # noqa: PLR2004 - 2xx
-    changes: set[Path] = set()
+    changes: set[AnswerPath] = set()
     aside = left_out(spec, contract)
     until = time.monotonic() + PATIENCE
     for exchange in recorded:
@@ -90,7 +89,7 @@ def _recorded(contract: Contract) -> list[Exchange]:
     return next(filter(None, kinds), [])
 
 
-def _expected(answer: bytes, example: Any, changes: set[Path], aside: LeftOut) -> bytes:
+def _expected(answer: bytes, example: Any, changes: set[AnswerPath], aside: LeftOut) -> bytes:
     try:
         value = json.loads(answer)
         kept = aside.promised(without(promised(value, example), changes))
@@ -99,7 +98,7 @@ def _expected(answer: bytes, example: Any, changes: set[Path], aside: LeftOut) -
     return answer if kept == value else json.dumps(kept).encode()
 
 
-def changing(first: Any, second: Any, path: Path = ()) -> Iterator[Path]:
+def changing(first: Any, second: Any, path: AnswerPath = ()) -> Iterator[AnswerPath]:
     """Yield the places at which two answers to one request differ: keys, and `*` for any position in a list.
 
     A list of plain values changes as a whole.
@@ -116,7 +115,7 @@ def changing(first: Any, second: Any, path: Path = ()) -> Iterator[Path]:
         yield path
 
 
-def without(value: Any, changes: set[Path], path: Path = ()) -> Any:
+def without(value: Any, changes: set[AnswerPath], path: AnswerPath = ()) -> Any:
     """Return an answer without what stands at these places."""
     if isinstance(value, dict):
         kept = ((key, child, (*path, key)) for key, child in value.items())
