@@ -54,7 +54,7 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
             else "no condition was measured: see the checks."
         )
         return MissingFigure(NAME, TITLE, why)
-    told = " ".join(_told(each) for each in found)
+    alt_text = " ".join(_alt_text(each) for each in found)
     holding = sum(each.finding.status is Status.PASS for each in found)
     caption = f"{holding} of {counted(len(block.conditions), 'condition')} hold; {len(found)} could be measured."
     rows = [
@@ -69,7 +69,7 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
     ]
     drawing = Drawing(WIDTH, ROW * len(found) + 30, tuple(_marks(found)))
     table = Table.of(("condition", "verdict", "measured", "bounds", "rows"), rows)
-    return Figure(NAME, TITLE, told, (drawing,), table, "findings.json", caption)
+    return Figure(NAME, TITLE, alt_text, (drawing,), table, "findings.json", caption)
 
 
 def _judged(said: str, findings: Sequence[Finding]) -> Judged | None:
@@ -92,7 +92,7 @@ def _judged(said: str, findings: Sequence[Finding]) -> Judged | None:
     return Judged(condition, finding, float(measured["estimate"]), int(measured["rows"]), interval, method)
 
 
-def _told(each: Judged) -> str:
+def _alt_text(each: Judged) -> str:
     word = WORDS.get(each.finding.status, each.finding.status.value)
     bounds = f", bounds {number(each.bounds[0])} to {number(each.bounds[1])}" if each.bounds else ""
     return f"{each.condition.text}: {word}, measured {number(each.estimate)} on {each.rows:,} rows{bounds}."

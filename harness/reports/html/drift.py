@@ -29,12 +29,12 @@ def drift(evidence: Evidence) -> Figure | MissingFigure:
     )
     over = [column.column for column in columns if column.distance > _allowed(column, block.limits)]
     first = columns[0]
-    told = f"{counted(len(columns), 'column')} held against {block.reference}; the one nearest to its limit is "
-    told += f"{first.column}: {first.measure} {number(first.distance, 3)} of "
-    told += f"{number(_allowed(first, block.limits), 3)} allowed. "
-    told += f"Beyond its limit: {', '.join(over)}." if over else "None is beyond its limit."
+    alt_text = f"{counted(len(columns), 'column')} held against {block.reference}; the one nearest to its limit is "
+    alt_text += f"{first.column}: {first.measure} {number(first.distance, 3)} of "
+    alt_text += f"{number(_allowed(first, block.limits), 3)} allowed. "
+    alt_text += f"Beyond its limit: {', '.join(over)}." if over else "None is beyond its limit."
     if len(columns) > MAX_COLUMNS:
-        told += f" The {MAX_COLUMNS} nearest to their limits are drawn."
+        alt_text += f" The {MAX_COLUMNS} nearest to their limits are drawn."
     drawn = columns[:MAX_COLUMNS]
     drawing = Drawing(WIDTH, HEAD + ROW * len(drawn) + 56, tuple(_marks(drawn, block.limits)))
     rows = [
@@ -58,7 +58,7 @@ def drift(evidence: Evidence) -> Figure | MissingFigure:
         "missing in reference",
         "missing in training",
     )
-    return Figure(NAME, TITLE, told, (drawing,), Table.of(names, rows), "data.json")
+    return Figure(NAME, TITLE, alt_text, (drawing,), Table.of(names, rows), "data.json")
 
 
 def _allowed(column: Drift, limits: DataLimits) -> float:

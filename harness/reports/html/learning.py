@@ -69,10 +69,10 @@ def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> F
     step = "epoch" if "epoch" in (evidence.artifact.metrics or ({},))[0] else "recorded point"
     y_name = f"{key}{', logarithmic' if is_log else ''}"
     marks = (*axes(x, y, step, y_name), *legend(names), *_lines(found, x, y))
-    told = " ".join(_told(curve, key) for curve in found)
+    alt_text = " ".join(_alt_text(curve, key) for curve in found)
     caption = f"In a run that learns, it {good}; with shuffled labels there is nothing to learn."
     source = "artifact.json, trainings.json" if len(found) > 1 else "artifact.json"
-    return Figure(name, title, told, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source, caption)
+    return Figure(name, title, alt_text, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source, caption)
 
 
 def _found(evidence: Evidence, key: str) -> Iterator[Curve]:
@@ -105,7 +105,7 @@ def _lines(found: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Element]:
         yield path([(x.at(step), y.at(value)) for step, value in kept], dict(style))
 
 
-def _told(curve: Curve, key: str) -> str:
+def _alt_text(curve: Curve, key: str) -> str:
     (first, start), (last, stop) = curve.points[0], curve.points[-1]
     lost = f", {curve.unfinite} values are not finite and not drawn" if curve.unfinite else ""
     return f"{curve.name}: {key} {number(start)} at {number(first)}, {number(stop)} at {number(last)}{lost}."

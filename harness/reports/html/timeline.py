@@ -27,12 +27,12 @@ def timeline(evidence: Evidence) -> Figure | MissingFigure:
     end = max(stage.start + stage.seconds for stage in ran)
     longest = max(ran, key=lambda stage: stage.seconds)
     busy = sum(stage.seconds for stage in ran)
-    told = (
+    alt_text = (
         f"{counted(len(ran), 'stage')} in {duration(end)}; one after the other: {duration(busy)}. "
         f"The longest is {longest.name}, {duration(longest.seconds)}."
     )
     if bad := [f"{stage.name} ended as: {stage.outcome}" for stage in ran if not stage.done]:
-        told += f" {'; '.join(bad)}."
+        alt_text += f" {'; '.join(bad)}."
     drawings = tuple(
         Drawing(width, HEAD + ROW * len(ran) + FOOT, tuple(_marks(ran, end, width, left)), screen)
         for width, left, screen in SCREENS
@@ -42,7 +42,7 @@ def timeline(evidence: Evidence) -> Figure | MissingFigure:
         for s in sorted(evidence.stages, key=lambda s: (s not in ran, s.start))
     ]
     table = Table.of(("stage", "line", "start (s)", "took (s)", "outcome"), rows)
-    return Figure(NAME, TITLE, told, drawings, table, "stages.json")
+    return Figure(NAME, TITLE, alt_text, drawings, table, "stages.json")
 
 
 def _marks(ran: Sequence[StageTime], end: float, width: float, left: float) -> Iterator[Element]:
