@@ -36,14 +36,14 @@ SHORT = 200
 HoldoutTable = list[dict[str, Any]]
 
 
-def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> Quality:
+def collect(run: Recording, target: Target, interface: Interface, block: QualityBlock) -> Quality:
     """Send the hold-out rows and record labels, predictions and metrics, beside what the baselines predict.
 
     `block` is complete, as `harness.project.holdout_file.completed` makes it.
     """
     name, label = block.holdout or "", block.target or ""
     empty = Quality(holdout=name, target=label, columns=(), rows=(), baseline=place_of(block.baseline))
-    dialect = DIALECTS[spoken.dialect]
+    dialect = DIALECTS[interface.dialect]
     try:
         sha256 = hash_file(run.spec.root / name)
         table = read_rows(run.spec.root / name)
@@ -63,7 +63,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
             problem=found if isinstance(found, str) else "",
         )
         for number, (row, found) in enumerate(
-            zip(table, _Service(run, target, spoken, block).predict(requests), strict=True), start=1
+            zip(table, _Service(run, target, interface, block).predict(requests), strict=True), start=1
         )
     ]
     digests = [holdout.digest(row, label) for row in table]
@@ -121,13 +121,13 @@ def _columns(block: QualityBlock) -> list[str]:
 class _Service:
     """Asks for predictions: many rows at once where the protocol has batches, one by one where that fails."""
 
-    def __init__(self, run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> None:
+    def __init__(self, run: Recording, target: Target, interface: Interface, block: QualityBlock) -> None:
         self.run = run
         self.target = target
         self.aside: LeftOut | None = None
-        self.spoken = spoken
+        self.interface = interface
         self.block = block
-        self.dialect = DIALECTS[spoken.dialect]
+        self.dialect = DIALECTS[interface.dialect]
 
     def predict(self, requests: Sequence[Any]) -> list[Prediction | str]:
         """Return the prediction of each request of one row, or why there is none."""
@@ -151,7 +151,7 @@ class _Service:
     def _ask(self, request: Any) -> Exchange:
         exchange = http.send(
             self.target,
-            self.spoken.predict,
+            self.interface.predict,
             case="quality",
             method="POST",
             body=json.dumps(request).encode(),

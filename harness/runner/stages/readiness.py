@@ -56,17 +56,17 @@ class Ready:
         return "; ".join(filter(None, (self.asked[-1].answer, self.asked[-1].prediction)))
 
 
-def wait(run: Run, server: Running, timeout: float, spoken: Interface | None = None) -> Ready:
+def wait(run: Run, server: Running, timeout: float, interface: Interface | None = None) -> Ready:
     """Ask a container from its first moment until it is ready, has died, or `timeout` seconds are over.
 
-    `spoken` is how the service is spoken to, where that is known.
+    `interface` is how the service is spoken to, where that is known.
     """
     run.engine.reach.join(server.container)
 
     def pause() -> Exit | None:
         return server.exit() if server.wait(INTERVAL) else None
 
-    return until_ready(Inquiry(run.spec, timeout, spoken), lambda: candidates(run, server.container), pause)
+    return until_ready(Inquiry(run.spec, timeout, interface), lambda: candidates(run, server.container), pause)
 
 
 def await_ready(spec: Spec, target: Target) -> Interface:
@@ -131,11 +131,11 @@ class ProbeOutcome(Enum):
 class Inquiry:
     """What was found out about one service while it was asked; its time begins now."""
 
-    def __init__(self, spec: Spec, timeout: float, spoken: Interface | None = None) -> None:
+    def __init__(self, spec: Spec, timeout: float, interface: Interface | None = None) -> None:
         self._spec = spec
         self._timeout = timeout
         self._start = time.monotonic()
-        self._spoken = spoken
+        self._interface = interface
         self._asked: list[ReadinessProbe] = []
         self._lasts: dict[Target, float] = {}  # since when it gives the same kind of error
         self._document: dict[str, Any] | None = None
@@ -148,7 +148,7 @@ class Inquiry:
 
     def ended(self, target: Target | None, died: Exit | None = None) -> Ready:
         """Return how the waiting ended."""
-        return Ready(target, self._spoken, time.monotonic() - self._start, tuple(self._asked), died)
+        return Ready(target, self._interface, time.monotonic() - self._start, tuple(self._asked), died)
 
     def is_ready(self, target: Target) -> bool:
         """Ask once at one address; whether it is ready, or errs for so long that this is its answer."""
@@ -161,8 +161,8 @@ class Inquiry:
                 return False
         else:
             self._lasts.pop(target, None)
-        if outcome is not ProbeOutcome.NO and self._spoken is None:  # nobody recognised it, and yet it predicts
-            self._spoken = interface(self._spec, PLAIN)
+        if outcome is not ProbeOutcome.NO and self._interface is None:  # nobody recognised it, and yet it predicts
+            self._interface = interface(self._spec, PLAIN)
         return outcome is not ProbeOutcome.NO
 
     def _ask(self, target: Target) -> tuple[ReadinessProbe, ProbeOutcome]:
@@ -172,16 +172,16 @@ class Inquiry:
         enough: those of all dialects would take the cores from what starts there.
         """
         at = time.monotonic() - self._start
-        chosen = self._spoken or interface(self._spec, PLAIN)
+        chosen = self._interface or interface(self._spec, PLAIN)
         answer = _get(target, chosen.ready)
-        if answer.status is not None and self._spoken is None and (found := speak(self._spec, target)):
-            self._spoken = chosen = found
+        if answer.status is not None and self._interface is None and (found := speak(self._spec, target)):
+            self._interface = chosen = found
             answer = _get(target, chosen.ready)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             if self._spec.block.serve.ready is not None:
                 return self._no_such_path(at, target, chosen, answer), ProbeOutcome.NO
             chosen, answer = self._documented(target, chosen, answer)
-        if self._spoken is not None and DIALECTS[chosen.dialect].is_ready(answer):
+        if self._interface is not None and DIALECTS[chosen.dialect].is_ready(answer):
             return self._predict(
                 ReadinessProbe(at, ready=True, answer=describe(answer), code=answer.status), target, chosen
             )
@@ -219,8 +219,8 @@ class Inquiry:
         for path in ready_paths(document, alive=self._spec.reference is None):
             other = _get(target, path)
             if other.status is not None and not _is_absent(other.status):
-                self._spoken = replace(chosen, ready=path)
-                return self._spoken, other
+                self._interface = replace(chosen, ready=path)
+                return self._interface, other
         return chosen, answer
 
     def _no_such_path(self, at: float, target: Target, chosen: Interface, answer: Exchange) -> ReadinessProbe:
