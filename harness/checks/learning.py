@@ -13,9 +13,8 @@ from harness.config.spec import Spec
 from harness.diagnosis import of_rerun
 from harness.evidence.records import Artifact, Finding, Labels, Rerun, Trainings
 
-Judgement = tuple[
-    str, str, bool | None
-]  # what is expected, what was received, whether that is enough: None, nobody knows
+# What is expected, what was received, whether that is enough: None, nobody knows.
+Judgement = tuple[str, str, bool | None]
 
 ACCURACY, R2 = 0.99, 0.9  # what a learner reaches on ten rows that it saw thirty times
 FALL = 0.1  # of the first loss, where nothing else says what low means
