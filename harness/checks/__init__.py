@@ -28,7 +28,7 @@ OWN = (
 )
 
 Function = Callable[..., Iterator[Finding]]
-Row = Mapping[str, float | int | str | bool | None]
+Metrics = Sequence[Mapping[str, float | int | str | bool | None]]
 
 
 class LostEvidenceError(Exception):
@@ -84,7 +84,7 @@ def whole_log(ended: Exit | None, *, end_only: bool = False) -> None:
         raise LostEvidenceError(f"the log is not whole: {lost}")
 
 
-def whole_metrics(record: Artifact | Rerun) -> Sequence[Row]:
+def whole_metrics(record: Artifact | Rerun) -> Metrics:
     """Return the metrics of a training, none where there are none. Raises LostEvidenceError where they are a part."""
     if record.metrics_lost:
         raise LostEvidenceError(f"the metrics are not whole: {record.metrics_error}")

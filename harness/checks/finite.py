@@ -10,7 +10,7 @@ from typing import Any
 from harness.checks import check, failed, passed, skipped
 from harness.checks.contract import NO_EXAMPLES
 from harness.checks.naming import is_predicted
-from harness.checks.volatile import LeftOut, Path, leaves, left_out, may_be_predicted, pointer
+from harness.checks.volatile import AnswerPath, LeftOut, leaves, left_out, may_be_predicted, pointer
 from harness.client.compare import described, is_number, parse
 from harness.config.spec import Spec
 from harness.evidence.records import Contract, Exchange, Finding
@@ -26,11 +26,11 @@ class _Known:
 
     aside: LeftOut
     contract: Contract
-    promised: frozenset[Path]  # places at which every promise has a value
-    nulls: frozenset[Path]  # places at which some promise has null
-    texts: frozenset[tuple[Path, str]]  # promised ones
-    numbers: frozenset[Path]
-    words: frozenset[Path]  # places at which ordinary texts stand
+    promised: frozenset[AnswerPath]  # places at which every promise has a value
+    nulls: frozenset[AnswerPath]  # places at which some promise has null
+    texts: frozenset[tuple[AnswerPath, str]]  # promised ones
+    numbers: frozenset[AnswerPath]
+    words: frozenset[AnswerPath]  # places at which ordinary texts stand
 
 
 @check("contract.finite", rubric="Monitor 5")
@@ -86,13 +86,13 @@ def _problem(exchange: Exchange, known: _Known) -> str:
     return next((f"null at {pointer(path)}" for path in _nulls(answer) if _is_lost(path, answer, exchange, known)), "")
 
 
-def _wants_number(path: Path, text: str, known: _Known) -> bool:
+def _wants_number(path: AnswerPath, text: str, known: _Known) -> bool:
     if (path, text) in known.texts:
         return False
     return path in known.numbers or (is_predicted(path) and path not in known.words)
 
 
-def _is_lost(path: Path, answer: Any, exchange: Exchange, known: _Known) -> bool:
+def _is_lost(path: AnswerPath, answer: Any, exchange: Exchange, known: _Known) -> bool:
     """Whether the null at a place stands for a prediction that got lost."""
     if path in known.nulls:
         return False
@@ -108,7 +108,7 @@ def _is_lost(path: Path, answer: Any, exchange: Exchange, known: _Known) -> bool
     return not any(may_be_predicted(p) for p in beside)
 
 
-def _beside(answer: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _beside(answer: Any, path: AnswerPath) -> Iterator[tuple[AnswerPath, Any]]:
     """Yield what stands in the same object as a place, or below it; for a position in what holds its list."""
     holder = path
     while holder and holder[-1] == "*":
@@ -117,7 +117,7 @@ def _beside(answer: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     return (each for each in leaves(answer) if each[0][: len(holder)] == holder and each[0] != path)
 
 
-def _nulls(answer: Any) -> Iterator[Path]:
+def _nulls(answer: Any) -> Iterator[AnswerPath]:
     return (path for path, value in leaves(answer) if value is None)
 
 

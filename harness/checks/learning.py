@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from harness.checks import check, failed, passed, skipped, warned, whole_metrics
+from harness.checks import Metrics, check, failed, passed, skipped, warned, whole_metrics
 from harness.checks.train import is_finite
 from harness.config.blocks import SmallBatchBlock
 from harness.config.spec import Spec
 from harness.diagnosis import of_rerun
 from harness.evidence.records import Artifact, Finding, Labels, Rerun, Trainings
 
-Metrics = Sequence[Mapping[str, float | int | str | bool | None]]
-Judged = tuple[str, str, bool | None]  # what is expected, what was received, whether that is enough: None, nobody knows
+# What is expected, what was received, whether that is enough: None, nobody knows.
+Judgement = tuple[str, str, bool | None]
 
 ACCURACY, R2 = 0.99, 0.9  # what a learner reaches on ten rows that it saw thirty times
 FALL = 0.1  # of the first loss, where nothing else says what low means
@@ -56,7 +56,7 @@ def overfits_small_batch(spec: Spec, trainings: Trainings) -> Iterator[Finding]:
         yield find(expected=f"{expected} on {run.change}", received=received, advice=advice)
 
 
-def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock) -> Judged:
+def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock) -> Judgement:
     """Judge by all that the description asks for; where it asks for nothing, by the score, or else by the loss."""
     score = spec.block.train.score
     # Without a hold-out table nobody knows whether the score is over these rows, but who asks for one says so.
@@ -72,7 +72,7 @@ def _heart(spec: Spec, trainings: Trainings, run: Rerun, block: SmallBatchBlock)
     return " and ".join(expected), ", ".join(received), all(good)
 
 
-def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Trainings) -> Judged:
+def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Trainings) -> Judgement:
     if score is None:
         return "", "`train.small_batch.min_score` needs `train.score`: the key of the score", None
     last = next(reversed(recorded(whole_metrics(run), score)), math.nan)
@@ -84,7 +84,7 @@ def _by_score(score: str | None, run: Rerun, least: float | None, trainings: Tra
     return f"a last `{score}` of at least {wanted:g}", received, last >= wanted
 
 
-def _by_loss(loss: str, run: Rerun, most: float | None) -> Judged:
+def _by_loss(loss: str, run: Rerun, most: float | None) -> Judgement:
     losses = recorded(whole_metrics(run), loss)
     if not losses:
         return "", f"it recorded no `{loss}`: {run.metrics_error or 'the key is not there'}", None

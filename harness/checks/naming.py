@@ -50,7 +50,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Field:
+class AnswerField:
     """A place in the answers (names, `*` for any position) and what stood there, in one answer after the other."""
 
     path: tuple[str, ...]
@@ -90,11 +90,11 @@ def words(name: str) -> frozenset[str]:
 
 def is_predicted(path: Sequence[str]) -> bool:
     """Whether a place is, by its names, what a model says."""
-    field = Field(tuple(path), ())
+    field = AnswerField(tuple(path), ())
     return bool(field.own & vocabulary.SAID or field.above & vocabulary.PREDICTED)
 
 
-def kind(field: Field) -> str:
+def kind(field: AnswerField) -> str:
     """Say what a field is that differs from answer to answer; empty where that is not known, so that it is compared.
 
     Of what an example promises more is asked: only what no prediction can look like is something else.
@@ -105,12 +105,12 @@ def kind(field: Field) -> str:
     return next((name for name, is_such in _KINDS.items() if is_such(field)), "")
 
 
-def is_time(field: Field) -> bool:
+def is_time(field: AnswerField) -> bool:
     """Whether a field is the time of day, also where it has not moved on as yet."""
     return not field.above & vocabulary.PREDICTED and not field.own & vocabulary.PREDICTED and _is_time(field)
 
 
-def _is_id(field: Field) -> bool:
+def _is_id(field: AnswerField) -> bool:
     if not field.known(vocabulary.ID, vocabulary.OF_ID) or not field.all(_is_text, _is_integer):
         return False
     if grows(field.series):
@@ -124,7 +124,7 @@ def _is_id(field: Field) -> bool:
     return all(_OPAQUE.fullmatch(text) or form.fullmatch(text) for text in texts)
 
 
-def _is_clock(field: Field) -> bool:
+def _is_clock(field: AnswerField) -> bool:
     if not field.known(vocabulary.TIME, vocabulary.OF_TIME):
         return False
     moments = [[_moment(value) for value in seen.values] for seen in field.series]
@@ -134,7 +134,7 @@ def _is_clock(field: Field) -> bool:
     return all(left[1] <= right[0] + SLACK for left, right in pairwise(ends))
 
 
-def _is_time(field: Field) -> bool:
+def _is_time(field: AnswerField) -> bool:
     if _is_clock(field):
         return True
     if field.promised or not field.known(vocabulary.TIME, vocabulary.OF_TIME):
@@ -144,7 +144,7 @@ def _is_time(field: Field) -> bool:
     return len(field.series) >= ENOUGH and grows(field.series)  # a clock that starts with the machine
 
 
-def _is_duration(field: Field) -> bool:
+def _is_duration(field: AnswerField) -> bool:
     named = field.known(vocabulary.DURATION, vocabulary.OF_DURATION) or bool(
         field.above & vocabulary.TIMINGS and not field.promised
     )
@@ -165,7 +165,7 @@ def _lasted(value: Any, unit: float | None, measured: float | None, *, sure: boo
     return sure or measured is None or value * (unit or 1e-3) <= 2 * measured + SLACK
 
 
-def _is_counter(field: Field) -> bool:
+def _is_counter(field: AnswerField) -> bool:
     if field.promised or not field.known(vocabulary.COUNTER, vocabulary.OF_COUNTER):
         return False
     if grows(field.series) or not field.all(is_number):
@@ -174,7 +174,7 @@ def _is_counter(field: Field) -> bool:
     return bool(field.own & vocabulary.SERVED) or grows(down)
 
 
-def _is_flag(field: Field) -> bool:
+def _is_flag(field: AnswerField) -> bool:
     if field.promised or not field.known(vocabulary.FLAG | vocabulary.SOURCE, vocabulary.OF_FLAG):
         return False
     if field.own & vocabulary.FLAG:
@@ -182,21 +182,21 @@ def _is_flag(field: Field) -> bool:
     return any(_is_text(value) and words(value) & vocabulary.FLAG for value in field.values)
 
 
-def _is_place(field: Field) -> bool:
+def _is_place(field: AnswerField) -> bool:
     return (
         not field.promised and field.known(vocabulary.PLACE, vocabulary.OF_PLACE) and field.all(_is_text, _is_integer)
     )
 
 
-def _is_resource(field: Field) -> bool:
+def _is_resource(field: AnswerField) -> bool:
     return not field.promised and field.known(vocabulary.RESOURCE, vocabulary.OF_RESOURCE) and field.all(is_number)
 
 
-def _is_aside(field: Field) -> bool:
+def _is_aside(field: AnswerField) -> bool:
     return not field.promised and bool(field.above & vocabulary.ASIDE) and not field.own & vocabulary.SAID
 
 
-def _is_dated_text(field: Field) -> bool:
+def _is_dated_text(field: AnswerField) -> bool:
     """Whether texts differ only in IDs, times of day and durations."""
     if field.promised or field.own & (vocabulary.SAID - {"text"}) or not field.pairs:
         return False
@@ -207,7 +207,7 @@ def _is_dated_text(field: Field) -> bool:
     return _is_fresh(field.series) and all(_masked(left) == _masked(right) for left, right in field.pairs)
 
 
-_KINDS: dict[str, Callable[[Field], bool]] = {
+_KINDS: dict[str, Callable[[AnswerField], bool]] = {
     "an ID": _is_id,
     "a time": _is_time,
     "a duration": _is_duration,

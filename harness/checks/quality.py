@@ -11,7 +11,7 @@ from harness.config.quality import QualityBlock
 from harness.config.spec import Spec
 from harness.evidence.records import Finding, Quality, Status
 from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Scored, scored, selected
-from harness.statistics.gate import Needed, Outcome, Verdict, assess, disagreements
+from harness.statistics.gate import ConditionOutcome, ConditionVerdict, Needed, assess, disagreements
 from harness.statistics.intervals import Interval, paired, paired_t
 from harness.statistics.metrics import UnmeasurableError, measured, per_row
 
@@ -163,13 +163,13 @@ def _without_baseline(block: QualityBlock, quality: Quality, condition: Conditio
     )
 
 
-def _finding(block: QualityBlock, quality: Quality, outcome: Outcome) -> Finding:
+def _finding(block: QualityBlock, quality: Quality, outcome: ConditionOutcome) -> Finding:
     condition = outcome.condition
     lines = list(_report(quality, outcome))
-    if outcome.verdict is Verdict.PASS:
+    if outcome.verdict is ConditionVerdict.PASS:
         return passed(f"`{condition.text}`: {'; '.join(lines)}")
     received = "\n".join(lines)
-    if outcome.verdict is Verdict.FAIL:
+    if outcome.verdict is ConditionVerdict.FAIL:
         return failed(
             expected=f"`{condition.text}`",
             received=received,
@@ -195,7 +195,7 @@ def _unknown(block: QualityBlock, *, expected: str, received: str, advice: str) 
     return (failed if block.unknown == "fail" else warned)(expected=expected, received=received, advice=advice)
 
 
-def _report(quality: Quality, outcome: Outcome) -> Iterator[str]:
+def _report(quality: Quality, outcome: ConditionOutcome) -> Iterator[str]:
     """Yield the estimate with its bounds; the rows given and needed; and what makes it doubtful."""
     condition = outcome.condition
     name = f"{condition.measure}: new - baseline" if condition.is_difference else str(condition.measure)
@@ -215,7 +215,7 @@ def _report(quality: Quality, outcome: Outcome) -> Iterator[str]:
         yield f"compared on the rows that both have: {quality.baseline_problem}"
 
 
-def _reach(outcome: Outcome, interval: Interval) -> float:
+def _reach(outcome: ConditionOutcome, interval: Interval) -> float:
     return max(outcome.estimate - interval.low, interval.high - outcome.estimate)
 
 

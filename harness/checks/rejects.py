@@ -26,7 +26,7 @@ HARD = ("missing", "unknown", "null", "wrong-type", "empty-batch")
 ROUTES = ("method", "path")  # their answers come from the framework, and no document lists them
 
 
-class Verdict(StrEnum):
+class RejectOutcome(StrEnum):
     """What became of one malformed request."""
 
     REFUSED = "refused"
@@ -40,15 +40,17 @@ class Verdict(StrEnum):
     NOT_JSON = "refused, but not in the form of an error of this protocol"
 
 
-FATAL = (Verdict.BROKEN, Verdict.RULED_OUT, Verdict.NON_FINITE)
+FATAL = (RejectOutcome.BROKEN, RejectOutcome.RULED_OUT, RejectOutcome.NON_FINITE)
 ADVICE = {
-    Verdict.SHIPPED: "",  # the dialect has it
-    Verdict.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
-    Verdict.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
-    Verdict.NON_FINITE: "Refuse rows for which the model has no finite answer.",
-    Verdict.ACCEPTED: "Refuse what the model was not trained for: strict types, required fields, no unknown fields.",
-    Verdict.UNDOCUMENTED: "List the status in the API document, so that clients expect it.",
-    Verdict.NOT_JSON: "Answer errors as JSON too: clients parse them.",
+    RejectOutcome.SHIPPED: "",  # the dialect has it
+    RejectOutcome.BROKEN: "Validate the request before predicting, and answer 400 or 422 with a JSON error.",
+    RejectOutcome.RULED_OUT: "Refuse what the service's own document rules out, or correct the document.",
+    RejectOutcome.NON_FINITE: "Refuse rows for which the model has no finite answer.",
+    RejectOutcome.ACCEPTED: (
+        "Refuse what the model was not trained for: strict types, required fields, no unknown fields."
+    ),
+    RejectOutcome.UNDOCUMENTED: "List the status in the API document, so that clients expect it.",
+    RejectOutcome.NOT_JSON: "Answer errors as JSON too: clients parse them.",
 }
 
 
@@ -75,17 +77,19 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield skipped(f"the service limits how often it is asked: {described(all_[0])}")
         return
     dialect = DIALECTS[contract.interface.dialect]
-    found: dict[Verdict, list[Exchange]] = defaultdict(list)
+    found: dict[RejectOutcome, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
         found[_verdict(kind, exchange, contract, dialect)].append(exchange)
-    if (reason := proves_nothing(spec, contract)) and not found[Verdict.BROKEN]:
+    if (reason := proves_nothing(spec, contract)) and not found[RejectOutcome.BROKEN]:
         yield skipped(reason)
         return
     if not spec.block.contract.strict:  # the well-known servers of a protocol may say their errors in their own way
-        found[Verdict.REFUSED] += [e for e in found[Verdict.NOT_JSON] if _is_shipped(e, dialect)]
-        found[Verdict.NOT_JSON] = [e for e in found[Verdict.NOT_JSON] if not _is_shipped(e, dialect)]
+        found[RejectOutcome.REFUSED] += [e for e in found[RejectOutcome.NOT_JSON] if _is_shipped(e, dialect)]
+        found[RejectOutcome.NOT_JSON] = [e for e in found[RejectOutcome.NOT_JSON] if not _is_shipped(e, dialect)]
     bad = {
-        verdict: found[verdict] for verdict in ADVICE if found[verdict] and (not reason or verdict is Verdict.BROKEN)
+        verdict: found[verdict]
+        for verdict in ADVICE
+        if found[verdict] and (not reason or verdict is RejectOutcome.BROKEN)
     }
     for verdict, cases in bad.items():
         fails = verdict in FATAL or spec.block.contract.strict
@@ -95,47 +99,49 @@ def judge(kind: str, spec: Spec, contract: Contract) -> Iterator[Finding]:
             advice=ADVICE[verdict] or dialect.weakness(kind, cases[0]),
         )
     if not bad:
-        allowed = f", {len(found[Verdict.ALLOWED])} allowed by the API document" if found[Verdict.ALLOWED] else ""
-        statuses = sorted({str(exchange.status) for exchange in found[Verdict.REFUSED]})
-        yield passed(f"{len(found[Verdict.REFUSED])} refused ({', '.join(statuses) or 'none'}){allowed}")
+        allowed = (
+            f", {len(found[RejectOutcome.ALLOWED])} allowed by the API document" if found[RejectOutcome.ALLOWED] else ""
+        )
+        statuses = sorted({str(exchange.status) for exchange in found[RejectOutcome.REFUSED]})
+        yield passed(f"{len(found[RejectOutcome.REFUSED])} refused ({', '.join(statuses) or 'none'}){allowed}")
 
 
-def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
+def _verdict(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> RejectOutcome:
     if exchange.status is None or exchange.status >= 500 or TRACEBACK in exchange.response:  # noqa: PLR2004 - 5xx
         return _broken(kind, exchange, dialect)
     if dialect.is_refusal(exchange):
         return _refusal(kind, exchange, contract, dialect)
     if kind != "non-finite" and _is_non_finite(exchange):  # who sends NaN may get NaN back
-        return Verdict.NON_FINITE
+        return RejectOutcome.NON_FINITE
     allows = _allows(kind, exchange, contract.document, contract.interface)
     if allows:
-        return Verdict.ALLOWED
+        return RejectOutcome.ALLOWED
     if kind == "malformed" or (allows is False and kind in HARD):
-        return Verdict.RULED_OUT
-    return Verdict.REFUSED if kind == "empty-batch" and _is_empty(exchange, dialect) else Verdict.ACCEPTED
+        return RejectOutcome.RULED_OUT
+    return RejectOutcome.REFUSED if kind == "empty-batch" and _is_empty(exchange, dialect) else RejectOutcome.ACCEPTED
 
 
-def _broken(kind: str, exchange: Exchange, dialect: Dialect) -> Verdict:
+def _broken(kind: str, exchange: Exchange, dialect: Dialect) -> RejectOutcome:
     if kind == "method" and exchange.status == NOT_IMPLEMENTED and TRACEBACK not in exchange.response:
-        return Verdict.REFUSED
-    return Verdict.SHIPPED if dialect.weakness(kind, exchange) else Verdict.BROKEN
+        return RejectOutcome.REFUSED
+    return RejectOutcome.SHIPPED if dialect.weakness(kind, exchange) else RejectOutcome.BROKEN
 
 
-def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> Verdict:
+def _refusal(kind: str, exchange: Exchange, contract: Contract, dialect: Dialect) -> RejectOutcome:
     if kind in ROUTES:
-        return Verdict.REFUSED
+        return RejectOutcome.REFUSED
     listed = documented_statuses(contract.document, contract.interface.predict)
     if listed is not None and str(exchange.status) not in listed and not {"default", "4XX"} & listed:
-        return Verdict.UNDOCUMENTED
+        return RejectOutcome.UNDOCUMENTED
     if exchange.status in dialect.text_errors:
-        return Verdict.REFUSED
+        return RejectOutcome.REFUSED
     try:
         body = parse(exchange)
     except (ValueError, RecursionError):
-        return Verdict.NOT_JSON
+        return RejectOutcome.NOT_JSON
     if dialect.error is not None and not _fits(dialect.error, body):
-        return Verdict.NOT_JSON
-    return Verdict.REFUSED
+        return RejectOutcome.NOT_JSON
+    return RejectOutcome.REFUSED
 
 
 def _is_shipped(exchange: Exchange, dialect: Dialect) -> bool:

@@ -10,7 +10,7 @@ from harness.client.compare import SAME, compare, described, parse
 from harness.client.protocols import DIALECTS
 from harness.config.spec import Spec
 from harness.diagnosis import relevant
-from harness.evidence.records import Asked, Contract, Exchange, Finding, Robustness, Serving, Start, Stop
+from harness.evidence.records import Contract, Exchange, Finding, ReadinessProbe, Robustness, Serving, Start, Stop
 
 LOG_LINES = 8
 CANNOT_RUN = (126, 127)  # as a shell says that a command cannot be run, or is not there
@@ -178,7 +178,7 @@ def stops_gracefully(spec: Spec, contract: Contract, stop: Stop) -> Iterator[Fin
         )
 
 
-def _lie(asked: Asked) -> Finding:
+def _lie(asked: ReadinessProbe) -> Finding:
     return failed(
         expected="a yes of the ready path only when a prediction is answered",
         received=f"{asked.at:.1f} s after the start {asked.answer}, and then {asked.prediction}",

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from harness.checks import check, failed, passed, skipped, vocabulary, warned
-from harness.checks.naming import SURE, Field, Seen, is_predicted, is_time, kind, words
+from harness.checks.naming import SURE, AnswerField, Seen, is_predicted, is_time, kind, words
 from harness.client.compare import is_nan, parse, short
 from harness.client.protocols import DIALECTS
 from harness.client.protocols.protocol import Dialect
@@ -26,11 +26,11 @@ MAX_SHOWN = 8
 ENOUGH, SOME = 16 * 2**20, 8  # bytes of answers, beyond some, that are looked at
 DECLARE = "If a field is new each time and no prediction, name it in `contract.volatile`, such as [/request_id]."
 
-Path = tuple[str, ...]  # names, `*` for any position; in what is declared for any name too
+AnswerPath = tuple[str, ...]  # names, `*` for any position; in what is declared for any name too
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredRequest:
     """A request and its answer as JSON; `seconds` that it took, where somebody measured."""
 
     request: bytes
@@ -42,7 +42,7 @@ class Asked:
 class New:
     """A place that differs between answers to one request: what it is, and two of its values."""
 
-    path: Path
+    path: AnswerPath
     kind: str
     samples: tuple[Any, ...]
 
@@ -56,9 +56,9 @@ class LeftOut:
     """What is left out of the answers of one service before they are compared."""
 
     dialect: Dialect
-    declared: tuple[Path, ...] = ()
+    declared: tuple[AnswerPath, ...] = ()
     found: tuple[New, ...] = ()
-    clocks: tuple[Path, ...] = ()  # times of day, which may move on between any two answers
+    clocks: tuple[AnswerPath, ...] = ()  # times of day, which may move on between any two answers
 
     def of(self, answer: Any) -> Any:
         """Return an answer without it, and without what is new each time by the protocol."""
@@ -68,12 +68,12 @@ class LeftOut:
         """Return an answer, or what is promised of it, without it; what the protocol may make up can be promised."""
         return without(answer, self.places)
 
-    def has(self, answer: Any, place: Path) -> bool:
+    def has(self, answer: Any, place: AnswerPath) -> bool:
         """Whether an answer has something at a place."""
         return _is_at(answer, place)
 
     @property
-    def places(self) -> tuple[Path, ...]:
+    def places(self) -> tuple[AnswerPath, ...]:
         """All that is left out."""
         return tuple(dict.fromkeys((*self.declared, *(new.path for new in self.found), *self.clocks)))
 
@@ -88,18 +88,18 @@ def left_out(spec: Spec, contract: Contract | None) -> LeftOut:
     return _of_exchanges(good, _promises(spec.examples), declared, dialect.name)
 
 
-def found_in(asked: Sequence[Asked], spec: Spec, dialect: Dialect) -> LeftOut:
+def found_in(asked: Sequence[AnsweredRequest], spec: Spec, dialect: Dialect) -> LeftOut:
     """Return the same of answers that stand in no record of the contract."""
     declared = tuple(_parts(text) for text in spec.block.contract.volatile)
     return _found(asked, _promises(spec.examples), declared, dialect)
 
 
-def pointer(path: Path) -> str:
+def pointer(path: AnswerPath) -> str:
     """Return a place as a JSON pointer with `*`."""
     return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in path) or "/"
 
 
-def without(value: Any, places: Sequence[Path]) -> Any:
+def without(value: Any, places: Sequence[AnswerPath]) -> Any:
     """Return JSON without what stands at some places; in a list null takes its position."""
     if not places:
         return value
@@ -112,7 +112,7 @@ def without(value: Any, places: Sequence[Path]) -> Any:
     return value
 
 
-def below(places: Sequence[Path], way: Sequence[str | int]) -> tuple[Path, ...]:
+def below(places: Sequence[AnswerPath], way: Sequence[str | int]) -> tuple[AnswerPath, ...]:
     """Return the places inside of what stands at the end of a way; what is itself such a place is somebody's choice."""
     for step in way:
         places = _below(places, str(step))
@@ -156,12 +156,12 @@ def volatile(spec: Spec, contract: Contract) -> Iterator[Finding]:
         yield passed(f"left out as declared: {declared}" if declared else "nothing in the answers is new each time")
 
 
-def _promises(examples: Iterable[Example]) -> frozenset[Path]:
+def _promises(examples: Iterable[Example]) -> frozenset[AnswerPath]:
     good = (example.response for example in examples if example.is_good and example.has_response)
     return frozenset(path for response in good for path, _ in leaves(response))
 
 
-def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def leaves(value: Any, path: AnswerPath = ()) -> Iterator[tuple[AnswerPath, Any]]:
     """Yield what holds nothing else, with its place: `*` for any position."""
     if isinstance(value, dict) and value:
         for key, child in value.items():
@@ -175,16 +175,16 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 @lru_cache(maxsize=8)
 def _of_exchanges(
-    good: tuple[Exchange, ...], promised: frozenset[Path], declared: tuple[Path, ...], dialect: str
+    good: tuple[Exchange, ...], promised: frozenset[AnswerPath], declared: tuple[AnswerPath, ...], dialect: str
 ) -> LeftOut:
     size = 0
-    asked: list[Asked] = []
+    asked: list[AnsweredRequest] = []
     for exchange in good:
         size += len(exchange.response)
         if size > ENOUGH and len(asked) > SOME:
             break
         if (answer := _parsed(exchange)) is not None:
-            asked.append(Asked(exchange.request, answer, exchange.seconds))
+            asked.append(AnsweredRequest(exchange.request, answer, exchange.seconds))
     return _found(asked, promised, declared, DIALECTS[dialect])
 
 
@@ -195,11 +195,16 @@ def _parsed(exchange: Exchange) -> Any:
         return None
 
 
-def _found(asked: Sequence[Asked], promised: frozenset[Path], declared: tuple[Path, ...], dialect: Dialect) -> LeftOut:
-    kept = [Asked(a.request, without(dialect.lasting(a.answer), declared), a.seconds) for a in asked]
-    series: dict[Path, list[Seen]] = defaultdict(list)
+def _found(
+    asked: Sequence[AnsweredRequest],
+    promised: frozenset[AnswerPath],
+    declared: tuple[AnswerPath, ...],
+    dialect: Dialect,
+) -> LeftOut:
+    kept = [AnsweredRequest(a.request, without(dialect.lasting(a.answer), declared), a.seconds) for a in asked]
+    series: dict[AnswerPath, list[Seen]] = defaultdict(list)
     for each in kept:
-        values: dict[Path, list[Any]] = defaultdict(list)
+        values: dict[AnswerPath, list[Any]] = defaultdict(list)
         for path, value in leaves(each.answer):
             if value is not None:
                 values[path].append(value)
@@ -208,19 +213,19 @@ def _found(asked: Sequence[Asked], promised: frozenset[Path], declared: tuple[Pa
     pairs = _pairs(kept)
     new = []
     for path, differing in pairs.items():
-        field = Field(path, tuple(series.get(path, ())), tuple(differing), path in promised)
+        field = AnswerField(path, tuple(series.get(path, ())), tuple(differing), path in promised)
         if series.get(path) and (what := kind(field)):
             new.append(New(_whole(path), what, tuple(differing[0])))
-    clocks = [p for p, s in series.items() if p not in promised and is_time(Field(p, tuple(s)))]
+    clocks = [p for p, s in series.items() if p not in promised and is_time(AnswerField(p, tuple(s)))]
     sure = [each for each in new if each.kind in SURE]
     chosen = new if _leaves_something(kept, new) else sure
     return LeftOut(dialect, declared, tuple(chosen), tuple(_whole(path) for path in clocks))
 
 
-def _pairs(asked: Sequence[Asked]) -> dict[Path, list[tuple[Any, Any]]]:
+def _pairs(asked: Sequence[AnsweredRequest]) -> dict[AnswerPath, list[tuple[Any, Any]]]:
     """Return the places at which answers to equal requests differ, and how."""
     first: dict[bytes, Any] = {}
-    pairs: dict[Path, list[tuple[Any, Any]]] = defaultdict(list)
+    pairs: dict[AnswerPath, list[tuple[Any, Any]]] = defaultdict(list)
     for each in asked:
         if each.request not in first:
             first[each.request] = each.answer
@@ -230,7 +235,7 @@ def _pairs(asked: Sequence[Asked]) -> dict[Path, list[tuple[Any, Any]]]:
     return pairs
 
 
-def _differences(left: Any, right: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
+def _differences(left: Any, right: Any, path: AnswerPath = ()) -> Iterator[tuple[AnswerPath, Any, Any]]:
     if left == right:
         return
     if isinstance(left, dict) and isinstance(right, dict):
@@ -243,13 +248,13 @@ def _differences(left: Any, right: Any, path: Path = ()) -> Iterator[tuple[Path,
         yield path, left, right
 
 
-def _leaves_something(asked: Sequence[Asked], new: Sequence[New]) -> bool:
+def _leaves_something(asked: Sequence[AnsweredRequest], new: Sequence[New]) -> bool:
     """Whether each answer has more than what is new and what tells about it: a prediction, by any name."""
     places = [each.path for each in new]
     return all(any(_predicted(without(a.answer, places))) for a in asked)
 
 
-def may_be_predicted(path: Path) -> bool:
+def may_be_predicted(path: AnswerPath) -> bool:
     """Whether a place may be a prediction's: it has no name, or one that does not tell about an answer."""
     return is_predicted(path) or not words(path[-1]) <= vocabulary.ABOUT | vocabulary.ID or path[-1] == "*"
 
@@ -268,7 +273,7 @@ def _nothing_left(spec: Spec, good: Sequence[Exchange], known: LeftOut) -> str:
     return ""
 
 
-def _is_emptied(answer: Any, declared: Sequence[Path]) -> bool:
+def _is_emptied(answer: Any, declared: Sequence[AnswerPath]) -> bool:
     """Whether declared places hold all of an answer that may be predicted."""
     return any(_predicted(answer)) and not any(_predicted(without(answer, declared)))
 
@@ -279,22 +284,22 @@ def _predicted(answer: Any) -> Iterator[bool]:
         yield value not in (None, {}, []) and (not path or may_be_predicted(path))
 
 
-def _whole(path: Path) -> Path:
+def _whole(path: AnswerPath) -> AnswerPath:
     """Return the list in place of its positions: a list of plain values is left out as a whole."""
     while path and path[-1] == "*":
         path = path[:-1]
     return path
 
 
-def _parts(text: str) -> Path:
+def _parts(text: str) -> AnswerPath:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
 
 
-def _below(places: Sequence[Path], step: str) -> tuple[Path, ...]:
+def _below(places: Sequence[AnswerPath], step: str) -> tuple[AnswerPath, ...]:
     return tuple(place[1:] for place in places if place and place[0] in ("*", step))
 
 
-def _is_at(value: Any, path: Path) -> bool:
+def _is_at(value: Any, path: AnswerPath) -> bool:
     """Whether an answer has something at a place."""
     if not path:
         return True

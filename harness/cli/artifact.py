@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.evidence.provenance import Statement
     from harness.evidence.records import Quality
     from harness.evidence.run_folder import RunFolder
-    from harness.store.oci import Measured, Publication, Source
+    from harness.store.oci import ArtifactStore, HoldoutPredictions, Publication
 
 DVC = "dvc:"
 PLACE = "DIR, oci://HOST[:PORT]/REPOSITORY[:TAG]"
@@ -92,9 +92,9 @@ def _publish(arguments: argparse.Namespace) -> int:
     return errors.PASSED
 
 
-def _measured(folder: RunFolder, quality: Quality | None) -> Measured | None:
+def _measured(folder: RunFolder, quality: Quality | None) -> HoldoutPredictions | None:
     """Return what a run recorded of its hold-out rows. Raises DescriptionError where that was changed since."""
-    from harness.store.oci import Measured, digest_of, same
+    from harness.store.oci import HoldoutPredictions, digest_of, same
 
     if quality is None or quality.predictions is None:
         return None
@@ -103,7 +103,7 @@ def _measured(folder: RunFolder, quality: Quality | None) -> Measured | None:
         raise errors.DescriptionError(f"{path} is missing", hint="The run folder is incomplete: run again.")
     text = path.read_bytes()
     same(path, digest_of(text), f"sha256:{quality.predictions.sha256}")
-    return Measured(folder.id, text, quality.holdout, quality.holdout_sha256)
+    return HoldoutPredictions(folder.id, text, quality.holdout, quality.holdout_sha256)
 
 
 def _to_dvc(publication: Publication, said: Statement, remote: str, pointer: Path | None) -> None:
@@ -187,7 +187,7 @@ def _verified(name: str, file: Path | None, *, plain_http: bool) -> Iterator[tup
         raise errors.DescriptionError(f"{path} cannot be verified: {exc!r}", hint="Publish it again.") from exc
 
 
-def _stored(source: Source, given: list[Statement]) -> Iterator[tuple[str, list[str]]]:
+def _stored(source: ArtifactStore, given: list[Statement]) -> Iterator[tuple[str, list[str]]]:
     from harness.evidence.provenance import differences
     from harness.store.oci import hashes, published
 

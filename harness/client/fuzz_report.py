@@ -19,7 +19,7 @@ SPENT = 0.95  # part of its share of the time after which an operation was cut o
 
 
 @dataclass(frozen=True)
-class Found:
+class FailedCase:
     """One failed test case, as the tool saw it."""
 
     check: str
@@ -53,7 +53,7 @@ class Found:
 class Report:
     """What the tool reported; `found` holds the smallest case of each kind of failure."""
 
-    found: tuple[Found, ...] = ()
+    found: tuple[FailedCase, ...] = ()
     cases: int = 0
     accepted: int = 0
     stopped: str = ""  # why the tool ended; empty: it did not end by itself
@@ -165,7 +165,7 @@ def _is_cut(report: Report, event: Mapping[str, Any]) -> bool:
     return seconds > SPENT * left / max(1, report.operations - report.covered)
 
 
-def _failures(recorder: Mapping[str, Any]) -> Iterator[Found]:
+def _failures(recorder: Mapping[str, Any]) -> Iterator[FailedCase]:
     label = recorder["label"]
     for identifier, exchange in recorder.get("interactions", {}).items():
         request, response = exchange["request"], exchange.get("response")
@@ -180,12 +180,12 @@ def _failures(recorder: Mapping[str, Any]) -> Iterator[Found]:
 
 def _found(
     failure: Mapping[str, Any], label: str, request: Mapping[str, Any], response: Mapping[str, Any] | None
-) -> Found:
+) -> FailedCase:
     headers = {name: values[0] for name, values in request.get("headers", {}).items()}
     types = [
         values[0] for name, values in (response or {}).get("headers", {}).items() if name.lower() == "content-type"
     ]
-    return Found(
+    return FailedCase(
         check=failure["name"],
         title=failure["title"],
         message=failure.get("message") or "",

@@ -30,7 +30,7 @@ AWAKE = 0.05  # part of the time that may be spent so: the service often runs on
 
 
 @dataclass(frozen=True)
-class Ask:
+class LoadRequest:
     """One request body, and the answer that it got when nobody else was asking."""
 
     body: bytes
@@ -47,7 +47,7 @@ class Traffic:
 
     target: Target
     path: str
-    asks: tuple[Ask, ...]
+    asks: tuple[LoadRequest, ...]
     same: Callable[[bytes, bytes], bool] = operator.eq
     content_type: str = JSON
     timeout: float = 30.0
@@ -176,7 +176,7 @@ class _Tally:
         )
 
 
-def _request(traffic: Traffic, ask: Ask) -> bytes:
+def _request(traffic: Traffic, ask: LoadRequest) -> bytes:
     """Return a whole request as bytes, so that nothing is put together while time is measured."""
     target = traffic.target
     host = f"[{target.host}]" if ":" in target.host else target.host

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from harness.client import http
-from harness.client.fuzz_report import NO_ANSWER, REFUSED, SERVER_ERROR, Found, with_integers
+from harness.client.fuzz_report import NO_ANSWER, REFUSED, SERVER_ERROR, FailedCase, with_integers
 from harness.client.http import Target
 from harness.client.protocols.protocol import is_2xx, parsed
 from harness.client.request_generators.shrink import shrink
@@ -24,7 +24,7 @@ OWN = ("content-type", "content-length", "host", "connection")
 
 
 @dataclass(frozen=True)
-class Replay:
+class RequestReplay:
     """A request once more, and whether it failed in the same way."""
 
     sent: Exchange
@@ -33,19 +33,21 @@ class Replay:
     integers: bool = False
 
 
-def resend(target: Target, found: Found, document: dict[str, Any], *, case: str, timeout: float) -> Replay:
+def resend(target: Target, found: FailedCase, document: dict[str, Any], *, case: str, timeout: float) -> RequestReplay:
     """Send a failing request again and, where the failure can be told from the answer, smaller ones too."""
     first = send(target, found, found.body, case=case, timeout=timeout)
     if not _is_same(found, first):
-        return Replay(first, reproduced=False)
+        return RequestReplay(first, reproduced=False)
     integers = with_integers(found.body) if found.check == REFUSED else None
     if integers is not None and is_2xx(send(target, found, integers, case=case, timeout=timeout)):
-        return Replay(first, reproduced=True, integers=True)
+        return RequestReplay(first, reproduced=True, integers=True)
     smallest = _smaller(target, found, document, first, timeout=timeout)
-    return Replay(smallest, reproduced=True, shrunk=smallest is not first)
+    return RequestReplay(smallest, reproduced=True, shrunk=smallest is not first)
 
 
-def _smaller(target: Target, found: Found, document: dict[str, Any], first: Exchange, *, timeout: float) -> Exchange:
+def _smaller(
+    target: Target, found: FailedCase, document: dict[str, Any], first: Exchange, *, timeout: float
+) -> Exchange:
     """Return the smallest request that fails in the same way: `first`, where no smaller one is found."""
     last = first
     breaks_too = _breaks(found, document)
@@ -73,7 +75,7 @@ def _smaller(target: Target, found: Found, document: dict[str, Any], first: Exch
     return last
 
 
-def send(target: Target, found: Found, body: bytes, *, case: str, timeout: float) -> Exchange:
+def send(target: Target, found: FailedCase, body: bytes, *, case: str, timeout: float) -> Exchange:
     """Send the request of a failure with the body given."""
     return http.send(
         target,
@@ -87,7 +89,7 @@ def send(target: Target, found: Found, body: bytes, *, case: str, timeout: float
     )
 
 
-def own_headers(found: Found) -> dict[str, str]:
+def own_headers(found: FailedCase) -> dict[str, str]:
     """Return the headers that belong to the request and not to its transport."""
     return {name: value for name, value in found.headers.items() if name.lower() not in OWN}
 
@@ -104,7 +106,7 @@ def curl(target: Target, sent: Exchange, headers: dict[str, str], file: str) -> 
     return shlex.join([*words, target.url + sent.path])
 
 
-def _is_same(found: Found, answer: Exchange) -> bool:
+def _is_same(found: FailedCase, answer: Exchange) -> bool:
     """Whether an answer is the failure again, as far as its status and its type say so."""
     if found.check == NO_ANSWER:
         return answer.status is None
@@ -113,7 +115,7 @@ def _is_same(found: Found, answer: Exchange) -> bool:
     return answer.status == found.status and _media(answer.content_type) == _media(found.content_type)
 
 
-def _breaks(found: Found, document: dict[str, Any]) -> Callable[[Any, Exchange], bool] | None:
+def _breaks(found: FailedCase, document: dict[str, Any]) -> Callable[[Any, Exchange], bool] | None:
     """Return what tells, of a request with the same status, whether it fails in the same way; None: nothing can."""
     _, _, path = found.operation.partition(" ")
     match found.check:
@@ -130,7 +132,7 @@ def _breaks(found: Found, document: dict[str, Any]) -> Callable[[Any, Exchange],
             return None
 
 
-def _as_request(document: dict[str, Any], found: Found) -> dict[str, Any] | None:
+def _as_request(document: dict[str, Any], found: FailedCase) -> dict[str, Any] | None:
     """Return a document whose request has the schema of an answer."""
     method, _, path = found.operation.partition(" ")
     try:
@@ -142,7 +144,7 @@ def _as_request(document: dict[str, Any], found: Found) -> dict[str, Any] | None
     return {**document, "paths": {path: {"post": {"requestBody": answer}}}}
 
 
-def _is_json(found: Found) -> bool:
+def _is_json(found: FailedCase) -> bool:
     return any(name.lower() == "content-type" and "json" in value for name, value in found.headers.items())
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.config.spec import Spec
 
-Services = Mapping[str, Mapping[str, Any]]
+ComposeServices = Mapping[str, Mapping[str, Any]]
 MODES = ("network_mode", "pid", "ipc")  # of a service: each may be that of another container
 
 
-def needed(services: Services, name: str, main: Collection[str]) -> tuple[str, ...]:
+def needed(services: ComposeServices, name: str, main: Collection[str]) -> tuple[str, ...]:
     """Return what a service depends on, directly or not, each after all that it depends on itself.
 
     The services of `main` are ended at: train and serve are started by us, whoever depends on them.
@@ -29,7 +29,7 @@ def needed(services: Services, name: str, main: Collection[str]) -> tuple[str, .
     return tuple(found)
 
 
-def between(services: Services, train: str, serve: str) -> tuple[str, ...]:
+def between(services: ComposeServices, train: str, serve: str) -> tuple[str, ...]:
     """Return the services that serving depends on and that depend on training: the steps between the two, in order."""
     late = {train}
     steps = []

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from harness.config.metric_names import METRICS, Metric
+from harness.config.metric_names import METRICS, MetricBounds
 
 CONFIDENCE = 0.95
 EXAMPLES = (
@@ -92,7 +92,7 @@ class Condition:
 
 def parse(text: str) -> Condition:
     """Read one condition. Raises ConditionError."""
-    reader = _Reader(text)
+    reader = _TextReader(text)
     measure = Measure("accuracy")
     if not reader.sees("new"):
         measure = _measure(reader)
@@ -118,7 +118,7 @@ def parse(text: str) -> Condition:
     return replace(condition, epsilon=epsilon, confidence=confidence)
 
 
-class _Reader:
+class _TextReader:
     """The text, and how far it has been read."""
 
     def __init__(self, text: str) -> None:
@@ -174,7 +174,7 @@ class _Reader:
         )
 
 
-def _measure(reader: _Reader) -> Measure:
+def _measure(reader: _TextReader) -> Measure:
     match = _WORD.match(reader.rest)
     if match is None:
         reader.refuse("a metric or `new - baseline`")
@@ -205,7 +205,7 @@ def _measure(reader: _Reader) -> Measure:
             reader.refuse("`,` or `]`")
 
 
-def _value(reader: _Reader) -> str:
+def _value(reader: _TextReader) -> str:
     """Take `=` and the value after it; `!=` and the like are refused where they stand."""
     before = reader.at - 1
     if reader.text[before] in _COMPARISONS:
@@ -214,7 +214,7 @@ def _value(reader: _Reader) -> str:
     return reader.part("a value after `=`")
 
 
-def _precision(reader: _Reader, metric: Metric) -> tuple[float | None, float | None]:
+def _precision(reader: _TextReader, metric: MetricBounds) -> tuple[float | None, float | None]:
     epsilon = confidence = None
     if reader.takes("+/-"):
         start = reader.skip()
@@ -233,7 +233,7 @@ def _precision(reader: _Reader, metric: Metric) -> tuple[float | None, float | N
     return epsilon, confidence
 
 
-def _span(metric: Metric, *, is_difference: bool) -> tuple[float | None, float | None]:
+def _span(metric: MetricBounds, *, is_difference: bool) -> tuple[float | None, float | None]:
     """Return between what a metric lies, or the difference of two of it."""
     low, high = metric.low, metric.high
     if not is_difference:
@@ -241,7 +241,7 @@ def _span(metric: Metric, *, is_difference: bool) -> tuple[float | None, float |
     return (None, None) if low is None or high is None else (low - high, high - low)
 
 
-def _check_range(reader: _Reader, start: int, condition: Condition) -> None:
+def _check_range(reader: _TextReader, start: int, condition: Condition) -> None:
     """Refuse what is always or never true, such as `accuracy >= 90`, `accuracy > 1` and `rmse >= 0`."""
     metric, value = METRICS[condition.measure.metric], condition.threshold
     low, high = _span(metric, is_difference=condition.is_difference)

@@ -15,7 +15,7 @@ class Family(StrEnum):
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricBounds:
     """One metric: `low` and `high` bound its values, None where they have no bound."""
 
     name: str
@@ -29,17 +29,17 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", Family.LABELS),
-        Metric("balanced_accuracy", Family.LABELS),
-        Metric("precision", Family.LABELS, of_class=True),
-        Metric("recall", Family.LABELS, of_class=True),
-        Metric("f1", Family.LABELS, of_class=True),
-        Metric("roc_auc", Family.PROBABILITIES, of_class=True),
-        Metric("log_loss", Family.PROBABILITIES, high=None, rises=False),
-        Metric("brier", Family.PROBABILITIES, high=2.0, rises=False),
-        Metric("ece", Family.PROBABILITIES, rises=False),
-        Metric("rmse", Family.NUMBERS, high=None, rises=False),
-        Metric("mae", Family.NUMBERS, high=None, rises=False),
-        Metric("r2", Family.NUMBERS, low=None),
+        MetricBounds("accuracy", Family.LABELS),
+        MetricBounds("balanced_accuracy", Family.LABELS),
+        MetricBounds("precision", Family.LABELS, of_class=True),
+        MetricBounds("recall", Family.LABELS, of_class=True),
+        MetricBounds("f1", Family.LABELS, of_class=True),
+        MetricBounds("roc_auc", Family.PROBABILITIES, of_class=True),
+        MetricBounds("log_loss", Family.PROBABILITIES, high=None, rises=False),
+        MetricBounds("brier", Family.PROBABILITIES, high=2.0, rises=False),
+        MetricBounds("ece", Family.PROBABILITIES, rises=False),
+        MetricBounds("rmse", Family.NUMBERS, high=None, rises=False),
+        MetricBounds("mae", Family.NUMBERS, high=None, rises=False),
+        MetricBounds("r2", Family.NUMBERS, low=None),
     )
 }

@@ -20,7 +20,7 @@ MAX_CLASSES = 10_000
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A"})
 
 
-class Row(NamedTuple):
+class SampledRow(NamedTuple):
     """One row: its number from 0, its class, the columns in which it lacks a value, and itself as it was read."""
 
     number: int
@@ -33,10 +33,10 @@ class Row(NamedTuple):
 class _Reservoir:
     """The rows with the smallest keys: a heap of (-key, row number, row)."""
 
-    heap: list[tuple[float, int, Row]] = field(default_factory=list)
+    heap: list[tuple[float, int, SampledRow]] = field(default_factory=list)
     seen: int = 0
 
-    def offer(self, key: float, row: Row, size: int) -> int:
+    def offer(self, key: float, row: SampledRow, size: int) -> int:
         """Keep the row if it belongs to the smallest; return by how many rows the reservoir grew."""
         if len(self.heap) < size:
             heapq.heappush(self.heap, (-key, row.number, row))
@@ -45,7 +45,7 @@ class _Reservoir:
             heapq.heapreplace(self.heap, (-key, row.number, row))
         return 0
 
-    def smallest(self, count: int) -> list[Row]:
+    def smallest(self, count: int) -> list[SampledRow]:
         return [row for _, _, row in heapq.nlargest(count, self.heap)]
 
 
@@ -53,12 +53,12 @@ class _Reservoir:
 class Drawn:
     """The rows in their order, and how many of each class were seen and kept."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SampledRow, ...]
     seen: int
     classes: dict[str, tuple[int, int]]
 
 
-def draw(source: Iterable[Row], size: int, seed: int) -> Drawn:
+def draw(source: Iterable[SampledRow], size: int, seed: int) -> Drawn:
     """Return `size` rows, or all where there are no more. Raises DescriptionError for too many classes."""
     keys = random.Random(seed)  # noqa: S311 - a sample is no secret
     classes: dict[str, _Reservoir] = {}

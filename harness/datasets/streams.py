@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.datasets.sample import MISSING, Row
+from harness.datasets.sample import MISSING, SampledRow
 from harness.datasets.tables import require
 from harness.errors import DescriptionError
 
@@ -41,7 +41,7 @@ class _Hashed(io.RawIOBase):
 
 
 @dataclass
-class Source:
+class TableSource:
     """A table that is read once; `sha256` is that of the whole file once it was read to its end."""
 
     path: Path
@@ -54,7 +54,7 @@ class Source:
         """The hash of the bytes read so far."""
         return self.raw.sha256.hexdigest()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SampledRow]:
         """Yield all rows. Raises DescriptionError for what is no table, naming the line."""
         try:
             if self.path.suffix == ".parquet":
@@ -65,7 +65,7 @@ class Source:
         except UnicodeDecodeError as exc:
             raise DescriptionError(f"{self.path.name} is no UTF-8: {exc}", hint="Convert it to UTF-8.") from exc
 
-    def write(self, path: Path, rows: tuple[Row, ...]) -> None:
+    def write(self, path: Path, rows: tuple[SampledRow, ...]) -> None:
         """Write rows in the format of the source. Raises OSError."""
         if self.path.suffix == ".parquet":
             import pyarrow as pa
@@ -80,7 +80,7 @@ class Source:
             else:
                 stream.writelines(f"{row.raw}\n" for row in rows)
 
-    def _csv(self, text: io.TextIOWrapper) -> Iterator[Row]:
+    def _csv(self, text: io.TextIOWrapper) -> Iterator[SampledRow]:
         reader = csv.reader(text)
         try:
             self.header = header = next(reader, [])
@@ -94,12 +94,12 @@ class Source:
                 lacks = () if MISSING.isdisjoint(values) else tuple(
                     name for name, value in zip(header, values, strict=True) if value in MISSING
                 )  # fmt: skip
-                yield Row(number, values[place] if place is not None else NO_CLASS, lacks, values)
+                yield SampledRow(number, values[place] if place is not None else NO_CLASS, lacks, values)
                 number += 1
         except csv.Error as exc:
             raise self._broken(reader.line_num, str(exc)) from exc
 
-    def _json_lines(self, text: io.TextIOWrapper) -> Iterator[Row]:
+    def _json_lines(self, text: io.TextIOWrapper) -> Iterator[SampledRow]:
         number = 0
         for line_number, line in enumerate(text, 1):
             if not (stripped := line.strip()):
@@ -114,10 +114,10 @@ class Source:
                 self.header = list(values)
                 self._place(self.header)
             lacks = tuple(name for name in self.header if values.get(name) is None)
-            yield Row(number, self._label(values), lacks, stripped)
+            yield SampledRow(number, self._label(values), lacks, stripped)
             number += 1
 
-    def _parquet(self) -> Iterator[Row]:
+    def _parquet(self) -> Iterator[SampledRow]:
         from pyarrow import parquet
 
         while self.raw.read(BUFFER):
@@ -129,7 +129,7 @@ class Source:
             for batch in file.iter_batches(batch_size=10_000):
                 for values in batch.to_pylist():
                     lacks = tuple(name for name, value in values.items() if value is None or value != value)  # noqa: PLR0124
-                    yield Row(number, self._label(values), lacks, values)
+                    yield SampledRow(number, self._label(values), lacks, values)
                     number += 1
 
     def _label(self, values: dict[str, Any]) -> str:
@@ -150,7 +150,7 @@ class Source:
 
 
 @contextmanager
-def source(path: Path, target: str | None) -> Iterator[Source]:
+def source(path: Path, target: str | None) -> Iterator[TableSource]:
     """Open a table. Raises DescriptionError."""
     require(path)
     try:
@@ -158,4 +158,4 @@ def source(path: Path, target: str | None) -> Iterator[Source]:
     except OSError as exc:
         raise DescriptionError(f"the table {path} cannot be read: {exc}", hint="Correct the path.") from exc
     with raw:
-        yield Source(path, target, raw)
+        yield TableSource(path, target, raw)

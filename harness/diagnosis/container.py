@@ -8,7 +8,7 @@ from harness.diagnosis.known import size
 from harness.diagnosis.making import caused, caused_by_log
 from harness.diagnosis.record import Cause, CauseKind, Failure
 from harness.diagnosis.signals import SIGKILL, advice_of, name_of, signal_of
-from harness.evidence.records import Asked
+from harness.evidence.records import ReadinessProbe
 
 NEAR = 0.9  # of the memory limit: a peak that was seen this close to it, and then SIGKILL
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes, as in a shell
@@ -134,7 +134,7 @@ def never_ready(failure: Failure) -> Cause | None:
     return caused(failure, CauseKind.NEVER_READY, _last_answer(failure), advice, _time_to_start(failure))
 
 
-def _is_not_there(last: Asked) -> bool:
+def _is_not_there(last: ReadinessProbe) -> bool:
     """Whether the service has no such ready path, and no such path of predictions where it was asked for one."""
     return last.code in NO_SUCH_PATH and last.predicted in (None, *NO_SUCH_PATH)
 

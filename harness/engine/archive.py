@@ -63,7 +63,7 @@ def read_files(
 def _opened(stream: Generator[bytes, None, None], path: str) -> Iterator[tarfile.TarFile]:
     """Open a tar stream; one that breaks off is an error of the engine, never a smaller artifact."""
     try:
-        with closing(stream), tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:
+        with closing(stream), tarfile.open(fileobj=_ChunkFile(stream), mode="r|") as archive:
             yield archive
     except tarfile.TarError as exc:
         raise InfrastructureError(f"the archive of {path} broke off: {exc}", hint="Run again.") from exc
@@ -117,7 +117,7 @@ def is_file(engine: Engine, container: str, path: str) -> bool:
         return member is not None and member.isfile()
 
 
-class _Reader(io.RawIOBase):
+class _ChunkFile(io.RawIOBase):
     """A file over an iterator of chunks, as `tarfile` wants it."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

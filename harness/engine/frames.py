@@ -25,14 +25,14 @@ class BrokenStreamError(Exception):
 
 
 @dataclass(frozen=True)
-class Output:
+class FrameStream:
     """The frames of a container that runs, those together that came at once, and what lets go of them."""
 
     frames: Iterator[list[Frame]]
     close: Callable[[], None]
 
 
-def attach(api: docker.APIClient, container: str) -> Output:
+def attach(api: docker.APIClient, container: str) -> FrameStream:
     """Attach to the output of a container, before its start so that nothing is lost.
 
     The SDK's own `attach` takes four calls of the system a frame, and a broken connection for an end.
@@ -42,7 +42,7 @@ def attach(api: docker.APIClient, container: str) -> Output:
     response = api._post(url, headers=headers, params={"stdout": 1, "stderr": 1, "stream": 1}, stream=True)  # noqa: SLF001
     api._raise_for_status(response)  # noqa: SLF001
     tty = api._check_is_tty(container)  # noqa: SLF001
-    return Output(
+    return FrameStream(
         frames(_received(api, response), tty=tty),
         lambda: close_stream(docker.types.CancellableStream(iter(()), response)),
     )

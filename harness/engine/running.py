@@ -14,7 +14,7 @@ import docker.errors
 import urllib3.exceptions
 
 from harness.engine.events import seen
-from harness.engine.frames import STDERR, STDOUT, BrokenStreamError, Output, attach, logged
+from harness.engine.frames import STDERR, STDOUT, BrokenStreamError, FrameStream, attach, logged
 from harness.engine.limits import limits_of
 from harness.engine.sdk import GONE_HINT, kill, mapped_errors, reach
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError, InfrastructureError
@@ -218,7 +218,7 @@ class Running:
         while not self._drained.wait(STALL) and before != self._read_bytes:
             before = self._read_bytes
 
-    def _read(self, output: Output) -> None:
+    def _read(self, output: FrameStream) -> None:
         """Pass the output on, to its end. Where the connection was cut, the engine's own log has the rest."""
         try:
             self._lost = self._attached(output) and self._completed()
@@ -233,7 +233,7 @@ class Running:
         finally:
             self._drained.set()
 
-    def _attached(self, output: Output) -> str:
+    def _attached(self, output: FrameStream) -> str:
         """Read to the end of the connection; say why that is not the end of the output, empty where it is."""
         try:
             for frames in output.frames:

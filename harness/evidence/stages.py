@@ -28,7 +28,7 @@ def _has_companions_of_training(spec: Spec) -> bool:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageInfo:
     """One stage of a run."""
 
     name: str
@@ -45,31 +45,31 @@ class Stage:
         return self.record or self.name
 
 
-STAGES: Mapping[str, Stage] = {
+STAGES: Mapping[str, StageInfo] = {
     stage.name: stage
     for stage in (
-        Stage("images", is_main=True, is_fast=True, guard="images.built", logs=("images/build.log",)),
-        Stage("data", is_main=True, is_fast=True, is_there=lambda spec: spec.block.data is not None),
-        Stage("tracked", is_fast=True),
-        Stage(
+        StageInfo("images", is_main=True, is_fast=True, guard="images.built", logs=("images/build.log",)),
+        StageInfo("data", is_main=True, is_fast=True, is_there=lambda spec: spec.block.data is not None),
+        StageInfo("tracked", is_fast=True),
+        StageInfo(
             "services",
             is_fast=True,
             guard="services.ready",
             logs=("services/*.txt",),
             is_there=_has_companions_of_training,
         ),
-        Stage("train", is_main=True, is_fast=True, guard="train.exits-cleanly", logs=("train/log.txt",)),
-        Stage("artifact", is_main=True, is_fast=True, guard="artifact.present", logs=("train/log.txt",)),
-        Stage("manifest", is_fast=True),
-        Stage("scan", is_fast=True),
-        Stage("provenance", is_fast=True),
-        Stage(
+        StageInfo("train", is_main=True, is_fast=True, guard="train.exits-cleanly", logs=("train/log.txt",)),
+        StageInfo("artifact", is_main=True, is_fast=True, guard="artifact.present", logs=("train/log.txt",)),
+        StageInfo("manifest", is_fast=True),
+        StageInfo("scan", is_fast=True),
+        StageInfo("provenance", is_fast=True),
+        StageInfo(
             "code",
             logs=("code/*.txt",),
             is_there=lambda spec: spec.block.train.unit_tests is not None or bool(spec.block.code.features),
         ),
-        Stage("trainings", logs=("trainings/*/log.txt",)),
-        Stage(
+        StageInfo("trainings", logs=("trainings/*/log.txt",)),
+        StageInfo(
             "bake",
             record="images",
             is_fast=True,
@@ -77,7 +77,7 @@ STAGES: Mapping[str, Stage] = {
             logs=("images/build.log",),
             is_there=lambda spec: spec.handover is not Handover.MOUNTED,
         ),
-        Stage(
+        StageInfo(
             "steps",
             record="services",
             is_fast=True,
@@ -85,15 +85,15 @@ STAGES: Mapping[str, Stage] = {
             logs=("services/*.txt",),
             is_there=_has_companions,
         ),
-        Stage("serve", is_main=True, is_fast=True, guard="serve.ready", logs=SERVE_LOG),
-        Stage("contract", is_main=True, is_fast=True, logs=SERVE_LOG),
-        Stage("loaded", is_fast=True, logs=SERVE_LOG),
-        Stage("skew", logs=("skew/log.txt",), is_there=lambda spec: spec.block.contract.skew is not None),
-        Stage("quality", logs=SERVE_LOG, is_there=lambda spec: spec.block.quality is not None),
-        Stage("robustness", logs=("robustness/*.txt",)),
-        Stage("fuzz", logs=("fuzz/log.txt", *SERVE_LOG)),
-        Stage("load", logs=SERVE_LOG),
-        Stage("stop", logs=SERVE_LOG),
+        StageInfo("serve", is_main=True, is_fast=True, guard="serve.ready", logs=SERVE_LOG),
+        StageInfo("contract", is_main=True, is_fast=True, logs=SERVE_LOG),
+        StageInfo("loaded", is_fast=True, logs=SERVE_LOG),
+        StageInfo("skew", logs=("skew/log.txt",), is_there=lambda spec: spec.block.contract.skew is not None),
+        StageInfo("quality", logs=SERVE_LOG, is_there=lambda spec: spec.block.quality is not None),
+        StageInfo("robustness", logs=("robustness/*.txt",)),
+        StageInfo("fuzz", logs=("fuzz/log.txt", *SERVE_LOG)),
+        StageInfo("load", logs=SERVE_LOG),
+        StageInfo("stop", logs=SERVE_LOG),
     )
 }
 RECORDS = frozenset(stage.makes for stage in STAGES.values())

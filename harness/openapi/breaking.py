@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.openapi.alternatives import Schema
-from harness.openapi.narrowing import Comparison, Difference
+from harness.openapi.narrowing import SchemaComparison, SchemaDifference
 from harness.openapi.reading import Content, Document, Operation, mapping, media_type, operations
 
 
@@ -57,13 +57,13 @@ def _shape(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", path)
 
 
-def _operation(old: Operation, new: Operation) -> Iterator[tuple[str, Difference]]:
+def _operation(old: Operation, new: Operation) -> Iterator[tuple[str, SchemaDifference]]:
     yield from _parameters(old, new)
     yield from _request(old, new)
     yield from _responses(old, new)
 
 
-def _parameters(old: Operation, new: Operation) -> Iterator[tuple[str, Difference]]:
+def _parameters(old: Operation, new: Operation) -> Iterator[tuple[str, SchemaDifference]]:
     before = old.parameters
     for (name, place), parameter in new.parameters.items():
         where, required = f"{place} parameter {name}", parameter.get("required") is True
@@ -71,32 +71,32 @@ def _parameters(old: Operation, new: Operation) -> Iterator[tuple[str, Differenc
         if known is None:
             if place != "path":  # one of a path was there under another name
                 text = "is new and required" if required else "is new and optional"
-                yield where, Difference("", text, addition=not required)
+                yield where, SchemaDifference("", text, addition=not required)
             continue
         if required and known.get("required") is not True:
-            yield where, Difference("", "is now required")
+            yield where, SchemaDifference("", "is now required")
         left, right = (Schema(each.document, p.get("schema", True)) for each, p in ((old, known), (new, parameter)))
-        yield from ((where, difference) for difference in Comparison(answer=False).compare(left, right))
+        yield from ((where, difference) for difference in SchemaComparison(answer=False).compare(left, right))
 
 
-def _request(old: Operation, new: Operation) -> Iterator[tuple[str, Difference]]:
+def _request(old: Operation, new: Operation) -> Iterator[tuple[str, SchemaDifference]]:
     if new.body.get("required") is True and old.body.get("required") is not True:
-        yield "the request body", Difference("", "is now required")
+        yield "the request body", SchemaDifference("", "is now required")
     if old.body and new.body:
         yield from _content("request", old.request, new.request, answer=False)
 
 
-def _responses(old: Operation, new: Operation) -> Iterator[tuple[str, Difference]]:
+def _responses(old: Operation, new: Operation) -> Iterator[tuple[str, SchemaDifference]]:
     for status, answer in old.responses.items():
         after = new.response(int(status)) if status.isdecimal() else _content_of(new, status)
         if after is not None:
             before = Content(old.document, mapping(answer.get("content")))
             yield from _content(f"answer {status}", before, after, answer=True)
         elif status.startswith("2"):
-            yield f"answer {status}", Difference("", "is gone")
+            yield f"answer {status}", SchemaDifference("", "is gone")
     for status in new.responses:
         if status not in old.responses:
-            yield f"answer {status}", Difference("", "is new", addition=True)
+            yield f"answer {status}", SchemaDifference("", "is new", addition=True)
 
 
 def _content_of(operation: Operation, status: str) -> Content | None:
@@ -105,16 +105,16 @@ def _content_of(operation: Operation, status: str) -> Content | None:
     return None if answer is None else Content(operation.document, mapping(answer.get("content")))
 
 
-def _content(place: str, old: Content, new: Content, *, answer: bool) -> Iterator[tuple[str, Difference]]:
+def _content(place: str, old: Content, new: Content, *, answer: bool) -> Iterator[tuple[str, SchemaDifference]]:
     for kind in old.types:
         before, after = old.schema(kind), new.schema(kind)
         where = f"{place} ({media_type(kind)})" if len(old.types) > 1 else place
         if after is None:
-            yield place, Difference("", f"{'is no longer' if answer else 'no longer takes'} {media_type(kind)}")
+            yield place, SchemaDifference("", f"{'is no longer' if answer else 'no longer takes'} {media_type(kind)}")
             continue
         pair = Schema(old.document, before), Schema(new.document, after)
-        yield from ((where, difference) for difference in Comparison(answer=answer).compare(*pair))
+        yield from ((where, difference) for difference in SchemaComparison(answer=answer).compare(*pair))
     known = {media_type(kind) for kind in old.types}
     for kind in new.types:
         if media_type(kind) not in known:
-            yield place, Difference("", f"also {media_type(kind)}", addition=True)
+            yield place, SchemaDifference("", f"also {media_type(kind)}", addition=True)

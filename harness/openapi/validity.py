@@ -14,7 +14,7 @@ from harness.openapi.reading import Document, short
 KNOWN = ("3.0", "3.1", "3.2")
 MAX_ERRORS = 10
 
-Path = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 
 
 def version(document: Document) -> str | None:
@@ -48,7 +48,7 @@ def _beyond_form(validator: Any, document: dict[str, Any]) -> Iterator[str]:
     from referencing.exceptions import Unresolvable
 
     path = SchemaPath.from_dict(document, handlers=_Nowhere())
-    taken: set[Path] = set()
+    taken: set[DocumentPath] = set()
     try:
         for error in validator(path).root_validator(path):
             place = _place(document, error, taken)
@@ -107,19 +107,19 @@ def _validator(known: str) -> Any:
     return type(kind.__name__, (kind,), own)
 
 
-def _place(document: Any, error: Any, taken: set[Path]) -> Path:
+def _place(document: Any, error: Any, taken: set[DocumentPath]) -> DocumentPath:
     """Return where an error stands, which the library says from the schema on that it was looking at.
 
     Equal texts may be one object: a place that an earlier error has is not the place of this one.
     """
-    path: Path = tuple(error.absolute_path)
+    path: DocumentPath = tuple(error.absolute_path)
     places = ((*where, *path) for where in _find(document, lambda node: _is_at(node, path, error.instance)))
     return next((place for place in places if place not in taken), path)
 
 
-def _find(document: Any, fits: Callable[[Any], bool]) -> Iterator[Path]:
+def _find(document: Any, fits: Callable[[Any], bool]) -> Iterator[DocumentPath]:
     """Yield where values stand that fit, the outermost first."""
-    queue: deque[tuple[Path, Any]] = deque([((), document)])
+    queue: deque[tuple[DocumentPath, Any]] = deque([((), document)])
     while queue:
         where, node = queue.popleft()
         if fits(node):
@@ -127,7 +127,7 @@ def _find(document: Any, fits: Callable[[Any], bool]) -> Iterator[Path]:
         queue.extend(((*where, key), child) for key, child in _children(node))
 
 
-def _is_at(node: Any, path: Path, wanted: Any) -> bool:
+def _is_at(node: Any, path: DocumentPath, wanted: Any) -> bool:
     for key in path:
         try:
             node = node[key]
@@ -164,7 +164,7 @@ def _without_elsewhere(node: Any) -> Any:
     return [_without_elsewhere(child) for child in node] if isinstance(node, list) else node
 
 
-def _json_path(path: Path) -> str:
+def _json_path(path: DocumentPath) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else _key(part) for part in path)
     return "$" + "".join(parts)
 

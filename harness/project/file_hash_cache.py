@@ -22,15 +22,15 @@ from harness.evidence.run_folder import write_atomic
 
 SETTLED = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, that of FAT
 
-Entry = tuple[list[int], str]  # size, mtime, ctime (ns), inode, device; SHA-256
+CachedHash = tuple[list[int], str]  # size, mtime, ctime (ns), inode, device; SHA-256
 
 
 @dataclass(frozen=True)
 class Hashes:
     """The hashes of one run, and those that the last one left."""
 
-    known: Mapping[str, Entry] = field(default_factory=dict)
-    asked: dict[str, Entry] = field(default_factory=dict)
+    known: Mapping[str, CachedHash] = field(default_factory=dict)
+    asked: dict[str, CachedHash] = field(default_factory=dict)
 
     def of(self, path: Path) -> str:
         """Return the SHA-256 of a file, as 64 hexadecimal digits. Raises OSError."""
@@ -58,7 +58,7 @@ def remembered(file: Path, *, fresh: bool = False) -> Iterator[Hashes]:
                 write_atomic(file, json.dumps(hashes.asked))
 
 
-def _read(file: Path) -> dict[str, Entry]:
+def _read(file: Path) -> dict[str, CachedHash]:
     """Return what a file remembers; one that is broken is as good as none."""
     with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         known = json.loads(file.read_text(encoding="utf-8"))

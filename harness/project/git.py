@@ -20,20 +20,20 @@ class NoRepositoryError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """One regular file of git's index."""
 
     path: str  # relative to the folder that was asked about
     blob: str
 
 
-def tracked(root: Path) -> Iterator[Entry]:
+def tracked(root: Path) -> Iterator[IndexEntry]:
     """Yield the files below a folder that git tracks, those that are only staged too. Raises NoRepositoryError."""
     for record in ask(root, "ls-files", "--stage", "-z").split("\0"):
         about, _, path = record.partition("\t")
         words = about.split(" ")
         if path and words[0].startswith(_REGULAR):
-            yield Entry(path, words[1])
+            yield IndexEntry(path, words[1])
 
 
 def size(root: Path, blob: str) -> int:

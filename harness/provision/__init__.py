@@ -17,45 +17,45 @@ from harness.errors import InfrastructureError
 from harness.evidence.run_folder import ignored
 from harness.project.description import load
 from harness.provision import base, daemon, fetch
-from harness.provision.doctor import Line, doctor, has_project
+from harness.provision.doctor import Diagnostic, doctor, has_project
 from harness.provision.host import Host
-from harness.provision.programs import Say
+from harness.provision.programs import Logger
 
-__all__ = ["Line", "doctor", "setup"]
+__all__ = ["Diagnostic", "doctor", "setup"]
 
 T = TypeVar("T")
 
 
-def setup(root: Path, files: Sequence[Path], say: Say) -> None:
+def setup(root: Path, files: Sequence[Path], log: Logger) -> None:
     """Make ready, in this order: engine, Compose, base images, wheels. Safe to repeat. Raises HarnessError."""
     root, host = root.resolve(), Host.current()
-    with _step(say, "engine", lambda: daemon.ensure(say, host), daemon.describe) as engine:
-        compose = _step(say, "compose", lambda: Compose.find(engine.compose_host), lambda found: found.description)
+    with _step(log, "engine", lambda: daemon.ensure(log, host), daemon.describe) as engine:
+        compose = _step(log, "compose", lambda: Compose.find(engine.compose_host), lambda found: found.description)
         if not has_project(root, files):
-            say(f"project    none: there is no compose.yaml in {root}; nothing else is to do")
+            log(f"project    none: there is no compose.yaml in {root}; nothing else is to do")
             return
         spec = load(compose, root, files)
-        with _alone(root, say):
+        with _alone(root, log):
             spec = _step(
-                say,
+                log,
                 "base",
-                lambda: base.ensure(spec, base.Tools(compose, engine, host, say)),
+                lambda: base.ensure(spec, base.Tools(compose, engine, host, log)),
                 lambda ready: "; ".join(base.describe(engine, want) for want in base.wanted(ready)),
             )
-            _step(say, "wheels", lambda: fetch.ensure(spec, engine, say), str)
+            _step(log, "wheels", lambda: fetch.ensure(spec, engine, log), str)
 
 
-def _step(say: Say, name: str, work: Callable[[], T], describe: Callable[[T], str]) -> T:
+def _step(log: Logger, name: str, work: Callable[[], T], describe: Callable[[T], str]) -> T:
     """Do one step; say when it starts, and what came of it and how long it took when it ends."""
-    say(f"{name:<10} ...")
+    log(f"{name:<10} ...")
     start = time.monotonic()
     result = work()
-    say(f"{name:<10} {describe(result)}  ({time.monotonic() - start:.1f} s)")
+    log(f"{name:<10} {describe(result)}  ({time.monotonic() - start:.1f} s)")
     return result
 
 
 @contextmanager
-def _alone(root: Path, say: Say) -> Iterator[None]:
+def _alone(root: Path, log: Logger) -> Iterator[None]:
     """Let only one setup at a time change a project; the lock goes with the process, however it ends."""
     file = ignored(root) / "setup.lock"
     try:
@@ -66,6 +66,6 @@ def _alone(root: Path, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("           another setup works in this project: waiting for it")
+            log("           another setup works in this project: waiting for it")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

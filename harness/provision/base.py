@@ -19,7 +19,7 @@ from harness.project.pins import base_of_environment
 from harness.provision import debian
 from harness.provision.dotenv import set_base
 from harness.provision.host import SETUP, Host
-from harness.provision.programs import Say, sparsely
+from harness.provision.programs import Logger, sparsely
 
 FIRST_ANSWER = 45.0  # seconds until the registry has said anything; an engine tries for minutes
 PULL_TIMEOUT = 600.0
@@ -52,7 +52,7 @@ class Tools:
     compose: Compose
     engine: Engine
     host: Host
-    say: Say
+    log: Logger
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def _obtain(want: Want, spec: Spec, tools: Tools) -> bool:
     env = spec.root / ".env"
     if tools.engine.image(want.pulled) is None:
         try:
-            _pull(tools.engine, want.pulled, tools.say)
+            _pull(tools.engine, want.pulled, tools.log)
         except ImageUnavailableError as exc:
             if reason := _why_no_local_base(want, spec, tools):
                 raise ImageUnavailableError(str(exc), hint=reason) from exc
-            tools.say(f"  {str(exc).splitlines()[0]}")
-            set_base(env, debian.ensure_base(tools.engine, tools.host, tools.say))
+            tools.log(f"  {str(exc).splitlines()[0]}")
+            set_base(env, debian.ensure_base(tools.engine, tools.host, tools.log))
             return True
     if want.is_ours:
         set_base(env, None)
@@ -172,14 +172,14 @@ def _is_replaceable(want: Want, spec: Spec, compose: Compose) -> bool:
     return any(w.reference == debian.REFERENCE and w.default == want.default for w in there)
 
 
-def _pull(engine: Engine, reference: str, say: Say) -> None:
+def _pull(engine: Engine, reference: str, log: Logger) -> None:
     """Pull within a time limit. The thread that is given up ends with the program, and with it the pull."""
     if reference.startswith(LOCAL_PREFIX):
         raise ImageUnavailableError(f"{reference} is a local base and in no registry", hint=SETUP)
-    say(f"  pulling {reference} (at most {FIRST_ANSWER:g} s for the first answer, {PULL_TIMEOUT:g} s in all)")
+    log(f"  pulling {reference} (at most {FIRST_ANSWER:g} s for the first answer, {PULL_TIMEOUT:g} s in all)")
     answered, ended = threading.Event(), threading.Event()
     failures: list[Exception] = []
-    show = sparsely(say)
+    show = sparsely(log)
 
     def on_line(line: str) -> None:
         answered.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.engine import Engine
 from harness.errors import EngineUnavailableError
 from harness.provision.host import Host
-from harness.provision.programs import Say, apt_install, run
+from harness.provision.programs import Logger, apt_install, run
 
 PACKAGES = ("docker.io", "iptables")  # without iptables the engine does not start, and it is only recommended
 LOG = Path("/var/log/dockerd-harness.log")
@@ -21,7 +21,7 @@ DYING = 5.0  # an engine that ends at once may have lost a race against another 
 TAIL = 20
 
 
-def ensure(say: Say, host: Host | None = None) -> Engine:
+def ensure(log: Logger, host: Host | None = None) -> Engine:
     """Return an engine that answers, started or installed where setup may do that.
 
     Raises EngineUnavailableError, and then has changed nothing, where setup may not.
@@ -33,14 +33,14 @@ def ensure(say: Say, host: Host | None = None) -> Engine:
         if host.docker_host or not (host.may_install or host.may_start):
             raise EngineUnavailableError(f"{exc}\nNothing was changed.", hint=host.engine_mend()) from exc
     if not host.has_dockerd:
-        apt_install(PACKAGES, host, say)
+        apt_install(PACKAGES, host, log)
     if host.has_systemd:
-        run(["systemctl", "start", "docker"], say, timeout=START_TIMEOUT).check("See `journalctl --unit docker`.")
+        run(["systemctl", "start", "docker"], log, timeout=START_TIMEOUT).check("See `journalctl --unit docker`.")
         return await_answer(Engine.connect, lambda: True, "see `journalctl --unit docker`")
     program = shutil.which("dockerd")
     if program is None:
         raise EngineUnavailableError("docker.io is installed but has no dockerd", hint=host.engine_mend())
-    say(f"  starting dockerd; its log is {LOG}")
+    log(f"  starting dockerd; its log is {LOG}")
     process = launch([program], LOG)
     return await_answer(Engine.connect, lambda: process.poll() is None, LOG)
 

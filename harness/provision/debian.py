@@ -13,7 +13,7 @@ from harness.engine import Engine, labels
 from harness.errors import InfrastructureError
 from harness.project.dockerfile import LOCAL_PREFIX
 from harness.provision.host import Host
-from harness.provision.programs import Say, apt_install, run
+from harness.provision.programs import Logger, apt_install, run
 
 REPOSITORY, TAG = f"{LOCAL_PREFIX}python", "3.13-trixie"
 REFERENCE = f"{REPOSITORY}:{TAG}"
@@ -38,19 +38,19 @@ def stands_for(reference: str) -> bool:
     return _REPLACEABLE.match(reference.rpartition("library/")[2]) is not None
 
 
-def ensure_base(engine: Engine, host: Host, say: Say) -> str:
+def ensure_base(engine: Engine, host: Host, log: Logger) -> str:
     """Return the reference of the local base, built unless the engine has it. Raises InfrastructureError."""
     if engine.image(REFERENCE) is not None:
         return REFERENCE
     if shutil.which("mmdebstrap") is None:
-        apt_install(["mmdebstrap", "debian-archive-keyring"], host, say)
-    say(f"  building {REFERENCE} from Debian trixie's packages")
+        apt_install(["mmdebstrap", "debian-archive-keyring"], host, log)
+    log(f"  building {REFERENCE} from Debian trixie's packages")
     with tempfile.TemporaryDirectory(prefix="harness-base-") as folder:
         tar = Path(folder) / "base.tar"
         argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
         argv += [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
         argv += [f"--dpkgopt=path-include={path}" for path in KEPT]
-        ended = run([*argv, "trixie", str(tar)], say, timeout=TIMEOUT, environment={"SOURCE_DATE_EPOCH": EPOCH})
+        ended = run([*argv, "trixie", str(tar)], log, timeout=TIMEOUT, environment={"SOURCE_DATE_EPOCH": EPOCH})
         ended.check("Correct what mmdebstrap says above (the network, the disk), then run `harness setup` again.")
         label = f"LABEL {labels.LOCAL_BASE}={digest(packages(tar))}"
         engine.import_image(tar, REPOSITORY, TAG, [*CHANGES, label])

@@ -39,7 +39,7 @@ UNTRIED = "not tried: that needs a base image"
 
 
 @dataclass(frozen=True)
-class Line:
+class Diagnostic:
     """One thing that was looked at, and what mends it where it is not as it should be."""
 
     name: str
@@ -52,12 +52,12 @@ class Line:
         return f"{text}\n{'':<20}{self.mend}" if self.mend else text
 
 
-def doctor(root: Path, files: Sequence[Path] = ()) -> tuple[Line, ...]:
+def doctor(root: Path, files: Sequence[Path] = ()) -> tuple[Diagnostic, ...]:
     """Look at engine, Compose, machine and project; containers that it tries things with are removed again."""
     try:
         engine = Engine.connect()
     except HarnessError as exc:
-        return (Line("engine", ok=False, value=str(exc), mend=Host.current().engine_mend()), _compose(None))
+        return (Diagnostic("engine", ok=False, value=str(exc), mend=Host.current().engine_mend()), _compose(None))
     with engine:
         compose = _compose(engine)
         return (*_machine(engine), compose, _builder(compose.value), *_project(engine, root.resolve(), files))
@@ -68,54 +68,58 @@ def has_project(root: Path, files: Sequence[Path]) -> bool:
     return bool(files) or is_described(root)
 
 
-def _machine(engine: Engine) -> Iterator[Line]:
+def _machine(engine: Engine) -> Iterator[Diagnostic]:
     try:
         info: dict[str, Any] = engine.info()
     except HarnessError as exc:
-        yield Line("engine", ok=False, value=str(exc), mend=exc.hint)
+        yield Diagnostic("engine", ok=False, value=str(exc), mend=exc.hint)
         return
     apis = f"API {info['MinAPIVersion']} to {info['MaxAPIVersion']}"
-    yield Line("engine", ok=True, value=f"{describe(engine)} (the engine has {apis})")
-    yield Line("storage", ok=True, value=f"{info.get('Driver', '?')} in {info.get('DockerRootDir', '?')}")
-    yield Line("cgroup", ok=True, value=f"v{info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', '?')}")
+    yield Diagnostic("engine", ok=True, value=f"{describe(engine)} (the engine has {apis})")
+    yield Diagnostic("storage", ok=True, value=f"{info.get('Driver', '?')} in {info.get('DockerRootDir', '?')}")
+    yield Diagnostic(
+        "cgroup", ok=True, value=f"v{info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver', '?')}"
+    )
     memory = f"{info.get('MemTotal', 0) / 2**30:.1f} GiB"
-    yield Line("machine", ok=True, value=f"{info.get('NCPU', '?')} cores, {memory} memory, {info.get('Architecture')}")
+    yield Diagnostic(
+        "machine", ok=True, value=f"{info.get('NCPU', '?')} cores, {memory} memory, {info.get('Architecture')}"
+    )
 
 
-def _builder(compose: str) -> Line:
+def _builder(compose: str) -> Diagnostic:
     """Say which builder this Compose takes; one that is too old for it ends every build."""
     if os.environ.get("DOCKER_BUILDKIT", "").lower() in ("0", "f", "false"):
-        return Line("builder", ok=True, value="classic (DOCKER_BUILDKIT says so)")
+        return Diagnostic("builder", ok=True, value="classic (DOCKER_BUILDKIT says so)")
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "cli-plugins", PLUGIN)
     found = next((path for path in (own, *PLUGINS) if path.exists()), None)
     if found is None:
-        return Line("builder", ok=True, value="classic (there is no buildx plugin)")
+        return Diagnostic("builder", ok=True, value="classic (there is no buildx plugin)")
     try:
         said = subprocess.run([found, "version"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return Line("builder", ok=False, value=f"BuildKit ({found}): {exc}", mend=BUILDX_MEND)
+        return Diagnostic("builder", ok=False, value=f"BuildKit ({found}): {exc}", mend=BUILDX_MEND)
     version = VERSION.search(said)
     value = f"BuildKit (buildx {version['text'] if version else 'of an unknown version'}, {found})"
     old = version is not None and (int(version["major"]), int(version["minor"])) < BUILDX
     ok = not old or DEMANDING.match(compose) is None
-    return Line("builder", ok=ok, value=value, mend="" if ok else BUILDX_MEND)
+    return Diagnostic("builder", ok=ok, value=value, mend="" if ok else BUILDX_MEND)
 
 
-def _compose(engine: Engine | None) -> Line:
+def _compose(engine: Engine | None) -> Diagnostic:
     return _line("compose", lambda: Compose.find(engine.compose_host if engine else None).description)
 
 
-def _project(engine: Engine, root: Path, files: Sequence[Path]) -> Iterator[Line]:
+def _project(engine: Engine, root: Path, files: Sequence[Path]) -> Iterator[Diagnostic]:
     if not has_project(root, files):
-        yield Line("project", ok=True, value=f"none: there is no compose.yaml in {root}")
+        yield Diagnostic("project", ok=True, value=f"none: there is no compose.yaml in {root}")
         return
     try:
         spec = load(Compose.find(engine.compose_host), root, files)
         wants = base.wanted(spec)
     except HarnessError as exc:
-        yield Line("project", ok=False, value=str(exc), mend=exc.hint)
+        yield Diagnostic("project", ok=False, value=str(exc), mend=exc.hint)
         return
-    yield Line("project", ok=True, value=f"{spec.project}: {', '.join(str(file) for file in spec.files)}")
+    yield Diagnostic("project", ok=True, value=f"{spec.project}: {', '.join(str(file) for file in spec.files)}")
     bases = tuple(_line("base", lambda want=want: base.describe(engine, want)) for want in wants)  # type: ignore[misc]
     yield from bases
     yield from (_wheels(spec, name, folder) for name, folder in spec.block.wheels.items())
@@ -124,11 +128,11 @@ def _project(engine: Engine, root: Path, files: Sequence[Path]) -> Iterator[Line
     yield _reach(engine, image)
 
 
-def _wheels(spec: Spec, name: str, folder: str) -> Line:
+def _wheels(spec: Spec, name: str, folder: str) -> Diagnostic:
     path = spec.root / name
     if path.is_file() and wheels.is_current(path, spec.root / folder):
-        return Line("wheels", ok=True, value=f"{folder} holds those of {name}")
-    return Line("wheels", ok=False, value=f"{folder} does not hold those of {name}", mend=SETUP)
+        return Diagnostic("wheels", ok=True, value=f"{folder} holds those of {name}")
+    return Diagnostic("wheels", ok=False, value=f"{folder} does not hold those of {name}", mend=SETUP)
 
 
 def _mounts(engine: Engine, image: str | None, spec: Spec) -> str:
@@ -140,19 +144,21 @@ def _mounts(engine: Engine, image: str | None, spec: Spec) -> str:
     return "the engine does not see the folders of this machine: only data in volumes reach the containers"
 
 
-def _reach(engine: Engine, image: str | None) -> Line:
+def _reach(engine: Engine, image: str | None) -> Diagnostic:
     mend = "Run the harness where the engine's containers can be reached: on its host, or in a container beside them."
     if image is None:
-        return Line("reach", ok=True, value=UNTRIED)
+        return Diagnostic("reach", ok=True, value=UNTRIED)
     try:
         way = probe.reach(engine, image)
     except HarnessError as exc:
-        return Line("reach", ok=False, value=str(exc), mend=exc.hint)
-    return Line("reach", ok=way is not None, value=way or "no port of a container answers", mend="" if way else mend)
+        return Diagnostic("reach", ok=False, value=str(exc), mend=exc.hint)
+    return Diagnostic(
+        "reach", ok=way is not None, value=way or "no port of a container answers", mend="" if way else mend
+    )
 
 
-def _line(name: str, ask: Callable[[], str]) -> Line:
+def _line(name: str, ask: Callable[[], str]) -> Diagnostic:
     try:
-        return Line(name, ok=True, value=ask())
+        return Diagnostic(name, ok=True, value=ask())
     except HarnessError as exc:
-        return Line(name, ok=False, value=str(exc), mend=exc.hint)
+        return Diagnostic(name, ok=False, value=str(exc), mend=exc.hint)

@@ -17,7 +17,7 @@ from harness.engine import Engine
 from harness.errors import DescriptionError, InfrastructureError
 from harness.project import wheels
 from harness.provision import base, probe
-from harness.provision.programs import Say, run
+from harness.provision.programs import Logger, run
 
 TIMEOUT = 1800.0
 TAIL = 30  # lines of pip's output that an error keeps
@@ -35,7 +35,7 @@ print(json.dumps({"version": platform.python_version(), "tag": tag, "machine": p
 
 
 @dataclass(frozen=True)
-class Target:
+class WheelTarget:
     """The Python of an image: `3.13.5`, `cp313`, and the platform tags that it takes, best first."""
 
     version: str
@@ -43,7 +43,7 @@ class Target:
     platforms: tuple[str, ...]
 
     @classmethod
-    def of(cls, engine: Engine, image: str) -> Target:
+    def of(cls, engine: Engine, image: str) -> WheelTarget:
         """Ask the Python in an image. Raises InfrastructureError."""
         told = json.loads(probe.ask_python(engine, image, SCRIPT))
         family, version = told["libc"]
@@ -71,7 +71,7 @@ def platform_tags(machine: str, libc: str, version: str) -> tuple[str, ...]:
     return (*tags, f"linux_{machine}")
 
 
-def ensure(spec: Spec, engine: Engine, say: Say) -> str:
+def ensure(spec: Spec, engine: Engine, log: Logger) -> str:
     """Fill every folder of `x-harness.wheels` that is not current, and say what was done.
 
     Raises DescriptionError for a missing requirements file, InfrastructureError with what pip says.
@@ -86,17 +86,17 @@ def ensure(spec: Spec, engine: Engine, say: Say) -> str:
     stale = {f: names for f, names in folders.items() if not all(wheels.is_current(name, f) for name in names)}
     if not stale:
         return f"current: {len(spec.block.wheels)} requirements files"
-    return "; ".join(_fill(folder, names, spec, engine, say) for folder, names in stale.items())
+    return "; ".join(_fill(folder, names, spec, engine, log) for folder, names in stale.items())
 
 
-def _fill(folder: Path, names: Sequence[Path], spec: Spec, engine: Engine, say: Say) -> str:
+def _fill(folder: Path, names: Sequence[Path], spec: Spec, engine: Engine, log: Logger) -> str:
     """Fetch the wheels of all requirements files that share a folder; a failure leaves it as it was."""
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name in names:
-            _download(name, Target.of(engine, image_for(name, spec)), partial, say)
+            _download(name, WheelTarget.of(engine, image_for(name, spec)), partial, log)
         _replace(folder, partial, names)
     except OSError as exc:
         raise InfrastructureError(f"cannot fill {folder}: {exc}", hint="Check the folder and the disk.") from exc
@@ -123,12 +123,12 @@ def image_for(requirements: Path, spec: Spec) -> str:
     return (naming or having)[0].wants[0].reference
 
 
-def _download(requirements: Path, target: Target, folder: Path, say: Say) -> None:
-    say(f"  fetching the wheels of {requirements.parent.name}/{requirements.name} for {target.abi}")
+def _download(requirements: Path, target: WheelTarget, folder: Path, log: Logger) -> None:
+    log(f"  fetching the wheels of {requirements.parent.name}/{requirements.name} for {target.abi}")
     argv = [sys.executable, "-P", "-m", "pip", "download"]  # -P: a folder `pip/` in the project is not pip
     argv += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     argv += ["--only-binary=:all:", "--no-deps", "--require-hashes", *target.pip_options()]
-    result = run([*argv, "--requirement", str(requirements), "--dest", str(folder)], say, timeout=TIMEOUT)
+    result = run([*argv, "--requirement", str(requirements), "--dest", str(folder)], log, timeout=TIMEOUT)
     if result.ended.is_well:
         return
     text = "\n".join(result.lines[-TAIL:])

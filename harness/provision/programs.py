@@ -21,7 +21,7 @@ APT_TIMEOUT = 900.0
 KEPT = 5000  # lines
 POLICY = Path("/usr/sbin/policy-rc.d")
 
-Say = Callable[[str], None]
+Logger = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Result:
         raise kind(f"`{' '.join(self.argv)}` {how}:\n{text}", hint=hint)
 
 
-def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
+def run(argv: Sequence[str], log: Logger, *, timeout: float, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program to its end; it ends with us on every path. Raises InfrastructureError when it cannot start."""
     lines: deque[str] = deque(maxlen=KEPT)
-    show = sparsely(say)
+    show = sparsely(log)
 
     def keep(line: str) -> None:
         lines.append(shortened(line))
@@ -58,19 +58,19 @@ def run(argv: Sequence[str], say: Say, *, timeout: float, environment: Mapping[s
     return Result(tuple(argv), ended, tuple(lines))
 
 
-def apt_install(packages: Sequence[str], host: Host, say: Say) -> None:
+def apt_install(packages: Sequence[str], host: Host, log: Logger) -> None:
     """Install packages of the distribution, without recommended ones. Raises InfrastructureError."""
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120"]  # another apt may be at work
     hint = "Correct what apt-get says above (its sources, the network, the disk), then run `harness setup` again."
-    say(f"  installing {' '.join(packages)} from the distribution's packages")
-    run([*apt, "update"], say, timeout=APT_TIMEOUT, environment=environment).check(hint)
+    log(f"  installing {' '.join(packages)} from the distribution's packages")
+    run([*apt, "update"], log, timeout=APT_TIMEOUT, environment=environment).check(hint)
     install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
     with _no_service_starts(host):
-        run(install, say, timeout=APT_TIMEOUT, environment=environment).check(hint)
+        run(install, log, timeout=APT_TIMEOUT, environment=environment).check(hint)
 
 
-def sparsely(say: Say) -> Say:
+def sparsely(log: Logger) -> Logger:
     """Return a function that passes on one line every few seconds, so that a wait is seen to move."""
     last = time.monotonic()
 
@@ -78,7 +78,7 @@ def sparsely(say: Say) -> Say:
         nonlocal last
         if line.strip() and time.monotonic() - last >= INTERVAL:
             last = time.monotonic()
-            say(f"  {line.strip()}")
+            log(f"  {line.strip()}")
 
     return show
 

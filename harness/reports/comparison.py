@@ -15,7 +15,7 @@ ORDER = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP)  # th
 SHORT = 12  # digits of a digest for people
 FILES = 50  # of an artifact, by name
 
-Facts = dict[str, str | float]
+NamedValues = dict[str, str | float]
 
 
 class Turn(StrEnum):
@@ -40,7 +40,7 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ValueDifference:
     """One value that differs; None where a run has none. Numbers are in the unit that the name says."""
 
     name: str
@@ -62,7 +62,7 @@ class Section:
 
     name: str
     same: int
-    differences: tuple[Difference, ...]
+    differences: tuple[ValueDifference, ...]
 
 
 @dataclass(frozen=True)
@@ -130,27 +130,27 @@ def _turn(check: str, was: Finding | None, now: Finding | None) -> Turned:
     return Turned(check, turn, before, after, shown.received if shown else "")
 
 
-def _section(name: str, before: Facts, after: Facts) -> Section:
+def _section(name: str, before: NamedValues, after: NamedValues) -> Section:
     names = list(dict.fromkeys([*after, *before]))
     differing = [n for n in names if repr(before.get(n)) != repr(after.get(n))]  # so that NaN is equal to NaN
     return Section(
-        name, len(names) - len(differing), tuple(Difference(n, before.get(n), after.get(n)) for n in differing)
+        name, len(names) - len(differing), tuple(ValueDifference(n, before.get(n), after.get(n)) for n in differing)
     )
 
 
-def _metrics(evidence: Evidence) -> Facts:
-    found: Facts = {metric.name: metric.value for metric in metrics(evidence)}
+def _metrics(evidence: Evidence) -> NamedValues:
+    found: NamedValues = {metric.name: metric.value for metric in metrics(evidence)}
     return found | {f"training: {name}": value for name, value in trained(evidence).items()}
 
 
-def _times(evidence: Evidence) -> Facts:
+def _times(evidence: Evidence) -> NamedValues:
     whole = max((stage.start + stage.seconds for stage in evidence.stages), default=0.0)
-    found: Facts = {"whole run, s": round(whole, 1)} if whole else {}
+    found: NamedValues = {"whole run, s": round(whole, 1)} if whole else {}
     return found | {f"{stage.name}, s": round(stage.seconds, 1) for stage in evidence.stages if stage.seconds}
 
 
-def _service(evidence: Evidence) -> Facts:
-    found: Facts = {f"latency {name}, ms": round(value * 1000, 2) for name, value in latencies(evidence).items()}
+def _service(evidence: Evidence) -> NamedValues:
+    found: NamedValues = {f"latency {name}, ms": round(value * 1000, 2) for name, value in latencies(evidence).items()}
     for step in evidence.load.steps if evidence.load else ():
         found[f"answers a second of {step.clients or 0} clients"] = round(step.throughput, 1)
     if evidence.train is not None and evidence.train.peak is not None:
@@ -160,10 +160,10 @@ def _service(evidence: Evidence) -> Facts:
     return found
 
 
-def _images(evidence: Evidence) -> Facts:
+def _images(evidence: Evidence) -> NamedValues:
     if evidence.images is None:
         return {}
-    found: Facts = {}
+    found: NamedValues = {}
     for image in evidence.images.images:
         found[f"{image.service}: size, MB"] = round(image.size / 1e6, 1)
         found[f"{image.service}: platform"] = image.platform
@@ -173,7 +173,7 @@ def _images(evidence: Evidence) -> Facts:
     return found | {name: _digest(digest) for name, digest in evidence.images.requirements.items()}
 
 
-def _data(evidence: Evidence) -> Facts:
+def _data(evidence: Evidence) -> NamedValues:
     data = evidence.data
     if data is None:
         return {}
@@ -181,7 +181,7 @@ def _data(evidence: Evidence) -> Facts:
     return {"SHA-256": _digest(data.sha256), "rows": data.rows, "files": len(data.files), **files}
 
 
-def _artifact(evidence: Evidence) -> Facts:
+def _artifact(evidence: Evidence) -> NamedValues:
     if evidence.artifact is None:
         return {}
     files = evidence.artifact.files
@@ -189,14 +189,14 @@ def _artifact(evidence: Evidence) -> Facts:
     return {"size, bytes": sum(file.size for file in files), "files": len(files), **listed}
 
 
-def _packages(evidence: Evidence) -> Facts:
+def _packages(evidence: Evidence) -> NamedValues:
     loaded = evidence.loaded
     return {"python": loaded.python, **loaded.packages} if loaded else {}
 
 
-def _machine(evidence: Evidence) -> Facts:
+def _machine(evidence: Evidence) -> NamedValues:
     environment = evidence.environment
-    found: Facts = {}
+    found: NamedValues = {}
     if environment is not None:
         found |= {name: str(getattr(environment, name)) for name in ENVIRONMENT} | {"cores": environment.cores}
         found["memory, MB"] = round(environment.memory / 1e6)
@@ -210,7 +210,7 @@ def _digest(text: str) -> str:
 
 
 ENVIRONMENT = ("harness", "python", "host", "engine", "api", "compose", "storage")
-KINDS: Mapping[str, Callable[[Evidence], Facts]] = {
+KINDS: Mapping[str, Callable[[Evidence], NamedValues]] = {
     "metrics": _metrics,
     "times": _times,
     "service": _service,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.evidence.records.replay import Difference, Outcome, Repeated, Replay
+from harness.evidence.records.replay import Difference, Outcome, RepeatedFailure, Replay
 
 LIKELY = 12  # differences that are shown; the record has all
 WIDTH = 300
@@ -31,7 +31,7 @@ def lines(replay: Replay) -> Iterator[str]:
     yield from _differences(replay)
 
 
-def _check(check: Repeated) -> Iterator[str]:
+def _check(check: RepeatedFailure) -> Iterator[str]:
     yield f"  {check.check}  {check.status.value} then; now: {check.match.value}"
     yield f"            then {_head(check.recorded)}"
     if not check.is_same:

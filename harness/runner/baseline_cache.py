@@ -41,13 +41,13 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Memory:
+class BaselineCache:
     """The answer of the last run over one pair of files, a table to learn from and one to predict."""
 
     file: Path
 
     @classmethod
-    def of(cls, folder: Path, training: str, holdout: str) -> Memory:
+    def of(cls, folder: Path, training: str, holdout: str) -> BaselineCache:
         """Return the memory of two files, given by their hashes."""
         return cls(folder / f"{hashlib.sha256(f'{training} {holdout}'.encode()).hexdigest()[:32]}.json")
 

@@ -10,10 +10,10 @@ from harness.runner.stages import artifact as artifact_stage
 from harness.runner.stages import data as data_stage
 from harness.runner.stages import prediction_repeatability as repeated_stage
 from harness.runner.stages import training_variants as trainings_stage
-from harness.runner.stages.training_variants import Main, Start
+from harness.runner.stages.training_variants import Main, TrainingStart
 
 
-def train_again(run: Run, start: Start, main: Main, *, deep: bool) -> Trainings:
+def train_again(run: Run, start: TrainingStart, main: Main, *, deep: bool) -> Trainings:
     """Make the further training runs of a project; `main` waits for the main one.
 
     Raises RunOverError when the run ends meanwhile.

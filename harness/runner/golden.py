@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.checks.volatile import DECLARE, Asked, LeftOut, found_in, pointer
+from harness.checks.volatile import DECLARE, AnsweredRequest, LeftOut, found_in, pointer
 from harness.client import http
 from harness.client.compare import SAME, compare
 from harness.client.http import Target
@@ -69,7 +69,7 @@ def ask(
     """
     twice = [_ask(target, interface, name, body) for name, body in requests]
     heard = [(e, parsed(e)) for pair in twice for e in pair if DIALECTS[interface.dialect].is_answer(e)]
-    asked = [Asked(e.request, answer, e.seconds) for e, answer in heard if answer is not None]
+    asked = [AnsweredRequest(e.request, answer, e.seconds) for e, answer in heard if answer is not None]
     aside = found_in(asked, spec, DIALECTS[interface.dialect])
     return [
         _golden(name, body, pair, folder / f"{name}.json", aside)

@@ -59,7 +59,7 @@ from harness.runner.stages import stop as stop_stage
 from harness.runner.stages import train as train_stage
 from harness.runner.stages.robustness import Prepared
 from harness.runner.stages.serve import Served
-from harness.runner.stages.training_variants import Start
+from harness.runner.stages.training_variants import TrainingStart
 from harness.scanner.manifests import read_manifest
 
 PATIENCE = 0.5  # seconds: a service that dies closes its connections a moment before the engine says so
@@ -76,7 +76,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Options:
+class ImageOptions:
     """How the images of a run come about."""
 
     rebuild: bool = False  # build what was built from the same files before, too
@@ -96,7 +96,7 @@ def tracked(run: Run) -> Tracked:
 
 
 @stage("images")
-def images(run: Run, options: Options) -> Images:
+def images(run: Run, options: ImageOptions) -> Images:
     """Build the images; one into which the artifact is baked is left to `bake`."""
     return images_stage.collect(run, rebuild=options.rebuild, given=options.given or {})
 
@@ -166,7 +166,7 @@ def trainings(
     def main() -> tuple[Training, Artifact]:
         return train().record, artifact()
 
-    return train_again(run, Start(images, data, volume), main, deep=state.selection.deep)
+    return train_again(run, TrainingStart(images, data, volume), main, deep=state.selection.deep)
 
 
 @stage("scan", beside=True)
@@ -239,7 +239,7 @@ def skew(
         volume,
         block=block,
         artifact=artifact,
-        spoken=serve.way[1],
+        interface=serve.way[1],
         with_rows=state.takes("contract.skew"),
     )
 

@@ -29,7 +29,7 @@ SHUFFLE_SEED = 0
 
 
 @dataclass(frozen=True)
-class Plan:
+class VariantPlan:
     """One further run."""
 
     name: str
@@ -69,10 +69,10 @@ class Plan:
 
 
 @dataclass
-class Plans:
+class VariantPlans:
     """The runs to make, and why others are not made."""
 
-    runs: list[Plan] = field(default_factory=list)
+    runs: list[VariantPlan] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     labels: Labels | None = None
     batch: int = 0
@@ -80,16 +80,18 @@ class Plans:
     numeric: bool = False
 
 
-def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
+def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> VariantPlans:
     """Return the runs that can be made before the artifact is known; their datasets are written below `folder`.
 
     What other runs tell nearly as well is left to `deep`: another seed, and all but one of those that must fail. The
     longest come first, so that at the end no core waits for one of them. Raises DescriptionError for a broken table.
     """
     train = spec.block.train
-    plans = Plans()
+    plans = VariantPlans()
     names = [rung.name for rung in RUNGS if rung.name in tried(spec)]
-    plans.runs.append(Plan(AGAIN, f"the same once more, {', '.join(names)}", restricted(*names), open_artifact=True))
+    plans.runs.append(
+        VariantPlan(AGAIN, f"the same once more, {', '.join(names)}", restricted(*names), open_artifact=True)
+    )
     if train.seed_env is None:
         plans.left_out[SEED] = "x-harness.train names no `seed_env`"
     elif not deep:
@@ -97,23 +99,23 @@ def plan(spec: Spec, data: Data | None, folder: Path, *, deep: bool) -> Plans:
     else:
         old, new = other_seed(spec, train.seed_env)
         adapt = with_environment(train.seed_env, new)
-        plans.runs.append(Plan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
+        plans.runs.append(VariantPlan(SEED, f"{train.seed_env}={new} in place of {old or 'nothing'}", adapt))
     _with_data(spec, data, folder, plans)
-    plans.runs.append(Plan(INTERRUPTED, "SIGTERM while it runs"))
+    plans.runs.append(VariantPlan(INTERRUPTED, "SIGTERM while it runs"))
     if not deep:
         _leave_to_deep(plans)
     plans.runs.sort(key=lambda run: run.name in (*MUST_FAIL, INTERRUPTED))
     return plans
 
 
-def _leave_to_deep(plans: Plans) -> None:
+def _leave_to_deep(plans: VariantPlans) -> None:
     """Keep the first run that must fail: whether errors end the program is told by one."""
     made = [name for name in MUST_FAIL if any(run.name == name for run in plans.runs)]
     plans.runs = [run for run in plans.runs if run.name not in made[1:]]
     plans.left_out |= dict.fromkeys(made[1:], DEEP)
 
 
-def add_full_disk(plans: Plans, spec: Spec, artifact: Artifact, *, deep: bool) -> list[Plan]:
+def add_full_disk(plans: VariantPlans, spec: Spec, artifact: Artifact, *, deep: bool) -> list[VariantPlan]:
     """Add the run on a disk that is too small for the artifact; return it, nothing where it is not to be made."""
     if not has_volume(spec):
         plans.left_out[FULL_DISK] = "the artifact lies in the container's own files: no small disk can be put there"
@@ -122,7 +124,7 @@ def add_full_disk(plans: Plans, spec: Spec, artifact: Artifact, *, deep: bool) -
         plans.left_out[FULL_DISK] = DEEP
         return []
     options, change = small_disk(artifact)
-    plans.runs.append(Plan(FULL_DISK, change, disk=options))
+    plans.runs.append(VariantPlan(FULL_DISK, change, disk=options))
     return plans.runs[-1:]
 
 
@@ -140,7 +142,7 @@ def small_disk(artifact: Artifact) -> tuple[str, str]:
     return f"size={size},mode=1777", f"the disk for the artifact is full after {size} of {sum(needed)} bytes"
 
 
-def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> None:
+def _with_data(spec: Spec, data: Data | None, folder: Path, plans: VariantPlans) -> None:
     """Add the runs with a dataset made of the project's own."""
     if data is None or spec.block.data is None:
         reason = "x-harness has no `data`"
@@ -152,16 +154,18 @@ def _with_data(spec: Spec, data: Data | None, folder: Path, plans: Plans) -> Non
     plans.left_out |= dict.fromkeys((BATCH, SHUFFLED, NO_DATA, NO_COLUMN, NOISE), reason)
 
 
-def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
+def _with_tables(spec: Spec, data: Data, folder: Path, plans: VariantPlans) -> None:
     source, target = spec.root / data.path, spec.block.data.target if spec.block.data else None
     names = [file.path for file in data.files]
     nothing = folder / NO_DATA
     nothing.mkdir(parents=True)
     # The engine fills an empty volume with what the image has at its place.
     (nothing / "harness.txt").write_text("The harness left the dataset out on purpose.\n", encoding="utf-8")
-    plans.runs.append(Plan(NO_DATA, "the files of the dataset are missing", dataset=nothing))
+    plans.runs.append(VariantPlan(NO_DATA, "the files of the dataset are missing", dataset=nothing))
     dataset_variants.write_noise(names, folder / NOISE)
-    plans.runs.append(Plan(NOISE, "the files of the dataset cannot be read: they hold noise", dataset=folder / NOISE))
+    plans.runs.append(
+        VariantPlan(NOISE, "the files of the dataset cannot be read: they hold noise", dataset=folder / NOISE)
+    )
     try:
         tables = dataset_variants.read_tables(
             source, [n for n in names if Path(n).suffix in (".csv", ".parquet", ".jsonl")]
@@ -172,7 +176,7 @@ def _with_tables(spec: Spec, data: Data, folder: Path, plans: Plans) -> None:
 
     def add(name: str, change: str, changed: Mapping[str, Any]) -> None:
         dataset_variants.write_dataset(source, names, {**tables, **changed}, folder / name)
-        plans.runs.append(Plan(name, change, dataset=folder / name))
+        plans.runs.append(VariantPlan(name, change, dataset=folder / name))
 
     block = spec.block.train.small_batch or SmallBatchBlock()
     batch, plans.batch = dataset_variants.small_batch(tables, target, block.rows, block.tile)
@@ -249,13 +253,13 @@ def copies(spec: Spec) -> bool:
     return not ((old or {}).get("volume") or {}).get("nocopy")
 
 
-def singly(spec: Spec) -> list[Plan]:
+def singly(spec: Spec) -> list[VariantPlan]:
     """Return the runs that tell which restriction is too much, and the plain repetition."""
     single = [
-        Plan(name.replace(" ", "-"), name, restricted(name), open_artifact=name == RUNGS[3].name)
+        VariantPlan(name.replace(" ", "-"), name, restricted(name), open_artifact=name == RUNGS[3].name)
         for name in tried(spec)
     ]
-    return [Plan(REPEAT, "the same once more"), *single]
+    return [VariantPlan(REPEAT, "the same once more"), *single]
 
 
 def other_seed(spec: Spec, name: str) -> tuple[str, str]:

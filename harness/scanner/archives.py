@@ -71,7 +71,7 @@ def _has_one_directory(file: BinaryIO) -> None:
 def scan_tar(source: Source, member: Member) -> None:
     """Give `member` each file of a tar archive. Raises UnreadableError for a broken one."""
     try:
-        with tarfile.open(fileobj=_Stream(source), mode="r|") as archive:
+        with tarfile.open(fileobj=_SourceFile(source), mode="r|") as archive:
             for info in archive:
                 source.budget.enter()
                 if info.isreg() and (stream := archive.extractfile(info)):
@@ -103,7 +103,7 @@ def _member(stream: IO[bytes], name: str, budget: Budget, member: Member, *, cou
     source.drain()  # a checksum is compared at the end
 
 
-class _Stream(io.RawIOBase):
+class _SourceFile(io.RawIOBase):
     """A file over a source, as `tarfile` wants it."""
 
     def __init__(self, source: Source) -> None:

@@ -9,20 +9,32 @@ inside a tuple, to a function that calls what it is given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from harness.evidence.records.scan import Kind, Use
 from harness.scanner.arrays import make_dtype
 from harness.scanner.source import UnreadableError
-from harness.scanner.values import SCANNED, Made, Ref
-
-if TYPE_CHECKING:
-    from harness.scanner.machine import Machine
+from harness.scanner.values import SCANNED, Found, Made, Ref
 
 _RECONSTRUCTORS = ("copyreg", "copy_reg")
 
 
-def keep(machine: Machine, values: Sequence[Any]) -> None:
+class Caller(Protocol):
+    """What a call needs of the machine that makes it."""
+
+    found: Found
+    where: str
+    at: int
+    reads_arrays: bool
+
+    def keep(self, items: list[Any]) -> None:
+        """Pass over values that go where calls are no longer seen."""
+
+    def ref(self, module: Any, name: Any) -> Ref:
+        """Note an import."""
+
+
+def keep(machine: Caller, values: Sequence[Any]) -> None:
     """Note the watched names among values, and directly in tuples among them. Raises UnreadableError."""
     for value in values:
         if type(value) is Ref and value.is_watched:
@@ -33,7 +45,7 @@ def keep(machine: Machine, values: Sequence[Any]) -> None:
                     _stray(machine, ref)
 
 
-def _stray(machine: Machine, ref: Ref) -> None:
+def _stray(machine: Caller, ref: Ref) -> None:
     """Say that a name may be called where nobody sees it. Raises UnreadableError where that would hide more."""
     ref.is_stray = True
     if ref.is_memmap:
@@ -44,7 +56,7 @@ def _stray(machine: Machine, ref: Ref) -> None:
         raise UnreadableError(f"byte {machine.at}: hands bytes to torch.load that could not be scanned")
 
 
-def result(machine: Machine, function: Ref, arguments: Any, use: Use) -> Any:
+def result(machine: Caller, function: Ref, arguments: Any, use: Use) -> Any:
     """Return what is known of the result of a call. Raises UnreadableError."""
     known = arguments if isinstance(arguments, tuple) else ()
     if function.is_getter:
@@ -62,7 +74,7 @@ def result(machine: Machine, function: Ref, arguments: Any, use: Use) -> Any:
     return _made(machine, function, known)
 
 
-def _made(machine: Machine, function: Ref, known: tuple[Any, ...]) -> Made:
+def _made(machine: Caller, function: Ref, known: tuple[Any, ...]) -> Made:
     """Return the object that a function makes, or a class that another function makes an object of."""
     first = known[0] if known and isinstance(known[0], Ref) else None
     if first is not None and function.module in _RECONSTRUCTORS and function.name == "_reconstructor":
@@ -74,7 +86,7 @@ def _made(machine: Machine, function: Ref, known: tuple[Any, ...]) -> Made:
     return function.made
 
 
-def _got(machine: Machine, function: Ref, known: tuple[Any, ...]) -> Any:
+def _got(machine: Caller, function: Ref, known: tuple[Any, ...]) -> Any:
     """Return the name that a getter returns, as an import of its own: what it leads to is judged, not the getter."""
     texts = [value for value in known if type(value) is str]
     function.is_read = True

@@ -28,7 +28,7 @@ _SHA256 = re.compile(r"^(?:sha256:)?([0-9a-f]{64})$")
 _SHARD = re.compile(r"^variables\.data-\d{5}-of-(\d{5})$")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#\\]+)")
 
-Found = Iterator[tuple[str, str]]  # file, and its SHA-256 or nothing
+ListedFiles = Iterator[tuple[str, str]]  # file, and its SHA-256 or nothing
 
 
 def read_manifest(folder: Path, artifact: Artifact, declared: tuple[str, ...]) -> Manifest:
@@ -69,7 +69,7 @@ def _below(path: PurePosixPath, file: str) -> str:
     return str(path.parent / file.removeprefix("./"))
 
 
-Reader = Callable[[Any, PurePosixPath, Artifact], Found]
+Reader = Callable[[Any, PurePosixPath, Artifact], ListedFiles]
 
 
 def _reader(path: PurePosixPath) -> Reader | None:
@@ -78,7 +78,7 @@ def _reader(path: PurePosixPath) -> Reader | None:
     return _of_shard if _SHARD.match(path.name) else READERS.get(path.name)
 
 
-def _of_manifest(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_manifest(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield the files of a manifest of the project's own: objects with a name and a hash, lists and mappings."""
     if isinstance(content, list):
         for value in content:
@@ -98,7 +98,7 @@ def _of_manifest(content: Any, path: PurePosixPath, artifact: Artifact) -> Found
         yield from _of_manifest(value, path, artifact)
 
 
-def _of_mlflow(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_mlflow(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield the files that the flavors of an MLmodel name, and its example (`artifact_path` elsewhere is the run's)."""
     if isinstance(content, dict):
         example = content.get("saved_input_example_info")
@@ -113,7 +113,7 @@ def _of_mlflow(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
                 yield from _of_mlflow(value, path, artifact)
 
 
-def _of_mlserver(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_mlserver(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield the model of MLServer's settings, where it lies beside them."""
     del path, artifact
     parameters = content.get("parameters") if isinstance(content, dict) else None
@@ -122,7 +122,7 @@ def _of_mlserver(content: Any, path: PurePosixPath, artifact: Artifact) -> Found
         yield uri, ""
 
 
-def _of_config(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_config(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield the weights that a model of Hugging Face cannot do without."""
     if not isinstance(content, dict) or not {"model_type", "architectures"} & content.keys():
         return
@@ -131,14 +131,14 @@ def _of_config(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
         yield "model.safetensors", ""
 
 
-def _of_index(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_index(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield the shards of an index of weights."""
     del path, artifact
     shards = content.get("weight_map") if isinstance(content, dict) else None
     yield from ((name, "") for name in sorted(set(shards.values() if isinstance(shards, dict) else ())))
 
 
-def _of_shard(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _of_shard(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     """Yield all shards of a SavedModel's variables, and their index."""
     del content, artifact
     match = _SHARD.match(path.name)
@@ -147,7 +147,7 @@ def _of_shard(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
     yield "variables.index", ""
 
 
-def _nothing(content: Any, path: PurePosixPath, artifact: Artifact) -> Found:
+def _nothing(content: Any, path: PurePosixPath, artifact: Artifact) -> ListedFiles:
     del content, path, artifact
     yield from ()
 

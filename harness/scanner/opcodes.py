@@ -12,7 +12,7 @@ from harness.scanner.machine import MAX_STACK, Machine
 from harness.scanner.source import UnreadableError
 from harness.scanner.values import INERT, Ref
 
-Step = Callable[[Machine], None]
+OpcodeHandler = Callable[[Machine], None]
 
 
 def _called(machine: Machine, items: list[Any]) -> None:
@@ -60,7 +60,7 @@ def _binary_persistent(machine: Machine) -> None:
 
 
 # As in pickletools.opcodes; grouped by what they do to the stack.
-STEPS: dict[bytes, Step] = {
+STEPS: dict[bytes, OpcodeHandler] = {
     b"(": Machine.mark,
     b"0": Machine.discard,
     b"1": lambda m: m.items().clear(),
@@ -137,7 +137,7 @@ STEPS: dict[bytes, Step] = {
 }
 
 
-_BY_BYTE: tuple[Step | None, ...] = tuple(STEPS.get(bytes([code])) for code in range(256))
+_BY_BYTE: tuple[OpcodeHandler | None, ...] = tuple(STEPS.get(bytes([code])) for code in range(256))
 _STOP = ord(".")
 _OFTEN = 4096  # opcodes between two looks at the height of the stack
 

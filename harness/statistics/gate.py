@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from harness.config.gate_language import CONFIDENCE, FINEST, Condition, Measure
 from harness.config.metric_names import METRICS, Family
-from harness.evidence.records.scored import BASELINE, NEW, Prediction, Row, Scored, scored, selected
+from harness.evidence.records.scored import BASELINE, NEW, HoldoutRow, Prediction, Scored, scored, selected
 from harness.statistics import sample_size
 from harness.statistics.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
 from harness.statistics.metrics import averaged, is_per_row, is_proportion, measured, per_row, proportion, statistic
@@ -17,7 +17,7 @@ from harness.statistics.metrics import averaged, is_per_row, is_proportion, meas
 POWER = 0.8
 
 
-class Verdict(StrEnum):
+class ConditionVerdict(StrEnum):
     """What the rows say of a condition."""
 
     PASS = "pass"
@@ -34,11 +34,11 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ConditionOutcome:
     """One condition, judged."""
 
     condition: Condition
-    verdict: Verdict
+    verdict: ConditionVerdict
     estimate: float
     given: int  # rows
     confidence: float
@@ -49,10 +49,10 @@ class Outcome:
     @property
     def is_clear(self) -> bool:
         """Whether the bounds leave no doubt on which side of the threshold the value lies."""
-        return self.interval is not None and by_bounds(self.condition, self.interval) is not Verdict.UNKNOWN
+        return self.interval is not None and by_bounds(self.condition, self.interval) is not ConditionVerdict.UNKNOWN
 
 
-def assess(condition: Condition, rows: Sequence[Row]) -> Outcome:
+def assess(condition: Condition, rows: Sequence[HoldoutRow]) -> ConditionOutcome:
     """Judge a condition. Raises UnmeasurableError where its metric has no value on the rows that it speaks of."""
     chosen = selected(rows, condition.measure.where)
     if condition.is_difference:
@@ -71,15 +71,15 @@ def library(condition: Condition) -> str:
     return "scipy.stats" if condition.confidence is not None or is_per_row(measure.metric) else "numpy"
 
 
-def by_bounds(condition: Condition, interval: Interval) -> Verdict:
+def by_bounds(condition: Condition, interval: Interval) -> ConditionVerdict:
     """Return pass where all between the bounds satisfies the condition, fail where nothing does, else unknown."""
     good, bad = (interval.low, interval.high) if condition.wants_more else (interval.high, interval.low)
     if condition.holds(good):
-        return Verdict.PASS
-    return Verdict.UNKNOWN if condition.holds(bad) else Verdict.FAIL
+        return ConditionVerdict.PASS
+    return ConditionVerdict.UNKNOWN if condition.holds(bad) else ConditionVerdict.FAIL
 
 
-def _single(condition: Condition, new: Scored) -> Outcome:
+def _single(condition: Condition, new: Scored) -> ConditionOutcome:
     measure = condition.measure
     estimate = measured(measure.metric, measure.of_class, new)
     confidence = condition.confidence or CONFIDENCE
@@ -91,17 +91,17 @@ def _single(condition: Condition, new: Scored) -> Outcome:
     elif condition.confidence is not None or per_row(measure.metric, new) is not None:
         interval = _resampled(measure, new, confidence)
     if condition.confidence is None:
-        verdict = Verdict.PASS if condition.holds(estimate) else Verdict.FAIL
+        verdict = ConditionVerdict.PASS if condition.holds(estimate) else ConditionVerdict.FAIL
     else:
-        verdict = by_bounds(condition, interval) if interval else Verdict.UNKNOWN
+        verdict = by_bounds(condition, interval) if interval else ConditionVerdict.UNKNOWN
     if counts is None:
         rows = _width_rows(condition, estimate, interval, given)
     else:
         rows = _proportion_rows(condition, estimate, confidence)
-    return Outcome(condition, verdict, estimate, given, confidence, interval, needed=tuple(rows))
+    return ConditionOutcome(condition, verdict, estimate, given, confidence, interval, needed=tuple(rows))
 
 
-def _difference(condition: Condition, new: Scored, old: Scored) -> Outcome:
+def _difference(condition: Condition, new: Scored, old: Scored) -> ConditionOutcome:
     measure = condition.measure
     confidence = condition.confidence or CONFIDENCE
     estimate = measured(measure.metric, measure.of_class, new) - measured(measure.metric, measure.of_class, old)
@@ -115,8 +115,8 @@ def _difference(condition: Condition, new: Scored, old: Scored) -> Outcome:
     else:
         interval, beside = _resampled_difference(measure, new, old, confidence)
         rows = _width_rows(condition, estimate, interval, given)
-    verdict = by_bounds(condition, interval) if interval else Verdict.UNKNOWN
-    return Outcome(condition, verdict, estimate, given, confidence, interval, beside, tuple(rows))
+    verdict = by_bounds(condition, interval) if interval else ConditionVerdict.UNKNOWN
+    return ConditionOutcome(condition, verdict, estimate, given, confidence, interval, beside, tuple(rows))
 
 
 def disagreements(new: Scored, old: Scored) -> tuple[int, int]:

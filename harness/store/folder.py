@@ -21,7 +21,7 @@ from harness.config.reference import DIGEST
 from harness.errors import DescriptionError, InfrastructureError, NotPublishedError, TamperedError
 from harness.evidence.provenance import CHUNK
 from harness.evidence.run_folder import disk_errors, write_atomic
-from harness.store.oci import ARTIFACT, INDEX, Blob, Descriptor, Manifest, Publication, verified
+from harness.store.oci import ARTIFACT, INDEX, Blob, Descriptor, OciManifest, Publication, verified
 
 REFERENCE = "org.opencontainers.image.ref.name"
 LAYOUT = "oci-layout"
@@ -146,7 +146,7 @@ def _new(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _list(to: Path, manifests: Sequence[Manifest]) -> None:
+def _list(to: Path, manifests: Sequence[OciManifest]) -> None:
     """Put manifests at the end of the index, where the newest stands; what else is there stays as it is."""
     entries: list[Descriptor] = [each.descriptor for each in manifests]
     entries[0]["annotations"] = {REFERENCE: manifests[0].digest.partition(":")[2][:12]}

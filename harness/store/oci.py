@@ -55,7 +55,7 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class OciManifest:
     """A manifest as it is stored."""
 
     content: bytes
@@ -74,7 +74,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Measured:
+class HoldoutPredictions:
     """What an artifact predicted of hold-out rows: a file as the quality stage writes it, and of what rows."""
 
     run: str
@@ -88,8 +88,8 @@ class Publication:
     """All that a store takes up of one run."""
 
     blobs: tuple[Blob, ...]
-    artifact: Manifest
-    referrers: tuple[Manifest, ...]
+    artifact: OciManifest
+    referrers: tuple[OciManifest, ...]
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Published:
     digest: str
     files: Mapping[str, str]
     statements: tuple[Statement, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[HoldoutPredictions, ...]
 
 
-class Source(Protocol):
+class ArtifactStore(Protocol):
     """A store that artifacts are read from. Everything raises DescriptionError or InfrastructureError."""
 
     def artifacts(self) -> Sequence[str]:
@@ -118,7 +118,9 @@ class Source(Protocol):
         """Yield what is stored under a blob's digest, in pieces."""
 
 
-def packed(folder: Path, files: Sequence[FileHash], said: Statement, measured: Measured | None) -> Publication:
+def packed(
+    folder: Path, files: Sequence[FileHash], said: Statement, measured: HoldoutPredictions | None
+) -> Publication:
     """Return the files of a folder with what is said of them in the form of a store."""
     empty = _blob(b"{}")
     config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty.digest, "size": empty.size}
@@ -141,7 +143,7 @@ def packed(folder: Path, files: Sequence[FileHash], said: Statement, measured: M
     return Publication(tuple(blobs), artifact, tuple(referrers))
 
 
-def published(source: Source, digest: str) -> Published:
+def published(source: ArtifactStore, digest: str) -> Published:
     """Read one artifact, but not its files. Raises TamperedError where something is not what its name says."""
     whole = _read(source, digest)
     if whole.get("artifactType") != ARTIFACT:
@@ -158,14 +160,14 @@ def published(source: Source, digest: str) -> Published:
             elif manifest.get("artifactType") == PREDICTIONS:
                 about = manifest["annotations"]
                 text = verified(source.chunks(layer["digest"]), layer["digest"])
-                measured.append(Measured(about[RUN], text, about[HOLDOUT], about[HOLDOUT_SHA256]))
+                measured.append(HoldoutPredictions(about[RUN], text, about[HOLDOUT], about[HOLDOUT_SHA256]))
     # A registry lists them in any order; the ID of a run starts with its time.
     measured.sort(key=lambda each: each.run)
     statements.sort(key=_run_of)
     return Published(digest, _files(whole["layers"]), tuple(statements), tuple(measured))
 
 
-def hashes(source: Source, artifact: Published) -> dict[str, str]:
+def hashes(source: ArtifactStore, artifact: Published) -> dict[str, str]:
     """Return file -> SHA-256 of what is really stored for each file of an artifact; one that is missing is left out."""
     found = {}
     for name, digest in artifact.files.items():
@@ -187,7 +189,7 @@ def unpack(publication: Publication, said: Statement, folder: Path) -> None:
     _explain(folder, said)
 
 
-def pull(source: Source, artifact: Published, folder: Path) -> None:
+def pull(source: ArtifactStore, artifact: Published, folder: Path) -> None:
     """Write the files of an artifact and its newest provenance to a new folder, each verified as it comes.
 
     Raises TamperedError where one is not what its name says, DescriptionError where the folder holds something.
@@ -251,12 +253,12 @@ def _layer(blob: Blob, kind: str, annotations: Mapping[str, str]) -> Descriptor:
     return {"mediaType": kind, "digest": blob.digest, "size": blob.size, "annotations": dict(annotations)}
 
 
-def _manifest(kind: str, config: Descriptor, layers: Sequence[Descriptor], **more: Any) -> Manifest:
+def _manifest(kind: str, config: Descriptor, layers: Sequence[Descriptor], **more: Any) -> OciManifest:
     whole = {"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": config, "layers": layers}
-    return Manifest(json.dumps({**whole, **more}, sort_keys=True, separators=(",", ":")).encode(), kind)
+    return OciManifest(json.dumps({**whole, **more}, sort_keys=True, separators=(",", ":")).encode(), kind)
 
 
-def _read(source: Source, digest: str) -> Any:
+def _read(source: ArtifactStore, digest: str) -> Any:
     return json.loads(verified(iter([source.manifest(digest)]), digest))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.config.reference import DIGEST, SCHEME, Reference
 from harness.errors import DescriptionError, TamperedError
 from harness.store.folder import Folder, is_store
-from harness.store.oci import Source
+from harness.store.oci import ArtifactStore
 from harness.store.registry import connected
 
 
@@ -29,7 +29,7 @@ def reference_of(where: str, *, plain_http: bool) -> Reference | None:
 
 
 @contextmanager
-def opened(where: str, *, root: Path | None = None, plain_http: bool = False) -> Iterator[Source]:
+def opened(where: str, *, root: Path | None = None, plain_http: bool = False) -> Iterator[ArtifactStore]:
     """Open a store for reading: DIR[@DIGEST] or oci://...
 
     A folder is relative to `root`, by default to the current one. Whatever is wrong with what a store holds becomes a

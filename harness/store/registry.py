@@ -24,7 +24,7 @@ from harness.config.reference import Reference
 from harness.engine.credentials import Credentials, credentials_of
 from harness.errors import HarnessError, InfrastructureError, NotPublishedError, TamperedError
 from harness.evidence.provenance import CHUNK
-from harness.store.oci import INDEX, MANIFEST, Blob, Descriptor, Manifest, Publication, digest_of
+from harness.store.oci import INDEX, MANIFEST, Blob, Descriptor, OciManifest, Publication, digest_of
 
 TIMEOUT = (10.0, 300.0)  # seconds: to connect, and between two pieces of an answer
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes: what the specification asks of a registry at least
@@ -145,7 +145,7 @@ class Registry:
         content = self._get_manifest(_tag_of(digest), INDEX)
         return [] if content is None else list(json.loads(content)["manifests"])
 
-    def _list(self, subject: str, referrer: Manifest) -> None:
+    def _list(self, subject: str, referrer: OciManifest) -> None:
         """Add to the index of what refers to a manifest: this registry keeps none itself."""
         try:
             entries = [entry for entry in self._listed(subject) if entry["digest"] != referrer.digest]

@@ -18,7 +18,7 @@ TAIL = 40  # lines
 
 
 @dataclass
-class _Stream:
+class _LineBuffer:
     """One stream: what of a line has come, in pieces that are put together only once."""
 
     decode: codecs.IncrementalDecoder
@@ -45,7 +45,7 @@ class Lines:
     """
 
     def __init__(self, longest: int = LONGEST) -> None:
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, _LineBuffer] = {}
         self._longest = longest
         self._open: int | None = None  # the stream whose line was passed on without its end
 
@@ -53,13 +53,13 @@ class Lines:
         """Take bytes of a stream; return the text up to the last line end among them, or a part of a long line."""
         part = self._streams.get(stream)
         if part is None:
-            part = self._streams[stream] = _Stream(codecs.getincrementaldecoder("utf-8")("replace"))
+            part = self._streams[stream] = _LineBuffer(codecs.getincrementaldecoder("utf-8")("replace"))
         if part.at_start and data.endswith(b"\n") and b"\r" not in data:  # nearly always
             return self._passed(stream, data.decode("utf-8", "replace"))
         part.at_start = data.endswith(b"\n")
         return self._put_together(stream, part, data)
 
-    def _put_together(self, stream: int, part: _Stream, data: bytes) -> str:
+    def _put_together(self, stream: int, part: _LineBuffer, data: bytes) -> str:
         text = part.decode.decode(data)
         if part.pieces and part.pieces[-1] == "\r":  # held back: is it the first half of a line end?
             part.pieces.pop()

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.client.http import Target
-from harness.client.load import Ask, Traffic
+from harness.client.load import LoadRequest, Traffic
 from harness.evidence.records import Step
 
 RUNS = 5
@@ -99,7 +99,7 @@ def server(folder: Path, core: int) -> Iterator[Target]:
 
 def ours(target: Target) -> Score:
     """Run the generator of the harness in this process; every answer is compared."""
-    traffic = Traffic(target, PATH, (Ask(BODY, ANSWER),))
+    traffic = Traffic(target, PATH, (LoadRequest(BODY, ANSWER),))
     start = time.process_time()
     step = traffic.closed_loop(CLIENTS, SECONDS)
     used = time.process_time() - start
@@ -122,7 +122,7 @@ def wrk(target: Target, script: Path, core: int) -> Score:
 
 def stream(target: Target) -> Step:
     """Run the open loop: how late the generator sends, and what it measures of a server that does nothing."""
-    return Traffic(target, PATH, (Ask(BODY, ANSWER),)).open_loop(RATE, SECONDS)
+    return Traffic(target, PATH, (LoadRequest(BODY, ANSWER),)).open_loop(RATE, SECONDS)
 
 
 def show(name: str, scores: list[Score]) -> None:

@@ -32,7 +32,7 @@ import psutil
 
 from harness import engine as harness_engine
 from harness.provision import debian
-from harness.provision.fetch import Target
+from harness.provision.fetch import WheelTarget
 from harness.provision.host import Host
 from harness.provision.programs import apt_install
 
@@ -272,7 +272,7 @@ class Job:
             self.client.images.get(tag)
             return tag
         with harness_engine.Engine.connect() as engine:
-            options = Target.of(engine, self.base).pip_options()
+            options = WheelTarget.of(engine, self.base).pip_options()
         with tempfile.TemporaryDirectory(prefix="harness-job-") as folder:
             pip(
                 "download",

@@ -16,7 +16,6 @@ from harness.config.spec import Behaviour, Example, Handover, Relation, Spec, To
 from harness.engine.compose import Compose
 from harness.evidence.records import (
     Artifact,
-    Asked,
     BaseImage,
     BuiltImage,
     Claim,
@@ -46,6 +45,7 @@ from harness.evidence.records import (
     Manifest,
     Provenance,
     Quality,
+    ReadinessProbe,
     Rerun,
     Robustness,
     Scan,
@@ -67,7 +67,7 @@ from harness.evidence.records import (
     UnitTests,
     Use,
 )
-from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, HoldoutRow, Prediction
 from harness.project.description import parse_block
 from harness.runner.run_state import Watcher
 from harness.runner.stages.contract import requests
@@ -398,7 +398,7 @@ def quality(**changes: Any) -> Quality:
     """Labelled rows of two islands, predicted without a mistake, by a linear model too."""
     kinds = ("long", "short")
     rows = tuple(
-        Row(
+        HoldoutRow(
             number,
             kinds[number % 2],
             {"island": "Dream" if number % 3 else "Biscoe"},
@@ -416,7 +416,9 @@ def skew(**changes: Any) -> Skew:
     return replace(whole, **changes)
 
 
-YES = Asked(0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200)
+YES = ReadinessProbe(
+    0.1, ready=True, answer="GET /health: 200", code=200, prediction="POST /predict: 200", predicted=200
+)
 HEALTH = Health(("curl", "-f", "localhost"), 3.0, 0, "", 7, "refused")
 
 

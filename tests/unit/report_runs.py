@@ -14,7 +14,7 @@ from harness.checks import all_checks
 from harness.checks.judge import exit_code, judge
 from harness.config.spec import Spec
 from harness.evidence.records import Drift, Ending, Evidence, Finding, Labels, Rerun, StageTime, Status
-from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, HoldoutRow, Prediction
 from harness.reports.run_report import RunReport
 
 ID = "20260102T030405Z-abcdef"
@@ -33,7 +33,7 @@ def curve(factor: float, epochs: int = 40) -> tuple[dict[str, float], ...]:
     )
 
 
-def rows(*, right: float = 1.0, count: int = 90) -> tuple[Row, ...]:
+def rows(*, right: float = 1.0, count: int = 90) -> tuple[HoldoutRow, ...]:
     """Labelled rows of three classes, of which a part is predicted right."""
     found = []
     for number in range(1, count + 1):
@@ -41,7 +41,7 @@ def rows(*, right: float = 1.0, count: int = 90) -> tuple[Row, ...]:
         said = truth if number <= round(right * count) else KINDS[(number + 1) % 3]
         columns = {"island": "Dream" if number % 3 else "Biscoe"}
         models = {NEW: Prediction(said), DUMMY: Prediction(KINDS[0]), LINEAR: Prediction(truth)}
-        found.append(Row(number, truth, columns, models))
+        found.append(HoldoutRow(number, truth, columns, models))
     return tuple(found)
 
 
@@ -118,7 +118,7 @@ def failed(root: Path) -> RunReport:
 def of_numbers(root: Path) -> RunReport:
     """A run whose target is a number."""
     found = tuple(
-        Row(
+        HoldoutRow(
             n,
             float(n),
             {},

@@ -25,7 +25,7 @@ from harness.checks import all_checks
 from harness.checks.judge import judge
 from harness.client import http
 from harness.client.http import Target
-from harness.client.load import Ask, Traffic
+from harness.client.load import LoadRequest, Traffic
 from harness.evidence.records import Finding, Selection, Status
 from harness.openapi.nullable import answer_allows_null
 from harness.runner import remote
@@ -189,7 +189,7 @@ def test_compressed_answers_are_read(encoding: str, tmp_path: Path) -> None:
     assert not _failed(found)
     assert {"contract.examples", "contract.recovers", "contract.rejects-null"} <= _passed(found)
     with serving(packed) as target:
-        ask = Ask(json.dumps(builders.REQUEST).encode(), json.dumps(builders.ANSWER).encode())
+        ask = LoadRequest(json.dumps(builders.REQUEST).encode(), json.dumps(builders.ANSWER).encode())
         step = Traffic(target, "/predict", (ask,)).closed_loop(2, 0.1)
     assert step.answered == step.sent > 0, step.errors
 
@@ -198,7 +198,7 @@ def test_compressed_answers_are_read(encoding: str, tmp_path: Path) -> None:
     ("body", "encoding", "said"),
     [
         (b"no gzip", "gzip", "and is not"),
-        (gzip.compress(b"{}" * 1000)[:-9], "gzip", "ends too soon"),
+        (gzip.compress(b"{}" * 1000, mtime=0)[:-9], "gzip", "ends too soon"),
         (gzip.compress(bytes(http.MAX_BODY + 1)), "gzip", f"more than {http.MAX_BODY} bytes"),
         (b"x", "zstd", "only `identity` was asked for"),
     ],

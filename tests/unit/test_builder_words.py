@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.diagnosis import CauseKind, heard, machine_fault
-from harness.engine.compose import Compose, Output
+from harness.engine.compose import Compose, ComposeOutput
 from harness.errors import ComposeError, DiskFullError, ImageUnavailableError, InfrastructureError
 from harness.runner.stages import images
 
@@ -260,7 +260,7 @@ def test_the_services_that_failed_are_named() -> None:
     model: dict[str, Any] = {"services": {"serve": {}, "my.train": {}, "serve-train": {}}}
 
     def failed(*lines: str) -> str:
-        return images._failed(model, Output(1, lines))
+        return images._failed(model, ComposeOutput(1, lines))
 
     assert (
         failed(*buildkit("false", ended("buildkit", "false"), "target serve: failed", target="my_train")) == "my.train"
@@ -269,7 +269,10 @@ def test_the_services_that_failed_are_named() -> None:
     assert (
         failed(*classic("false", ended("classic", "false"), "target serve: failed")) == "serve, my.train, serve-train"
     )
-    assert images._failed({"services": {"serve": {}}}, Output(1, newer("false", ended("newer", "false")))) == "serve"
+    assert (
+        images._failed({"services": {"serve": {}}}, ComposeOutput(1, newer("false", ended("newer", "false"))))
+        == "serve"
+    )
 
 
 def test_no_output_is_no_fault() -> None:
@@ -312,11 +315,11 @@ def test_compose_raises_what_the_machine_did(tmp_path: Path, words: str, error: 
 def test_the_builder_that_ran_is_recorded(line: str, builder: str) -> None:
     """The first step says who builds: not Compose's warning, which DOCKER_BUILDKIT=0 silences, nor what steps print."""
 
-    def build(_root: Path, _file: Path, _services: list[str], on_line: Callable[[str], None]) -> Output:
+    def build(_root: Path, _file: Path, _services: list[str], on_line: Callable[[str], None]) -> ComposeOutput:
         printed = () if builder == "unknown" else ("#7 0.1 Step 1/2 : FROM x", "STEP 1/2: FROM x")
         for each in ("the plugin is not found: falling back to the classic builder", line, *printed):
             on_line(each)
-        return Output(0, ())
+        return ComposeOutput(0, ())
 
     run: Any = SimpleNamespace(
         compose=SimpleNamespace(build=build),

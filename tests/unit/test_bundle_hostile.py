@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DescriptionError
-from harness.reproduce.bundle import Bundle, Limits, open_bundle
+from harness.reproduce.bundle import Bundle, UnpackLimits, open_bundle
 from harness.reproduce.bundle.manifest import MAX_FILES, MAX_SIZE
 
 FILES = {"README.md": b"# Run\n", "project/compose.yaml": b"name: demo\n", "run/spec.json": b"{}\n"}
@@ -68,13 +68,13 @@ def _bundle(*more: Member, files: dict[str, bytes] | None = None, **changes: Any
     return _tar([_member("bundle.json", _manifest(named, **changes)), *members, *more])
 
 
-def _open(tmp_path: Path, content: bytes, limits: Limits | None = None) -> Bundle:
+def _open(tmp_path: Path, content: bytes, limits: UnpackLimits | None = None) -> Bundle:
     file = tmp_path / "r1.harness.tar.gz"
     file.write_bytes(content)
     return open_bundle(file, tmp_path / "into", limits)
 
 
-def _refused(tmp_path: Path, content: bytes, *texts: str, limits: Limits | None = None) -> None:
+def _refused(tmp_path: Path, content: bytes, *texts: str, limits: UnpackLimits | None = None) -> None:
     """Expect one clear error, and that nothing was written, neither where it belongs nor anywhere else."""
     file = tmp_path / "r1.harness.tar.gz"
     file.write_bytes(content)
@@ -369,7 +369,7 @@ def test_a_bomb_of_nothing(tmp_path: Path) -> None:
 def test_more_than_the_total(tmp_path: Path) -> None:
     """A bundle that would write more than is allowed is refused before a file of it is written."""
     content = gzip.compress(_bundle(files={**FILES, "run/noise": os.urandom(5000)}))
-    _refused(tmp_path, content, "at most 4000 are allowed", limits=Limits(total=4000))
+    _refused(tmp_path, content, "at most 4000 are allowed", limits=UnpackLimits(total=4000))
 
 
 def test_a_million_files(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_sample_is_fair() -> None:
     """Every row of a class is as likely as any other: of 100 rows 10 are drawn, 2000 times."""
     drawn: Counter[int] = Counter()
     for seed in range(2000):
-        rows = (sample.Row(n, "", (), None) for n in range(100))
+        rows = (sample.SampledRow(n, "", (), None) for n in range(100))
         drawn.update(row.number for row in sample.draw(rows, 10, seed).rows)
     assert sum(drawn.values()) == 20_000
     assert max(abs(drawn[n] - 200) for n in range(100)) < 4 * (200 * 0.9) ** 0.5
@@ -204,7 +204,7 @@ def test_sample_holds_little(monkeypatch: pytest.MonkeyPatch) -> None:
         return held[-1]
 
     monkeypatch.setattr(sample, "_shrink", noted)
-    drawn = sample.draw((sample.Row(n, str(n % 500), (), None) for n in range(300_000)), 1500, 1)
+    drawn = sample.draw((sample.SampledRow(n, str(n % 500), (), None) for n in range(300_000)), 1500, 1)
     assert held
     assert max(held) < 30_000
     assert set(drawn.classes.values()) == {(600, 3)}

@@ -118,7 +118,7 @@ def test_a_broken_table(tmp_path: Path) -> None:
 # --- plans
 
 
-def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> training_variants.Plans:
+def _plans(dataset: Path, folder: Path, spec: Spec, *, deep: bool) -> training_variants.VariantPlans:
     files = hash_files(dataset)
     plans = training_variants.plan(spec, Data(path=str(dataset), files=files, sha256="0"), folder, deep=deep)
     training_variants.add_full_disk(plans, spec, builders.artifact(), deep=deep)
@@ -129,7 +129,7 @@ def _spec(**changes: Any) -> Spec:
     return builders.spec({"data": {"target": "kind"}}, **changes)
 
 
-def _service(spec: Spec, plan: training_variants.Plan, data: str | None = None) -> Any:
+def _service(spec: Spec, plan: training_variants.VariantPlan, data: str | None = None) -> Any:
     images = {"train": "sha256:1"}
     model = run_file(spec, project="p", images=images, data_volume="harness-data-1", labels={})
     made = varied(model, "train", plan.variant(spec, "vol-a", data))

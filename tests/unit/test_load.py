@@ -26,7 +26,7 @@ from harness.checks import all_checks
 from harness.checks.judge import judge_one
 from harness.client import connections
 from harness.client.http import Target
-from harness.client.load import Ask, Traffic, thinned
+from harness.client.load import LoadRequest, Traffic, thinned
 from harness.engine import stats
 from harness.errors import EngineUnavailableError, InfrastructureError
 from harness.evidence.records import Contract, Evidence, Exchange, Finding, Interface, Load, Status, Step
@@ -36,7 +36,7 @@ from harness.runner.stages import load as stage
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 CHECKS = {check.name: check for check in all_checks()}
-ASKS = tuple(Ask(json.dumps({"x": n}).encode(), json.dumps({"y": 2 * n}).encode()) for n in range(8))
+ASKS = tuple(LoadRequest(json.dumps({"x": n}).encode(), json.dumps({"y": 2 * n}).encode()) for n in range(8))
 
 
 @dataclass

@@ -23,7 +23,7 @@ from harness.checks import all_checks
 from harness.checks.judge import judge_one
 from harness.engine import frames as frames_module
 from harness.engine import running as running_module
-from harness.engine.frames import BrokenStreamError, Frame, Output
+from harness.engine.frames import BrokenStreamError, Frame, FrameStream
 from harness.engine.running import Running
 from harness.evidence.metrics import in_log, sources
 from harness.evidence.records import Evidence, Exit, Finding, Loaded, Status
@@ -260,7 +260,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     ) -> Ran:
         api, kept = Api(), sink or Kept()
         monkeypatch.setattr(
-            running_module, "attach", lambda *_: Output(([frame] for frame in given(api)), lambda: None)
+            running_module, "attach", lambda *_: FrameStream(([frame] for frame in given(api)), lambda: None)
         )
 
         def logged(*_: object) -> Iterator[list[Frame]]:

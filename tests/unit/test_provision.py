@@ -224,8 +224,8 @@ def test_shared_folder_is_current_for_each_file(tmp_path: Path) -> None:
 
 def test_line_shows_the_mend_below() -> None:
     """A line of the doctor is one line, and its mend a second one only where something is missing."""
-    assert str(provision.Line("engine", ok=True, value="26.1")) == "ok       engine     26.1"
-    missing = str(provision.Line("base", ok=False, value="not here", mend="Run it."))
+    assert str(provision.Diagnostic("engine", ok=True, value="26.1")) == "ok       engine     26.1"
+    missing = str(provision.Diagnostic("base", ok=False, value="not here", mend="Run it."))
     assert missing.splitlines() == ["MISSING  base       not here", " " * 20 + "Run it."]
 
 

@@ -13,19 +13,19 @@ from defects import defect
 from harness.checks import all_checks
 from harness.checks.judge import judge_one
 from harness.evidence.records import Evidence, Finding, Quality, Status
-from harness.evidence.records.scored import DUMMY, LINEAR, NEW, Prediction, Row
+from harness.evidence.records.scored import DUMMY, LINEAR, NEW, HoldoutRow, Prediction
 
 PASS, WARN, FAIL, SKIP, ERROR = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP, Status.ERROR
 CHECKS = {check.name: check for check in all_checks() if check.name.startswith("quality.")}
 NOT_WORSE = "new - baseline > -0.05 +/- 0.05 @ 0.95"
 
 
-def _row(number: int, truth: str | None = "a", island: str = "Dream", **predictions: str) -> Row:
+def _row(number: int, truth: str | None = "a", island: str = "Dream", **predictions: str) -> HoldoutRow:
     made = {name: Prediction(value) for name, value in {NEW: "a", **predictions}.items()}
-    return Row(number, truth, {"island": island}, made)
+    return HoldoutRow(number, truth, {"island": island}, made)
 
 
-def _quality(*rows: Row, **changes: Any) -> Quality:
+def _quality(*rows: HoldoutRow, **changes: Any) -> Quality:
     found = rows or tuple(_row(number, baseline="a", dummy="a", linear="a") for number in range(1, 101))
     whole = Quality("holdout.csv", "species", ("species", "island"), found, baseline="baseline.jsonl")
     return replace(whole, **changes)
@@ -36,7 +36,7 @@ def _judged(name: str, quality: Quality | None, *conditions: str, **block: Any) 
     return list(judge_one(builders.evidence(spec=spec, quality=quality), CHECKS[name]))
 
 
-def _half(right: int, wrong: int, **predictions: str) -> tuple[Row, ...]:
+def _half(right: int, wrong: int, **predictions: str) -> tuple[HoldoutRow, ...]:
     """Rows of two classes, so that one answer for all of them is no good model."""
     truths = ["a", "b"] * (right // 2) + ["b"] * wrong
     return tuple(
@@ -133,7 +133,7 @@ def test_too_few_rows_are_said_in_a_pass() -> None:
 @defect("quality.gate", "rows without a prediction")
 def test_rows_without_a_prediction_fail() -> None:
     """A row that the service does not answer is no row that can be left out."""
-    silent = tuple(Row(number, "a", problem="status 422: no such island") for number in range(11, 16))
+    silent = tuple(HoldoutRow(number, "a", problem="status 422: no such island") for number in range(11, 16))
     rows = (*(_row(number) for number in range(1, 11)), *silent)
     first, second = _judged("quality.gate", _quality(*rows), "accuracy >= 0.5")
     assert (first.status, second.status) == (FAIL, PASS)
@@ -144,7 +144,7 @@ def test_rows_without_a_prediction_fail() -> None:
 @defect("quality.gate", "no row has a prediction")
 def test_no_row_has_a_prediction() -> None:
     """Then no condition can be judged."""
-    rows = (Row(1, "a", problem="no answer: refused"),)
+    rows = (HoldoutRow(1, "a", problem="no answer: refused"),)
     findings = _judged("quality.gate", _quality(*rows))
     assert [finding.status for finding in findings] == [FAIL, FAIL]
     assert findings[1].received == "no labelled row of it has a prediction"
@@ -265,7 +265,7 @@ def test_slices_are_skipped() -> None:
         (_half(98, 2, dummy="a", linear="truth"), PASS),  # two rows are no difference
     ],
 )
-def test_simpler_models(rows: tuple[Row, ...], status: Status) -> None:
+def test_simpler_models(rows: tuple[HoldoutRow, ...], status: Status) -> None:
     """A simpler model that does better on the same rows is a warning."""
     [finding] = _judged("quality.beats-baselines", _quality(*rows))
     assert finding.status is status
@@ -276,7 +276,7 @@ def test_simpler_models(rows: tuple[Row, ...], status: Status) -> None:
 def test_simpler_models_of_numbers(error: float, status: Status) -> None:
     """A regression is compared by its mean absolute error: the linear one here errs by 1, the dummy by 5."""
     rows = tuple(
-        Row(
+        HoldoutRow(
             number,
             float(number),
             {},

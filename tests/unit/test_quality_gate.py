@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 from harness.config.gate_language import parse
-from harness.evidence.records.scored import BASELINE, NEW, Prediction, Row, Scalar
-from harness.statistics.gate import Outcome, Verdict, assess, by_bounds, library
+from harness.evidence.records.scored import BASELINE, NEW, HoldoutRow, Prediction, Scalar
+from harness.statistics.gate import ConditionOutcome, ConditionVerdict, assess, by_bounds, library
 from harness.statistics.intervals import Interval
 from harness.statistics.metrics import UnmeasurableError
 
-PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+PASS, FAIL, UNKNOWN = ConditionVerdict.PASS, ConditionVerdict.FAIL, ConditionVerdict.UNKNOWN
 
 
 SLOWER = ("numpy", "scipy.special", "scipy.stats", "sklearn")  # to import, each than the one before
 
 
-def _rows(right: Sequence[bool], old: Sequence[bool] | None = None) -> list[Row]:
+def _rows(right: Sequence[bool], old: Sequence[bool] | None = None) -> list[HoldoutRow]:
     """Rows of one class, predicted right or wrong by the new model, and by the baseline."""
     return [
-        Row(
+        HoldoutRow(
             number,
             "a",
             {"half": "left" if number % 2 else "right"},
@@ -33,9 +33,9 @@ def _rows(right: Sequence[bool], old: Sequence[bool] | None = None) -> list[Row]
     ]
 
 
-def _numbers(truth: Sequence[float], new: Sequence[float], old: Sequence[float]) -> list[Row]:
+def _numbers(truth: Sequence[float], new: Sequence[float], old: Sequence[float]) -> list[HoldoutRow]:
     return [
-        Row(number, value, {}, {NEW: Prediction(left), BASELINE: Prediction(right)})
+        HoldoutRow(number, value, {}, {NEW: Prediction(left), BASELINE: Prediction(right)})
         for number, (value, left, right) in enumerate(zip(truth, new, old, strict=True), start=1)
     ]
 
@@ -44,7 +44,7 @@ def _mixed(right: int, wrong: int) -> list[bool]:
     return [True] * right + [False] * wrong
 
 
-def _assessed(text: str, rows: Sequence[Row]) -> Outcome:
+def _assessed(text: str, rows: Sequence[HoldoutRow]) -> ConditionOutcome:
     return assess(parse(text), rows)
 
 
@@ -62,7 +62,7 @@ def _assessed(text: str, rows: Sequence[Row]) -> Outcome:
         ("recall[a] >= 0.9 @ 0.95", 29, 0, PASS),
     ],
 )
-def test_one_model(text: str, right: int, wrong: int, verdict: Verdict) -> None:
+def test_one_model(text: str, right: int, wrong: int, verdict: ConditionVerdict) -> None:
     """Without a confidence the measured value decides, with one its bound."""
     assert _assessed(text, _rows(_mixed(right, wrong))).verdict is verdict
 
@@ -78,7 +78,7 @@ def test_one_model(text: str, right: int, wrong: int, verdict: Verdict) -> None:
         (0, 30, 60, FAIL),
     ],
 )
-def test_paired_with_the_baseline(only_new: int, only_old: int, both: int, verdict: Verdict) -> None:
+def test_paired_with_the_baseline(only_new: int, only_old: int, both: int, verdict: ConditionVerdict) -> None:
     """The bound of the paired difference decides, on the rows that both models have."""
     new = [True] * only_new + [False] * only_old + [True] * both
     old = [False] * only_new + [True] * only_old + [True] * both
@@ -102,7 +102,7 @@ def test_mirrored_condition() -> None:
 
 @pytest.mark.parametrize("metric", ["mae", "rmse"])
 @pytest.mark.parametrize(("shift", "verdict"), [(0.0, PASS), (0.5, FAIL)])
-def test_regression_against_the_baseline(metric: str, shift: float, verdict: Verdict) -> None:
+def test_regression_against_the_baseline(metric: str, shift: float, verdict: ConditionVerdict) -> None:
     """A new model as good as the old one passes a margin, and one that errs more fails it."""
     generator = np.random.default_rng(5)
     truth = generator.normal(size=80)
@@ -126,7 +126,7 @@ def test_the_same_model_again() -> None:
 def test_few_labels_that_agree_prove_nothing(metric: str) -> None:
     """As with accuracy, the same labels on 10 rows leave it open, and on 200 rows they are no worse."""
     few, many = (
-        [Row(n, n % 2, {}, {NEW: Prediction(n % 2), BASELINE: Prediction(n % 2)}) for n in range(rows)]
+        [HoldoutRow(n, n % 2, {}, {NEW: Prediction(n % 2), BASELINE: Prediction(n % 2)}) for n in range(rows)]
         for rows in (10, 200)
     )
     assert _assessed(f"{metric}: new - baseline > -0.05", few).verdict is UNKNOWN
@@ -145,7 +145,7 @@ def test_a_worse_model_of_few_labels_rarely_passes() -> None:
         right = generator.choice(3, 12, p=[0.075, 0.025, 0.9])  # 0: only the old model, 1: only the new one, 2: both
         new, old = (np.where(right == wrong, 1 - truth, truth).tolist() for wrong in (0, 1))
         rows = [
-            Row(n, value, {}, {NEW: Prediction(left), BASELINE: Prediction(before)})
+            HoldoutRow(n, value, {}, {NEW: Prediction(left), BASELINE: Prediction(before)})
             for n, (value, left, before) in enumerate(zip(truth.tolist(), new, old, strict=True))
         ]
         passes += _assessed("f1: new - baseline > -0.05", rows).verdict is PASS
@@ -160,7 +160,7 @@ def test_labels_of_one_class_have_no_bounds() -> None:
 
 def test_labels_that_got_worse_fail() -> None:
     """A class that the old model knew and the new one does not."""
-    rows = [Row(n, n % 2, {}, {NEW: Prediction(1), BASELINE: Prediction(n % 2)}) for n in range(40)]
+    rows = [HoldoutRow(n, n % 2, {}, {NEW: Prediction(1), BASELINE: Prediction(n % 2)}) for n in range(40)]
     assert _assessed("recall[0]: new - baseline > -0.05", rows).verdict is FAIL
     assert _assessed("recall[1]: new - baseline < 0.3", rows).verdict is PASS
 
@@ -176,7 +176,7 @@ def test_a_mean_is_as_exact_as_its_digits() -> None:
     guesses = [
         name for name, right in zip("abc", (7, 8, 9), strict=True) for name in [name] * right + ["x"] * (10 - right)
     ]
-    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth, guesses, strict=True))]
+    rows = [HoldoutRow(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth, guesses, strict=True))]
     assert _assessed("balanced_accuracy >= 0.8", rows).estimate < 0.8
     assert _assessed("balanced_accuracy >= 0.8", rows).verdict is PASS
     assert _assessed("balanced_accuracy > 0.8", rows).verdict is FAIL
@@ -189,7 +189,9 @@ def test_metrics_that_are_resampled(metric: str) -> None:
     """A metric that is no proportion gets its bounds from resampled rows, where a confidence asks for them."""
     predictions = ["a", "b"] * 20 + ["b", "a"] * 2
     truths = ["a", "b"] * 22
-    rows = [Row(n, t, {}, {NEW: Prediction(p)}) for n, (t, p) in enumerate(zip(truths, predictions, strict=True))]
+    rows = [
+        HoldoutRow(n, t, {}, {NEW: Prediction(p)}) for n, (t, p) in enumerate(zip(truths, predictions, strict=True))
+    ]
     plain = _assessed(f"{metric} >= 0.9", rows)
     assert (plain.verdict, plain.interval) == (PASS, None)
     bounded = _assessed(f"{metric} >= 0.6 @ 0.95", rows)
@@ -225,7 +227,7 @@ def test_slices() -> None:
         ("new - baseline > 0", _rows([True] * 10), []),
     ],
 )
-def test_rows_needed(text: str, rows: list[Row], needed: list[int]) -> None:
+def test_rows_needed(text: str, rows: list[HoldoutRow], needed: list[int]) -> None:
     """The rows that the asked precision needs, or that would tell the value from the threshold."""
     assert [each.rows for each in _assessed(text, rows).needed] == needed
 
@@ -235,7 +237,9 @@ def test_rows_needed_of_a_resampled_metric() -> None:
     generator = np.random.default_rng(5)
     truth = generator.normal(size=100)
     guesses: list[Scalar] = (truth + generator.normal(size=100)).tolist()
-    rows = [Row(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth.tolist(), guesses, strict=True))]
+    rows = [
+        HoldoutRow(n, t, {}, {NEW: Prediction(g)}) for n, (t, g) in enumerate(zip(truth.tolist(), guesses, strict=True))
+    ]
     outcome = _assessed("mae <= 2 +/- 0.05", rows)
     assert outcome.interval is not None
     reach = max(outcome.estimate - outcome.interval.low, outcome.interval.high - outcome.estimate)
@@ -244,7 +248,11 @@ def test_rows_needed_of_a_resampled_metric() -> None:
 
 def test_rows_of_only_one_model_do_not_count() -> None:
     """Models are compared on the rows of which both have a prediction."""
-    rows = [*_rows([True] * 5), Row(6, "a", {}, {NEW: Prediction("b")}), Row(7, None, {}, {NEW: Prediction("b")})]
+    rows = [
+        *_rows([True] * 5),
+        HoldoutRow(6, "a", {}, {NEW: Prediction("b")}),
+        HoldoutRow(7, None, {}, {NEW: Prediction("b")}),
+    ]
     assert _assessed("new - baseline > -0.9", rows).given == 5
     assert _assessed("accuracy > 0.1", rows).given == 6
 
@@ -277,7 +285,9 @@ def test_rows_of_only_one_model_do_not_count() -> None:
 def test_what_a_condition_imports(text: str, slowest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can be judged without what is slower to import than what it names, and not without that."""
     rows = [
-        Row(n, n % 2, {"half": "left"}, {NEW: _chances(n % 2, n % 3 == 0), BASELINE: _chances(n % 2, n % 5 == 0)})
+        HoldoutRow(
+            n, n % 2, {"half": "left"}, {NEW: _chances(n % 2, n % 3 == 0), BASELINE: _chances(n % 2, n % 5 == 0)}
+        )
         for n in range(40)
     ]
     condition = parse(text)

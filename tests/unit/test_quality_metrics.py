@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from harness.config.gate_language import parse
 from harness.config.metric_names import METRICS, Family
-from harness.evidence.records.scored import Prediction, Row, Scalar, Scored, label, scored, selected
+from harness.evidence.records.scored import HoldoutRow, Prediction, Scalar, Scored, label, scored, selected
 from harness.statistics.metrics import UnmeasurableError, measured, per_row, statistic, summary
 
 TRUTH = ["a", "b", "c", "a", "b", "c", "a", "a"]
@@ -243,10 +243,10 @@ def test_different_labels(left: Scalar, right: Scalar) -> None:
 def test_rows_are_chosen() -> None:
     """A slice has the rows with these values; a comparison those of which all models have a prediction."""
     rows = [
-        Row(1, "a", {"year": "2007", "sex": "male"}, {"new": Prediction("a"), "baseline": Prediction("b")}),
-        Row(2, "a", {"year": "2008.0"}, {"new": Prediction("b")}),
-        Row(3, None, {"year": "2008"}, {"new": Prediction("b")}),
-        Row(4, "b", {"year": "2008"}),
+        HoldoutRow(1, "a", {"year": "2007", "sex": "male"}, {"new": Prediction("a"), "baseline": Prediction("b")}),
+        HoldoutRow(2, "a", {"year": "2008.0"}, {"new": Prediction("b")}),
+        HoldoutRow(3, None, {"year": "2008"}, {"new": Prediction("b")}),
+        HoldoutRow(4, "b", {"year": "2008"}),
     ]
     assert [row.number for row in selected(rows, [("year", "2008")])] == [2, 3, 4]
     assert selected(rows, [("year", "2007"), ("sex", "female")]) == []

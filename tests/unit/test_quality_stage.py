@@ -31,7 +31,7 @@ from harness.evidence.run_folder import RunFolder
 from harness.project.compose_file import Places
 from harness.project.description import load, parse_block
 from harness.project.holdout_file import completed
-from harness.runner.baseline_cache import Memory, Question
+from harness.runner.baseline_cache import BaselineCache, Question
 from harness.runner.stages import Recording
 from harness.runner.stages.quality import PREDICTIONS, collect, warm
 from harness.statistics.dummy_models import MAX_ROWS, predicted
@@ -537,7 +537,7 @@ def test_settings_make_another_question(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_numbers_are_remembered_to_the_last_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A regression gets the same predictions again."""
-    memory = Memory.of(tmp_path, "train", "holdout")
+    memory = BaselineCache.of(tmp_path, "train", "holdout")
     rows = [{"x": n / 7} for n in range(20)]
     question = Question(rows, [n / 3 + n % 3 for n in range(20)], rows, numbers=True)
     first = memory.predicted(question)
@@ -547,7 +547,7 @@ def test_numbers_are_remembered_to_the_last_digit(tmp_path: Path, monkeypatch: p
 
 def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the answer to the very same question counts; a broken file is as good as none, and few files are kept."""
-    memory = Memory.of(tmp_path, "train", "holdout")
+    memory = BaselineCache.of(tmp_path, "train", "holdout")
     rows = [{"x": float(n)} for n in range(20)]
     question = Question(rows, ["big" if n > 9 else "small" for n in range(20)], rows[::7], numbers=False)
     asked: list[Question] = []
@@ -574,6 +574,6 @@ def test_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert memory.predicted(question) == first
     assert len(asked) == 3 + len(broken)
     for number in range(12):
-        Memory.of(tmp_path, "train", str(number)).predicted(question)
+        BaselineCache.of(tmp_path, "train", str(number)).predicted(question)
     assert len(list(tmp_path.iterdir())) == 8
     assert memory.is_empty

@@ -20,7 +20,7 @@ from harness.client.http import Target
 from harness.client.protocols import OPENAPI, PLAIN
 from harness.config.spec import Spec
 from harness.errors import InfrastructureError
-from harness.evidence.records import Asked, Exit, Interface
+from harness.evidence.records import Exit, Interface, ReadinessProbe
 from harness.runner.stages import api_document, readiness
 from harness.runner.stages.readiness import Inquiry, await_ready, until_ready
 
@@ -188,7 +188,9 @@ def test_without_a_ready_path_nothing_is_a_lie() -> None:
     with listening(Told({"POST /predict": [(500, {}), (503, {}), OK]})) as target:
         ready = until_ready(Inquiry(_spec(), 5.0), lambda: (target,), lambda: None)
     assert all(asked.honest for asked in ready.asked)
-    assert ready.asked[-1] == Asked(ready.asked[-1].at, True, "GET /health: 404", 404, "POST /predict: 200", 200)
+    assert ready.asked[-1] == ReadinessProbe(
+        ready.asked[-1].at, True, "GET /health: 404", 404, "POST /predict: 200", 200
+    )
 
 
 def test_without_examples_any_sign_will_do() -> None:

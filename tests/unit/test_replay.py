@@ -18,7 +18,7 @@ from harness.config.spec import Spec
 from harness.errors import DescriptionError, EngineUnavailableError, HarnessError
 from harness.evidence.provenance import hash_file
 from harness.evidence.records import Data, Ending, Evidence, FileHash, Finding, Selection, Status, digest_of
-from harness.evidence.records.replay import Match, Outcome, Repeated, Replay
+from harness.evidence.records.replay import Match, Outcome, RepeatedFailure, Replay
 from harness.evidence.run_folder import RunFolder
 from harness.reports.console import Console
 from harness.reports.replay_text import lines
@@ -462,7 +462,7 @@ def test_a_run_is_opened(stage: Stage) -> None:
 
 def test_text_of_a_verdict() -> None:
     """Long texts are cut, many differences counted, and chance is named where nothing differs."""
-    check = Repeated("a.b", Status.FAIL, Match.OTHER, "x" * 1000 + "\nsecond", "")
+    check = RepeatedFailure("a.b", Status.FAIL, Match.OTHER, "x" * 1000 + "\nsecond", "")
     text = "\n".join(
         lines(Replay(Outcome.NOT_REPRODUCED, "r", 5, run="n", checks=(check,), also=("c.d",), notes=("n",)))
     )

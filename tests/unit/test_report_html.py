@@ -23,7 +23,7 @@ from harness.reports.html import memory, render
 from harness.reports.html.conditions import conditions
 from harness.reports.html.drawing import Scale, tick_text
 from harness.reports.html.drift import drift
-from harness.reports.html.figure import Figure, Missing, Table
+from harness.reports.html.figure import Figure, MissingFigure, Table
 from harness.reports.html.learning import loss
 from harness.reports.html.logs import LINES, excerpt, read
 from harness.reports.html.plain import clean, cut, duration, number, size
@@ -305,7 +305,7 @@ def test_a_matrix_counts_the_rows(tmp_path: Path) -> None:
     cells = [[int(value) for value in row[1:]] for row in figure.table.rows]
     assert sum(map(sum, cells)) == 90
     assert sum(cells[n][n] for n in range(3)) == 63
-    assert "63 of 90 rows" in figure.told
+    assert "63 of 90 rows" in figure.alt_text
 
 
 def test_many_classes_become_others() -> None:
@@ -336,10 +336,10 @@ def test_the_loss_has_its_controls() -> None:
     bad = ({"loss": 1.0}, {"loss": float("nan")}, {"loss": None}, {"loss": True}, {"loss": 0.5})
     figure = loss(report_runs.rich(artifact=builders.artifact(metrics=bad), trainings=None))
     assert isinstance(figure, Figure)
-    assert "1 values are not finite" in figure.told
+    assert "1 values are not finite" in figure.alt_text
     assert [row[0] for row in figure.table.rows] == ["1", "5"]
     none = loss(report_runs.rich(artifact=builders.artifact(metrics=None, metrics_error="no such file")))
-    assert none == Missing("loss", "Loss", "no such file.")
+    assert none == MissingFigure("loss", "Loss", "no such file.")
 
 
 def test_drift_is_what_the_check_allows(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_drift_is_what_the_check_allows(tmp_path: Path) -> None:
     report = report_runs.failed(tmp_path)
     figure = drift(report.evidence)
     assert isinstance(figure, Figure)
-    assert figure.told.endswith("Beyond its limit: length.")
+    assert figure.alt_text.endswith("Beyond its limit: length.")
     assert [f.expected.split()[2] for f in report.findings if f.check == "data.drift"] == ["length"]
 
 
@@ -355,9 +355,9 @@ def test_latency_without_load_says_so() -> None:
     """Where no load was sent, the requests of the contract are drawn and named as what they are."""
     figure = latency(report_runs.rich(load=None))
     assert isinstance(figure, Figure)
-    assert "not a measurement under load" in figure.told
+    assert "not a measurement under load" in figure.alt_text
     assert figure.source == "exchanges.ndjson"
-    assert isinstance(latency(report_runs.rich(load=None, contract=None)), Missing)
+    assert isinstance(latency(report_runs.rich(load=None, contract=None)), MissingFigure)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,3 +164,50 @@ def test_no_catch_all_module() -> None:
 def test_every_module_has_a_sentence() -> None:
     """Every module begins with a docstring."""
     assert not [_name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def _types(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and line of each class, and of each alias of a type, at the top of a module."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name, node.lineno
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and re.fullmatch(r"_?[A-Z]\w*[a-z]\w*", target.id):  # no constant, no T
+            yield target.id, node.lineno
+
+
+def test_one_class_name_means_one_thing() -> None:
+    """No two classes, and no class and no alias of a type, have one name: who reads it knows which is meant."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for name, line in _types(path):
+            places[name].append(f"{_name(path)}:{line}")
+    assert len(places) > 100
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
+def _modules_imported(path: Path, modules: dict[str, Path]) -> set[str]:
+    """All modules of the package that a module imports when it is loaded or when its types are checked."""
+    found: set[str] = set()
+    pending: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                found.add(name if name in modules else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        pending += ast.iter_child_nodes(node)
+    return found & modules.keys()
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Of two modules one can be read without the other."""
+    modules = {".".join(path.relative_to(builders.REPO).with_suffix("").parts): path for path in MODULES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    imported = {name: _modules_imported(path, modules) for name, path in modules.items()}
+    pairs = {tuple(sorted((one, other))) for one in imported for other in imported[one] if one in imported[other]}
+    assert not pairs

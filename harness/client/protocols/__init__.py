@@ -10,7 +10,7 @@ from harness.client.protocols.kserve import KSERVE
 from harness.client.protocols.mlflow import MLFLOW
 from harness.client.protocols.oip import OIP
 from harness.client.protocols.openapi import OPENAPI, PLAIN
-from harness.client.protocols.protocol import Ask, Dialect, filled
+from harness.client.protocols.protocol import Dialect, GetPath, filled
 from harness.client.protocols.sagemaker import SAGEMAKER
 from harness.client.protocols.vertex import VERTEX
 from harness.config.spec import Spec
@@ -23,7 +23,7 @@ __all__ = ["DIALECTS", "OPENAPI", "PLAIN", "environment", "interface", "port_of_
 DIALECTS = {dialect.name: dialect for dialect in (OIP, KSERVE, COG, BENTOML, MLFLOW, SAGEMAKER, VERTEX, OPENAPI, PLAIN)}
 
 
-def recognise(ask: Ask, request: Any = None) -> Dialect | None:
+def recognise(ask: GetPath, request: Any = None) -> Dialect | None:
     """Return the first dialect all of whose signs a server shows; None where it shows none (as yet).
 
     A server may speak several, as KServe does: `request`, a good one, then tells which one the project means.

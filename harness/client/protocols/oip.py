@@ -17,23 +17,23 @@ from harness.evidence.records import Exchange
 NO_MODEL = "/v2/models/harness-no-such-model"
 ID = "harness-42"
 
-Schema = dict[str, Any]
-_STRING: Schema = {"type": "string"}
-_ERROR: Schema = {"type": "object", "properties": {"error": _STRING}, "required": ["error"]}
+JsonSchema = dict[str, Any]
+_STRING: JsonSchema = {"type": "string"}
+_ERROR: JsonSchema = {"type": "object", "properties": {"error": _STRING}, "required": ["error"]}
 # MLServer checks the form of a request with FastAPI, which says `detail` where the protocol says `error`.
-_ERROR_SHIPPED: Schema = {"anyOf": [_ERROR, {"type": "object", "required": ["detail"]}]}
-_SHAPE: Schema = {"type": "array", "items": {"type": "integer"}}
-_TENSOR: Schema = {
+_ERROR_SHIPPED: JsonSchema = {"anyOf": [_ERROR, {"type": "object", "required": ["detail"]}]}
+_SHAPE: JsonSchema = {"type": "array", "items": {"type": "integer"}}
+_TENSOR: JsonSchema = {
     "type": "object",
     "properties": {"name": _STRING, "datatype": _STRING, "shape": _SHAPE},
     "required": ["name", "datatype", "shape"],
 }
-_SERVER: Schema = {
+_SERVER: JsonSchema = {
     "type": "object",
     "properties": {"name": _STRING, "version": _STRING, "extensions": {"type": "array", "items": _STRING}},
     "required": ["name", "version", "extensions"],
 }
-_MODEL: Schema = {
+_MODEL: JsonSchema = {
     "type": "object",
     "properties": {
         "name": _STRING,
@@ -45,7 +45,7 @@ _MODEL: Schema = {
     "required": ["name", "platform", "inputs", "outputs"],
 }
 # KServe answers null for the versions of a model without any; the OpenAPI document demands name and platform alone.
-_MODEL_SHIPPED: Schema = {
+_MODEL_SHIPPED: JsonSchema = {
     "type": "object",
     "properties": {
         **_MODEL["properties"],
@@ -53,19 +53,19 @@ _MODEL_SHIPPED: Schema = {
     },
     "required": ["name", "platform"],
 }
-_LIVE: Schema = {"type": "object", "properties": {"live": {"const": True}}, "required": ["live"]}
+_LIVE: JsonSchema = {"type": "object", "properties": {"live": {"const": True}}, "required": ["live"]}
 # The document of the specification says `live` here too, where KServe says `ready`: both are taken.
-_READY: Schema = {
+_READY: JsonSchema = {
     "type": "object",
     "properties": {"live": {"const": True}, "ready": {"const": True}},
     "anyOf": [{"required": ["ready"]}, {"required": ["live"]}],
 }
-_MODEL_READY: Schema = {
+_MODEL_READY: JsonSchema = {
     "type": "object",
     "properties": {"name": _STRING, "ready": {"const": True}},
     "required": ["name", "ready"],
 }
-_ANSWER: Schema = {
+_ANSWER: JsonSchema = {
     "type": "object",
     "properties": {
         "model_name": _STRING,
@@ -84,7 +84,7 @@ _ANSWER: Schema = {
     },
     "required": ["model_name", "outputs"],
 }
-_ANSWER_WITH_ID: Schema = {
+_ANSWER_WITH_ID: JsonSchema = {
     **_ANSWER,
     "properties": {**_ANSWER["properties"], "id": {"const": ID}},
     "required": ["id", "outputs"],

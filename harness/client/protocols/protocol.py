@@ -131,4 +131,4 @@ def filled(template: str, model: str) -> str:
     return template.replace("{model}", model)
 
 
-Ask = Callable[[str], Exchange]  # GET a path
+GetPath = Callable[[str], Exchange]  # GET a path

@@ -11,7 +11,7 @@ from typing import Any
 from harness.client.protocols.protocol import Dialect
 from harness.client.protocols.rows import at
 from harness.client.request_generators.behaviour import resolve
-from harness.evidence.records.scored import NEW, Prediction, Row, Scalar
+from harness.evidence.records.scored import NEW, HoldoutRow, Prediction, Scalar
 
 SUM_SLACK = 0.01  # probabilities that were rounded still count as such
 SHORT = 120
@@ -69,7 +69,7 @@ def digest(row: Mapping[str, Any], target: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def kept(digests: Sequence[str], rows: Iterable[Row]) -> str:
+def kept(digests: Sequence[str], rows: Iterable[HoldoutRow]) -> str:
     """Return the served model's predictions as a file, one JSON object a line, that can be a baseline later."""
     lines = []
     for key, row in zip(digests, rows, strict=True):

@@ -21,7 +21,7 @@ MAX_FIELDS = 12  # of a record with more, only the first are changed
 NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
 REMOVED = object()  # in place of a value: the field is left out
 
-Path = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 
 # Kind -> what is expected, in the order in which they are sent.
 KINDS = {
@@ -95,7 +95,7 @@ def mistyped_value(value: Any) -> Any:
     return {"harness": "an object"}  # in place of a list or a null
 
 
-def record_path(value: Any, path: Path = ()) -> Path | None:
+def record_path(value: Any, path: JsonPath = ()) -> JsonPath | None:
     """Return the path of the first object whose values are all plain; None where the request has none."""
     if isinstance(value, dict):
         if value and not any(isinstance(v, dict | list) for v in value.values()):
@@ -112,13 +112,13 @@ def record_path(value: Any, path: Path = ()) -> Path | None:
     return path if isinstance(value, dict) and value else None
 
 
-def number_paths(good: Any) -> list[Path]:
+def number_paths(good: Any) -> list[JsonPath]:
     """Return the paths of the numbers in the first record, else of the first numbers anywhere."""
     start = record_path(good) or ()
     return list(_numbers(at(good, start), start))
 
 
-def _numbers(value: Any, path: Path) -> Iterator[Path]:
+def _numbers(value: Any, path: JsonPath) -> Iterator[JsonPath]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -126,7 +126,7 @@ def _numbers(value: Any, path: Path) -> Iterator[Path]:
         yield from _numbers(child, (*path, key))
 
 
-def _changed(kind: str, good: Any, path: Path, value: Any) -> Request:
+def _changed(kind: str, good: Any, path: JsonPath, value: Any) -> Request:
     if not path:  # the request is a bare number
         return Request(f"rejects-{kind}:/", json.dumps(value).encode())
     made = deepcopy(good)

@@ -21,7 +21,7 @@ from harness.client.request_generators.malformed import record_path
 from harness.config.spec import Example
 from harness.evidence.records import Skew
 
-Row = Mapping[str, Any]
+FeatureRow = Mapping[str, Any]
 TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -40,7 +40,7 @@ class _Form:
         return name in self.absent and name not in self.nulls
 
 
-def row_requests(rows: Sequence[Row], examples: Sequence[Example], dialect: Dialect) -> list[Any]:
+def row_requests(rows: Sequence[FeatureRow], examples: Sequence[Example], dialect: Dialect) -> list[Any]:
     """Return one request for each row. Raises ValueError where the rows do not fit the examples."""
     form = _form(examples, dialect)
     return [form.batch.build([_row(form, row, number)]) for number, row in enumerate(rows, start=1)]
@@ -129,7 +129,7 @@ def _names(value: Any, count: int) -> list[str] | None:
     return next((found for child in children if (found := _names(child, count)) is not None), None)
 
 
-def _row(form: _Form, row: Row, number: int) -> Any:
+def _row(form: _Form, row: FeatureRow, number: int) -> Any:
     made: dict[str, Any] = {}
     for name in form.names:
         if name not in row and name not in form.absent:

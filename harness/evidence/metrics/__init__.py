@@ -1,5 +1,5 @@
 """Reads the metrics of training, whoever wrote them, as rows: one object an epoch or step."""
 
-from harness.evidence.metrics.sources import Row, in_log, read
+from harness.evidence.metrics.sources import MetricRow, in_log, read
 
-__all__ = ["Row", "in_log", "read"]
+__all__ = ["MetricRow", "in_log", "read"]

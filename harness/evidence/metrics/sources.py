@@ -15,7 +15,7 @@ from typing import TextIO
 from harness.evidence.metrics.tensorboard import scalars
 
 Value = float | int | str | bool | None
-Row = Mapping[str, Value]
+MetricRow = Mapping[str, Value]
 EVENTS = "tfevents"  # in the name of every TensorBoard event file
 STEP = "step"
 LONGEST = 64 * 1024  # characters of a line that are looked at together
@@ -24,7 +24,7 @@ LEADING = re.compile(r"\.\*\??([A-Za-z0-9_=:\"' -]+)(?=[A-Za-z0-9_=:\"' -])")  #
 PATIENCE = 20.0  # seconds for all lines that are longer
 
 
-def read(path: str, files: Mapping[str, bytes]) -> tuple[Row, ...]:
+def read(path: str, files: Mapping[str, bytes]) -> tuple[MetricRow, ...]:
     """Return the rows of what is at `path` (name below it -> content). Raises ValueError with the place.
 
     A folder is what its files say: an MLflow store has `metrics/<key>`, TensorBoard `*tfevents*`.
@@ -39,14 +39,14 @@ def read(path: str, files: Mapping[str, bytes]) -> tuple[Row, ...]:
     return _csv(path, text) if path.endswith(".csv") else _json_lines(path, text)
 
 
-def in_log(pattern: str, key: str, log: Path) -> tuple[Row, ...]:
+def in_log(pattern: str, key: str, log: Path) -> tuple[MetricRow, ...]:
     """Return a row for each line of a log that a pattern fits: its named groups, else its group as `key`.
 
     The log may be of any size, and so may a line; a progress bar that begins anew begins a line. Raises OSError, and
     ValueError where it holds more than can be read: what is returned is never a part.
     """
     wanted = re.compile(pattern)
-    found: list[Row] = []
+    found: list[MetricRow] = []
     with log.open(encoding="utf-8", errors="replace") as stream:
         for match in _matches(wanted, stream):
             named = match.groupdict() or {key: match[1]}
@@ -122,8 +122,8 @@ class _Patience:
             )
 
 
-def _json_lines(path: str, text: str) -> tuple[Row, ...]:
-    found: list[Row] = []
+def _json_lines(path: str, text: str) -> tuple[MetricRow, ...]:
+    found: list[MetricRow] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -137,10 +137,10 @@ def _json_lines(path: str, text: str) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _csv(path: str, text: str) -> tuple[Row, ...]:
+def _csv(path: str, text: str) -> tuple[MetricRow, ...]:
     """Return the rows of a CSV table; a cell that is empty has no value, as in the logs of PyTorch Lightning."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    found: list[Row] = []
+    found: list[MetricRow] = []
     try:
         for row in reader:
             if None in row:
@@ -151,7 +151,7 @@ def _csv(path: str, text: str) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _mlflow(files: Mapping[str, bytes]) -> tuple[Row, ...]:
+def _mlflow(files: Mapping[str, bytes]) -> tuple[MetricRow, ...]:
     """Return the metrics of the last run of a store: `<experiment>/<run>/metrics/<key>`, `timestamp value step` lines.
 
     The layout is that of MLflow's FileStore (mlflow/store/tracking/file_store.py); a key may hold slashes.
@@ -177,7 +177,7 @@ def _mlflow(files: Mapping[str, bytes]) -> tuple[Row, ...]:
     return _by_step(runs[max(ends, key=lambda run: ends[run])]) if ends else ()
 
 
-def _by_step(points: Iterable[tuple[str, int, Value]]) -> tuple[Row, ...]:
+def _by_step(points: Iterable[tuple[str, int, Value]]) -> tuple[MetricRow, ...]:
     """Put the series of single keys together: a row a step, in the order of the steps."""
     rows: dict[int, dict[str, Value]] = {}
     for key, step, value in points:

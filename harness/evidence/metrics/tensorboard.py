@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 
 Point = tuple[str, int, float]  # tag, step, value
-Field = tuple[int, int | bytes]
+WireField = tuple[int, int | bytes]
 HEADER = 12  # bytes: length and its checksum
 VARINT, FIXED64, TEXT, FIXED32 = 0, 1, 2, 5  # wire types, see protobuf.dev/programming-guides/encoding
 DOUBLE = 2  # DataType DT_DOUBLE
@@ -83,7 +83,7 @@ def _tensor(tensor: bytes) -> float | None:
     return None
 
 
-def _fields(message: bytes) -> Iterator[Field]:
+def _fields(message: bytes) -> Iterator[WireField]:
     """Yield field number and value; numbers that are no varints stay bytes."""
     at = 0
     while at < len(message):

@@ -19,13 +19,12 @@ from harness.evidence.records.run import Ending, Environment, Evidence, Selectio
 from harness.evidence.records.run_environment import Inside, Surroundings
 from harness.evidence.records.scan import Borrowed, Import, Kind, Note, Scan, ScannedFile, Tracked, TrackedFile, Use
 from harness.evidence.records.services import Companion, Services
-from harness.evidence.records.serving import Asked, Health, Interface, Robustness, Serving, Start
+from harness.evidence.records.serving import Health, Interface, ReadinessProbe, Robustness, Serving, Start
 from harness.evidence.records.training import Artifact, Exit, Training
 from harness.evidence.records.training_variants import Labels, Repeated, Rerun, Trainings
 
 __all__ = [
     "Artifact",
-    "Asked",
     "BaseImage",
     "Body",
     "Borrowed",
@@ -63,6 +62,7 @@ __all__ = [
     "Note",
     "Provenance",
     "Quality",
+    "ReadinessProbe",
     "Repeated",
     "Rerun",
     "Robustness",

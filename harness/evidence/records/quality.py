@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.evidence.records.finding import FileHash
-from harness.evidence.records.scored import Row
+from harness.evidence.records.scored import HoldoutRow
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Quality:
     holdout: str  # file, relative to the project
     target: str
     columns: tuple[str, ...]  # of the file
-    rows: tuple[Row, ...]
+    rows: tuple[HoldoutRow, ...]
     problem: str = ""  # why no row could be sent
     baseline: str | None = None  # where the predictions of the baseline come from
     baseline_problem: str = ""

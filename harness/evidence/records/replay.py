@@ -31,7 +31,7 @@ SAME = frozenset({Match.IDENTICAL, Match.EQUAL, Match.HEAD})
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedFailure:
     """One failure of the recorded run, and what came of it."""
 
     check: str  # `run` for an error that ended the run
@@ -67,7 +67,7 @@ class Replay:
     run: str = ""  # ID of the new run, empty where there was none
     reason: str = ""  # why it could not be replayed
     hint: str = ""
-    checks: tuple[Repeated, ...] = ()
+    checks: tuple[RepeatedFailure, ...] = ()
     also: tuple[str, ...] = ()  # checks that failed only here
     differences: tuple[Difference, ...] = ()  # the likeliest cause first
     changed: tuple[str, ...] = ()  # files of the project that are not as they were

@@ -23,7 +23,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Row:
+class HoldoutRow:
     """One hold-out row: its label, the columns that conditions select by, and the predictions of each model."""
 
     number: int  # in its file, from 1
@@ -54,12 +54,12 @@ class Scored:
         return tuple(label(prediction.value) for prediction in self.predictions)
 
 
-def selected(rows: Iterable[Row], where: Sequence[tuple[str, str]]) -> list[Row]:
+def selected(rows: Iterable[HoldoutRow], where: Sequence[tuple[str, str]]) -> list[HoldoutRow]:
     """Return the rows that have all these values in these columns."""
     return [row for row in rows if all(label(row.columns.get(key, "")) == label(value) for key, value in where)]
 
 
-def scored(rows: Sequence[Row], *models: str) -> tuple[Scored, ...]:
+def scored(rows: Sequence[HoldoutRow], *models: str) -> tuple[Scored, ...]:
     """Return the predictions of each model on the labelled rows of which all of them have one."""
     paired = [(row, row.truth) for row in rows if row.truth is not None and all(m in row.predictions for m in models)]
     truth = tuple(value for _, value in paired)

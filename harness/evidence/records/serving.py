@@ -19,7 +19,7 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadinessProbe:
     """Once asked whether the service is ready: seconds after its start, and what it said."""
 
     at: float
@@ -49,7 +49,7 @@ class Serving:
     ready_path: str
     timeout: float
     interface: Interface | None = None  # None: no dialect was recognised
-    asked: tuple[Asked, ...] = ()  # from the first moment on; equal ones in a row only once
+    asked: tuple[ReadinessProbe, ...] = ()  # from the first moment on; equal ones in a row only once
 
     @property
     def blocker(self) -> str | None:

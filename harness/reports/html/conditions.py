@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from harness.config.gate_language import Condition, ConditionError, parse
 from harness.evidence.records import Evidence, Finding, Status
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "conditions", "Conditions on quality"
@@ -41,11 +41,11 @@ class Judged:
         return (self.estimate, self.condition.threshold, *(self.bounds or ()))
 
 
-def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Missing:
+def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | MissingFigure:
     """Draw each condition on its own scale: threshold, estimate and bounds."""
     block = evidence.spec.block.quality
     if block is None:
-        return Missing(NAME, TITLE, "x-harness.quality names no conditions.")
+        return MissingFigure(NAME, TITLE, "x-harness.quality names no conditions.")
     found = [judged for text_ in block.conditions if (judged := _judged(text_, findings))]
     if not found:
         why = (
@@ -53,8 +53,8 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
             if evidence.quality is None
             else "no condition was measured: see the checks."
         )
-        return Missing(NAME, TITLE, why)
-    told = " ".join(_told(each) for each in found)
+        return MissingFigure(NAME, TITLE, why)
+    alt_text = " ".join(_alt_text(each) for each in found)
     holding = sum(each.finding.status is Status.PASS for each in found)
     caption = f"{holding} of {counted(len(block.conditions), 'condition')} hold; {len(found)} could be measured."
     rows = [
@@ -69,7 +69,7 @@ def conditions(evidence: Evidence, findings: Sequence[Finding]) -> Figure | Miss
     ]
     drawing = Drawing(WIDTH, ROW * len(found) + 30, tuple(_marks(found)))
     table = Table.of(("condition", "verdict", "measured", "bounds", "rows"), rows)
-    return Figure(NAME, TITLE, told, (drawing,), table, "findings.json", caption)
+    return Figure(NAME, TITLE, alt_text, (drawing,), table, "findings.json", caption)
 
 
 def _judged(said: str, findings: Sequence[Finding]) -> Judged | None:
@@ -92,7 +92,7 @@ def _judged(said: str, findings: Sequence[Finding]) -> Judged | None:
     return Judged(condition, finding, float(measured["estimate"]), int(measured["rows"]), interval, method)
 
 
-def _told(each: Judged) -> str:
+def _alt_text(each: Judged) -> str:
     word = WORDS.get(each.finding.status, each.finding.status.value)
     bounds = f", bounds {number(each.bounds[0])} to {number(each.bounds[1])}" if each.bounds else ""
     return f"{each.condition.text}: {word}, measured {number(each.estimate)} on {each.rows:,} rows{bounds}."

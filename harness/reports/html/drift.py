@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from harness.config.blocks import DataLimits
 from harness.evidence.records import Drift, Evidence
 from harness.reports.html.drawing import RIGHT, WIDTH, Scale, element, fitted, hint, text, tick_text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "drift", "Drift by column"
@@ -16,25 +16,25 @@ MAX_COLUMNS = 25
 ROW, HEAD, LEFT = 24.0, 8.0, 134.0
 
 
-def drift(evidence: Evidence) -> Figure | Missing:
+def drift(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the distance of each column, and the one from which on it is a drift."""
     block = evidence.spec.block.data
     if block is None or evidence.data is None:
-        return Missing(NAME, TITLE, unrecorded(evidence, "data") if block else "x-harness names no `data`.")
+        return MissingFigure(NAME, TITLE, unrecorded(evidence, "data") if block else "x-harness names no `data`.")
     if not evidence.data.drift:
         why = "no column in common, or no rows." if block.reference else "x-harness.data names no `reference` sample."
-        return Missing(NAME, TITLE, why)
+        return MissingFigure(NAME, TITLE, why)
     columns = sorted(
         evidence.data.drift, key=lambda column: column.distance / _allowed(column, block.limits), reverse=True
     )
     over = [column.column for column in columns if column.distance > _allowed(column, block.limits)]
     first = columns[0]
-    told = f"{counted(len(columns), 'column')} held against {block.reference}; the one nearest to its limit is "
-    told += f"{first.column}: {first.measure} {number(first.distance, 3)} of "
-    told += f"{number(_allowed(first, block.limits), 3)} allowed. "
-    told += f"Beyond its limit: {', '.join(over)}." if over else "None is beyond its limit."
+    alt_text = f"{counted(len(columns), 'column')} held against {block.reference}; the one nearest to its limit is "
+    alt_text += f"{first.column}: {first.measure} {number(first.distance, 3)} of "
+    alt_text += f"{number(_allowed(first, block.limits), 3)} allowed. "
+    alt_text += f"Beyond its limit: {', '.join(over)}." if over else "None is beyond its limit."
     if len(columns) > MAX_COLUMNS:
-        told += f" The {MAX_COLUMNS} nearest to their limits are drawn."
+        alt_text += f" The {MAX_COLUMNS} nearest to their limits are drawn."
     drawn = columns[:MAX_COLUMNS]
     drawing = Drawing(WIDTH, HEAD + ROW * len(drawn) + 56, tuple(_marks(drawn, block.limits)))
     rows = [
@@ -58,7 +58,7 @@ def drift(evidence: Evidence) -> Figure | Missing:
         "missing in reference",
         "missing in training",
     )
-    return Figure(NAME, TITLE, told, (drawing,), Table.of(names, rows), "data.json")
+    return Figure(NAME, TITLE, alt_text, (drawing,), Table.of(names, rows), "data.json")
 
 
 def _allowed(column: Drift, limits: DataLimits) -> float:

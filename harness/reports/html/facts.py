@@ -12,7 +12,7 @@ MAX_FILES = 100
 
 
 @dataclass(frozen=True)
-class Row:
+class FactRow:
     """One row of a table: what, and one or more values."""
 
     name: str
@@ -26,7 +26,7 @@ class Facts:
     name: str
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[FactRow, ...]
     why: str = ""
     note: str = ""
 
@@ -64,7 +64,9 @@ def _environment(evidence: Evidence) -> Facts:
         ("memory", size(machine.memory)),
         ("PYTHONHASHSEED", machine.hash_seed),
     )
-    return Facts("environment", "Environment", ("what", "value"), tuple(Row(name, (value,)) for name, value in rows))
+    return Facts(
+        "environment", "Environment", ("what", "value"), tuple(FactRow(name, (value,)) for name, value in rows)
+    )
 
 
 def _images(evidence: Evidence) -> Facts:
@@ -73,7 +75,7 @@ def _images(evidence: Evidence) -> Facts:
         return Facts("images", "Images", (), (), "the run ended before an image was built.")
     by_service: dict[str, str] = {base.service: _base(base) for base in images.bases}
     rows = [
-        Row(
+        FactRow(
             i.service,
             (
                 i.reference,
@@ -84,7 +86,7 @@ def _images(evidence: Evidence) -> Facts:
         )
         for i in images.images
     ]
-    rows += [Row(service, ("not built", "-", "-", base)) for service, base in by_service.items()]
+    rows += [FactRow(service, ("not built", "-", "-", base)) for service, base in by_service.items()]
     pins = "".join(f"\n{file}: SHA-256 {digest}" for file, digest in sorted(images.requirements.items()))
     note = f"Builder: {images.builder}.{pins}"
     why = "" if rows else f"no image was built{f': {images.failure} failed' if images.failure else ''}."
@@ -110,7 +112,7 @@ def _artifact(evidence: Evidence) -> Facts:
 
 
 def _files(name: str, title: str, files: tuple[FileHash, ...], note: str) -> Facts:
-    rows = tuple(Row(file.path, (f"{file.size:,}", file.sha256)) for file in files[:MAX_FILES])
+    rows = tuple(FactRow(file.path, (f"{file.size:,}", file.sha256)) for file in files[:MAX_FILES])
     if len(files) > MAX_FILES:
         note += f" {len(files) - MAX_FILES:,} more files are in the run folder."
     return Facts(name, title, ("file", "bytes", "SHA-256"), rows, "" if rows else "it has no files.", note)

@@ -47,11 +47,11 @@ class Figure:
 
     name: str  # unique in the page, letters and hyphens
     title: str
-    told: str  # what is to be seen, for those who cannot see it
+    alt_text: str  # what is to be seen, for those who cannot see it
     drawings: tuple[Drawing, ...]
     table: Table
     source: str  # the files of the run folder that it was drawn from
-    caption: str = ""  # for those who can see it; empty: the same as `told`
+    caption: str = ""  # for those who can see it; empty: the same as `alt_text`
 
     @property
     def svgs(self) -> tuple[Markup, ...]:
@@ -68,14 +68,14 @@ class Figure:
             class_=f"picture {drawing.screen}".rstrip(),
         )
         svg.append(element("title", self.title, id=f"{name}-title"))
-        svg.append(element("desc", self.told, id=f"{name}-told"))
+        svg.append(element("desc", self.alt_text, id=f"{name}-told"))
         svg.extend(drawing.marks)
         # Every text and attribute is escaped by the serialiser: what the evidence holds cannot end an element.
         return Markup(tostring(svg, encoding="unicode"))  # noqa: S704
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFigure:
     """A picture that cannot be drawn, and why."""
 
     name: str
@@ -89,7 +89,7 @@ class Group:
 
     name: str
     title: str
-    pictures: tuple[Figure | Missing, ...]
+    pictures: tuple[Figure | MissingFigure, ...]
 
     @property
     def drawn(self) -> tuple[Figure, ...]:
@@ -97,9 +97,9 @@ class Group:
         return tuple(each for each in self.pictures if isinstance(each, Figure))
 
     @property
-    def missing(self) -> tuple[Missing, ...]:
+    def missing(self) -> tuple[MissingFigure, ...]:
         """Those that cannot be drawn."""
-        return tuple(each for each in self.pictures if isinstance(each, Missing))
+        return tuple(each for each in self.pictures if isinstance(each, MissingFigure))
 
 
 def unrecorded(evidence: Evidence, stage: str) -> str:

@@ -21,10 +21,9 @@ from harness.reports.html.drawing import (
     legend,
     path,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import number
 
-Metrics = Sequence[Mapping[str, float | int | str | bool | None]] | None
 CONTROLS = (("small-batch", "small batch"), ("shuffled", "shuffled labels"), ("seed", "another seed"))
 MAX_POINTS = 300  # of a line
 LOG_RATIO = 50.0  # from the least to the greatest value, beyond which equal factors are drawn equally far apart
@@ -39,27 +38,27 @@ class Curve:
     unfinite: int = 0
 
 
-def loss(evidence: Evidence) -> Figure | Missing:
+def loss(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the loss over the epochs."""
     key = evidence.spec.block.train.loss
     return _curves(evidence, key, "loss", "Loss", "falls")
 
 
-def score(evidence: Evidence) -> Figure | Missing | None:
+def score(evidence: Evidence) -> Figure | MissingFigure | None:
     """Draw the score over the epochs; nothing where the project names none."""
     key = evidence.spec.block.train.score
     return _curves(evidence, key, "score", f"Score: {key}", "rises") if key else None
 
 
-def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> Figure | Missing:
+def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> Figure | MissingFigure:
     if evidence.artifact is None:
-        return Missing(name, title, unrecorded(evidence, "artifact"))
+        return MissingFigure(name, title, unrecorded(evidence, "artifact"))
     found = list(_found(evidence, key))
     if not found or not found[0].points:
         why = (
             evidence.artifact.metrics_error or f"{evidence.artifact.metrics_path} holds no finite number under `{key}`"
         )
-        return Missing(name, title, f"{why}.")
+        return MissingFigure(name, title, f"{why}.")
     values = [value for curve in found for _, value in curve.points]
     steps = [step for curve in found for step, _ in curve.points]
     is_log = min(values) > 0 and max(values) / min(values) > LOG_RATIO
@@ -70,10 +69,10 @@ def _curves(evidence: Evidence, key: str, name: str, title: str, good: str) -> F
     step = "epoch" if "epoch" in (evidence.artifact.metrics or ({},))[0] else "recorded point"
     y_name = f"{key}{', logarithmic' if is_log else ''}"
     marks = (*axes(x, y, step, y_name), *legend(names), *_lines(found, x, y))
-    told = " ".join(_told(curve, key) for curve in found)
+    alt_text = " ".join(_alt_text(curve, key) for curve in found)
     caption = f"In a run that learns, it {good}; with shuffled labels there is nothing to learn."
     source = "artifact.json, trainings.json" if len(found) > 1 else "artifact.json"
-    return Figure(name, title, told, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source, caption)
+    return Figure(name, title, alt_text, (Drawing(WIDTH, HEIGHT, marks),), _table(found, step), source, caption)
 
 
 def _found(evidence: Evidence, key: str) -> Iterator[Curve]:
@@ -86,7 +85,7 @@ def _found(evidence: Evidence, key: str) -> Iterator[Curve]:
             yield curve
 
 
-def _curve(name: str, metrics: Metrics, key: str) -> Curve:
+def _curve(name: str, metrics: Sequence[Mapping[str, float | int | str | bool | None]] | None, key: str) -> Curve:
     points, unfinite = [], 0
     for place, each in enumerate(metrics or (), 1):
         value, step = each.get(key), each.get("epoch", place)
@@ -106,7 +105,7 @@ def _lines(found: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Element]:
         yield path([(x.at(step), y.at(value)) for step, value in kept], dict(style))
 
 
-def _told(curve: Curve, key: str) -> str:
+def _alt_text(curve: Curve, key: str) -> str:
     (first, start), (last, stop) = curve.points[0], curve.points[-1]
     lost = f", {curve.unfinite} values are not finite and not drawn" if curve.unfinite else ""
     return f"{curve.name}: {key} {number(start)} at {number(first)}, {number(stop)} at {number(last)}{lost}."

@@ -21,26 +21,28 @@ from harness.reports.html.drawing import (
     path,
     text,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import duration, size
 
 MIB = 2**20
 FAR = 4  # times the highest use
 
 
-def training(evidence: Evidence) -> Figure | Missing:
+def training(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the memory of training over its time, or its peak alone where only that is recorded; what is allowed."""
     title, train = "Memory of training", evidence.train
     if train is None:
-        return Missing("memory-training", title, unrecorded(evidence, "train"))
+        return MissingFigure("memory-training", title, unrecorded(evidence, "train"))
     if train.peak is None:
-        return Missing("memory-training", title, "the engine said nothing of its memory while it ran.")
+        return MissingFigure("memory-training", title, "the engine said nothing of its memory while it ran.")
     budget = evidence.spec.block.train.max_memory
     found = [("peak", train.peak), ("budget", budget), ("limit", train.memory_limit)]
     rows = [(name, value) for name, value in found if value]
-    told = f"The highest use was {size(train.peak)} ({train.peak_source}), last looked at {duration(train.peak_at)} "
-    told += f"after the start of {duration(train.exit.seconds)}; "
-    told += "; ".join(f"the {name} is {size(value)}" for name, value in rows[1:]) or "there is no limit"
+    alt_text = (
+        f"The highest use was {size(train.peak)} ({train.peak_source}), last looked at {duration(train.peak_at)} "
+    )
+    alt_text += f"after the start of {duration(train.exit.seconds)}; "
+    alt_text += "; ".join(f"the {name} is {size(value)}" for name, value in rows[1:]) or "there is no limit"
     table = Table.of(("what", "bytes", "MiB"), [(name, f"{value:,}", f"{value / MIB:,.1f}") for name, value in rows])
     drawing = Drawing(WIDTH, 46.0 * len(rows) + 14, tuple(_levels(rows)))
     if len(train.memory) > 1:
@@ -48,7 +50,7 @@ def training(evidence: Evidence) -> Figure | Missing:
         drawing = _over_time(train.memory, end, "seconds of training", train.memory_limit or budget)
         moments = [(f"after {s:.2f} s", f"{v:,}", f"{v / MIB:,.1f}") for s, v in train.memory]
         table = Table.of(("what", "bytes", "MiB"), [*table.rows, *moments])
-    return Figure("memory-training", title, f"{told}.", (drawing,), table, "train/record.json")
+    return Figure("memory-training", title, f"{alt_text}.", (drawing,), table, "train/record.json")
 
 
 def _levels(rows: list[tuple[str, int]]) -> Iterator[Element]:
@@ -72,23 +74,23 @@ def _levels(rows: list[tuple[str, int]]) -> Iterator[Element]:
         )
 
 
-def serving(evidence: Evidence) -> Figure | Missing:
+def serving(evidence: Evidence) -> Figure | MissingFigure:
     """Draw the memory of the service over the time of the load."""
     title = "Memory of the service under load"
     if evidence.load is None:
-        return Missing("memory-serving", title, unrecorded(evidence, "load"))
+        return MissingFigure("memory-serving", title, unrecorded(evidence, "load"))
     points, at = [], 0.0
     for step in filter(None, (evidence.load.stream, *evidence.load.steps)):
         points += [(at + since, used) for since, used in step.memory]
         at += step.seconds
     if not points:
-        return Missing("memory-serving", title, "the engine said nothing of its memory while it was under load.")
+        return MissingFigure("memory-serving", title, "the engine said nothing of its memory while it was under load.")
     limit, used = _limit(evidence), [value for _, value in points]
     drawing = _over_time(points, at, "seconds of load", limit)
-    told = f"Before {size(used[0])}, at most {size(max(used))}, in the end {size(used[-1])}; "
-    told += f"the limit is {size(limit)}." if limit else "there is no limit."
+    alt_text = f"Before {size(used[0])}, at most {size(max(used))}, in the end {size(used[-1])}; "
+    alt_text += f"the limit is {size(limit)}." if limit else "there is no limit."
     table = Table.of(("second", "MiB"), [(f"{s:.2f}", f"{v / MIB:,.2f}") for s, v in points])
-    return Figure("memory-serving", title, told, (drawing,), table, "load.json")
+    return Figure("memory-serving", title, alt_text, (drawing,), table, "load.json")
 
 
 def _over_time(points: Sequence[tuple[float, int]], end: float, axis: str, limit: int | None) -> Drawing:
@@ -101,8 +103,8 @@ def _over_time(points: Sequence[tuple[float, int]], end: float, axis: str, limit
     places = [(x.at(s), y.at(v / MIB)) for s, v in points]
     marks = [*axes(x, y, axis, "MiB"), path(places, dict(SERIES[0]))]
     for (s, v), (cx, cy) in zip(points, places, strict=True):
-        told = hint(f"{size(v)} after {s:.1f} s")
-        marks.append(element("circle", told, cx=cx, cy=cy, r="3", class_="dot c1", fill="currentColor"))
+        tooltip = hint(f"{size(v)} after {s:.1f} s")
+        marks.append(element("circle", tooltip, cx=cx, cy=cy, r="3", class_="dot c1", fill="currentColor"))
     if limit and shown:
         line = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": y.at(limit / MIB), "y2": y.at(limit / MIB)}
         marks.append(element("line", **line, class_="reference bad", stroke_dasharray="4 3"))

@@ -24,7 +24,7 @@ from harness.reports.html.drawing import (
     hint,
     text,
 )
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, number
 
 NAME, TITLE = "predictions", "Predicted against expected"
@@ -35,21 +35,21 @@ SIDE = 96.0  # room for the names of the classes
 FAINT, STRONG = 0.1, 0.6  # opacities of an empty and of a full cell: its figure is legible on each between them
 
 
-def predictions(evidence: Evidence) -> tuple[Figure | Missing, ...]:
+def predictions(evidence: Evidence) -> tuple[Figure | MissingFigure, ...]:
     """Draw a confusion matrix for classes; for numbers the predictions over the truth, and their errors."""
     quality = evidence.quality
     if quality is None:
         block = evidence.spec.block.quality
         why = unrecorded(evidence, "quality") if block else "x-harness.quality names no hold-out rows with labels."
-        return (Missing(NAME, TITLE, why),)
+        return (MissingFigure(NAME, TITLE, why),)
     (new,) = scored(quality.rows, NEW)
     if not new:
-        return (Missing(NAME, TITLE, f"{quality.problem or 'no labelled row has a prediction'}."),)
+        return (MissingFigure(NAME, TITLE, f"{quality.problem or 'no labelled row has a prediction'}."),)
     if not _is_numeric(quality):
         return (_matrix(quality, new),)
     pairs = _pairs(new)
     if not pairs:
-        return (Missing(NAME, TITLE, "no row has both a finite label and a finite prediction."),)
+        return (MissingFigure(NAME, TITLE, "no row has both a finite label and a finite prediction."),)
     return (_scatter(quality, pairs, len(new)), _errors(quality, pairs))
 
 
@@ -80,19 +80,19 @@ def _matrix(quality: Quality, new: Scored) -> Figure:
     if len(frequent) > MAX_CLASSES:
         names.append(OTHER)
     right = sum(truth == said for truth, said in zip(new.labels, new.predicted, strict=True))
-    told = f"{right} of {counted(len(new), 'row')} of {quality.holdout} are predicted as labelled "
-    told += f"({right / len(new):.1%})."
+    alt_text = f"{right} of {counted(len(new), 'row')} of {quality.holdout} are predicted as labelled "
+    alt_text += f"({right / len(new):.1%})."
     mistakes = [((truth, said), n) for (truth, said), n in cells.most_common() if truth != said]
     if mistakes:
-        told += " Most often mistaken: " + ", ".join(f"{t} for {s} ({n})" for (t, s), n in mistakes[:3]) + "."
+        alt_text += " Most often mistaken: " + ", ".join(f"{t} for {s} ({n})" for (t, s), n in mistakes[:3]) + "."
     if OTHER in names:
-        told += f" Of {len(frequent)} classes the {MAX_CLASSES} most frequent are shown."
+        alt_text += f" Of {len(frequent)} classes the {MAX_CLASSES} most frequent are shown."
     size = min(70.0, (WIDTH - SIDE - RIGHT) / len(names))
     top = 46.0
     drawing = Drawing(WIDTH, top + size * len(names) + 24, tuple(_cells(names, cells, size, top)))
     rows = [(truth, *(str(cells[truth, said]) for said in names)) for truth in names]
     table = Table.of(("true \\ predicted", *names), rows)
-    return Figure(NAME, f"{TITLE}: {quality.target}", told, (drawing,), table, "quality.json")
+    return Figure(NAME, f"{TITLE}: {quality.target}", alt_text, (drawing,), table, "quality.json")
 
 
 def _cells(names: Sequence[str], cells: Counter[tuple[str, str]], size: float, top: float) -> Iterator[Element]:
@@ -132,15 +132,15 @@ def _scatter(quality: Quality, pairs: Sequence[tuple[float, float]], rows: int) 
     marks.append(element("line", hint("predicted as it is"), class_="reference", stroke_dasharray="4 3", **ends))
     marks += _dots([(x.at(truth), y.at(said)) for truth, said in pairs])
     mean = sum(abs(said - truth) for truth, said in pairs) / len(pairs)
-    told = (
+    alt_text = (
         f"{counted(len(pairs), 'row')} of {quality.holdout}; the nearer a dot is to the diagonal, the better it is "
         f"predicted. Predictions are {number(mean)} off on average."
     )
     if len(pairs) < rows:
-        told += f" {counted(rows - len(pairs), 'row')} without finite numbers left out."
+        alt_text += f" {counted(rows - len(pairs), 'row')} without finite numbers left out."
     table = Table.of(("true", "predicted", "error"), [(number(t), number(p), number(p - t)) for t, p in pairs])
     title = f"{TITLE}: {quality.target}"
-    return Figure(NAME, title, told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "quality.json")
+    return Figure(NAME, title, alt_text, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "quality.json")
 
 
 def _errors(quality: Quality, pairs: Sequence[tuple[float, float]]) -> Figure:
@@ -151,7 +151,7 @@ def _errors(quality: Quality, pairs: Sequence[tuple[float, float]]) -> Figure:
     marks.append(element("line", x1=x.start, x2=x.end, y1=zero, y2=zero, class_="reference", stroke_dasharray="4 3"))
     marks += _dots([(x.at(said), y.at(said - truth)) for truth, said in pairs])
     above = sum(said > truth for truth, said in pairs)
-    told = (
+    alt_text = (
         f"Of {counted(len(pairs), 'row')} {above} are predicted too high, "
         f"{sum(said < truth for truth, said in pairs)} too low. Good errors have no shape: they lie around zero "
         "everywhere."
@@ -159,7 +159,12 @@ def _errors(quality: Quality, pairs: Sequence[tuple[float, float]]) -> Figure:
     rows = sorted(((p, p - t) for t, p in pairs), key=lambda pair: -abs(pair[1]))
     table = Table.of(("predicted", "error (largest first)"), [(number(p), number(e)) for p, e in rows])
     return Figure(
-        "residuals", "Errors of the predictions", told, (Drawing(WIDTH, HEIGHT, tuple(marks)),), table, "quality.json"
+        "residuals",
+        "Errors of the predictions",
+        alt_text,
+        (Drawing(WIDTH, HEIGHT, tuple(marks)),),
+        table,
+        "quality.json",
     )
 
 

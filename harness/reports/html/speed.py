@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from harness.evidence.records import Evidence, Step
 from harness.reports.html.drawing import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, axes, element, hint, text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table, unrecorded
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table, unrecorded
 from harness.reports.html.plain import counted, duration, number
 
 BINS = 24
@@ -15,7 +15,7 @@ GOOD = ("example", "batch", "single", "skew", "again", "fields", "reversed", "be
 PERCENTILES = (50, 95, 99)
 
 
-def latency(evidence: Evidence) -> Figure | Missing:
+def latency(evidence: Evidence) -> Figure | MissingFigure:
     """Draw a histogram of the latencies of the steady stream; without one, of the good requests of the contract."""
     stream = evidence.load.stream if evidence.load else None
     if stream and stream.latencies:
@@ -28,7 +28,7 @@ def latency(evidence: Evidence) -> Figure | Missing:
         if each.status is not None and each.status < 400  # noqa: PLR2004 - 4xx is a refusal
     )
     if not single:
-        return Missing("latency", "Latency", unrecorded(evidence, "load"))
+        return MissingFigure("latency", "Latency", unrecorded(evidence, "load"))
     step = Step(None, 1, sum(single), len(single), len(single), tuple(single))
     return _histogram(evidence, step, "good requests sent one by one, not a measurement under load", "exchanges.ndjson")
 
@@ -51,7 +51,7 @@ def _histogram(evidence: Evidence, step: Step, what: str, source: str) -> Figure
             top = y.at(count)
             marks.append(element("rect", said, y=top, height=y.start - top, class_="bar c1", fill_opacity="0.7", **box))
     marks += _percentiles(marks_at, x)
-    told = (
+    alt_text = (
         f"{counted(len(milliseconds), 'answer')} to {what}: "
         + ", ".join(f"{name} {number(value, 3)} ms" for name, value in marks_at.items())
         + f", the slowest {number(max(milliseconds), 3)} ms."
@@ -59,7 +59,7 @@ def _histogram(evidence: Evidence, step: Step, what: str, source: str) -> Figure
     budget = evidence.spec.block.contract.latency
     limits = {p: limit for p, limit in ((50, budget.p50), (95, budget.p95), (99, budget.p99)) if limit is not None}
     if limits and step.rate:
-        told += " Declared: " + ", ".join(f"p{p} at most {duration(limit)}" for p, limit in limits.items()) + "."
+        alt_text += " Declared: " + ", ".join(f"p{p} at most {duration(limit)}" for p, limit in limits.items()) + "."
     rows = [(name, number(value, 4)) for name, value in marks_at.items()] + [("slowest", number(max(milliseconds)))]
     rows += [
         (f"{number(x.low + n * width, 3)} to {number(x.low + (n + 1) * width, 3)} ms", f"{count} answers")
@@ -69,7 +69,7 @@ def _histogram(evidence: Evidence, step: Step, what: str, source: str) -> Figure
     return Figure(
         "latency",
         "Latency",
-        told,
+        alt_text,
         (Drawing(WIDTH, HEIGHT, tuple(marks)),),
         Table.of(("what", "milliseconds or answers"), rows),
         source,
@@ -88,14 +88,14 @@ def _percentiles(places: dict[str, float], x: Scale) -> Iterator[Element]:
         yield text(place, TOP - 6 - 13 * row, name, anchor, "tick")
 
 
-def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
+def steps(evidence: Evidence) -> tuple[Figure | MissingFigure, ...]:
     """Draw the throughput, and the 95th percentile of the latency, over the number of clients."""
     title = "Load: more and more clients"
     if evidence.load is None:
-        return (Missing("load", title, unrecorded(evidence, "load")),)
+        return (MissingFigure("load", title, unrecorded(evidence, "load")),)
     found = [step for step in evidence.load.steps if step.clients]
     if not found:
-        return (Missing("load", title, "no request was sent under load: no good request was answered before."),)
+        return (MissingFigure("load", title, "no request was sent under load: no good request was answered before."),)
     limit = evidence.spec.block.contract.load.p95
     slow = [(step, step.percentile(95) * 1000) for step in found if step.latencies]
     table = Table.of(
@@ -113,19 +113,19 @@ def steps(evidence: Evidence) -> tuple[Figure | Missing, ...]:
     )
     best = max(found, key=lambda step: step.throughput)
     errors = sum(sum(step.errors.values()) for step in found)
-    told = f"Most answers a second: {number(best.throughput, 3)}, with {counted(best.clients or 0, 'client')}. "
-    told += f"{errors} of {sum(step.sent for step in found)} requests got no good answer."
+    alt_text = f"Most answers a second: {number(best.throughput, 3)}, with {counted(best.clients or 0, 'client')}. "
+    alt_text += f"{errors} of {sum(step.sent for step in found)} requests got no good answer."
     bars = tuple(_bars(found, [step.throughput for step in found], "answers a second", "c1"))
-    figures: list[Figure | Missing] = [
-        Figure("throughput", "Load: answers a second", told, (Drawing(WIDTH, HEIGHT, bars),), table, "load.json")
+    figures: list[Figure | MissingFigure] = [
+        Figure("throughput", "Load: answers a second", alt_text, (Drawing(WIDTH, HEIGHT, bars),), table, "load.json")
     ]
     if slow:
         times = [time for _, time in slow]
-        told = f"The 95th percentile of the latency goes from {number(times[0], 3)} ms with "
-        told += f"{counted(slow[0][0].clients or 0, 'client')} to {number(times[-1], 3)} ms with "
-        told += f"{counted(slow[-1][0].clients or 0, 'client')}; the declared limit is {duration(limit)}."
+        alt_text = f"The 95th percentile of the latency goes from {number(times[0], 3)} ms with "
+        alt_text += f"{counted(slow[0][0].clients or 0, 'client')} to {number(times[-1], 3)} ms with "
+        alt_text += f"{counted(slow[-1][0].clients or 0, 'client')}; the declared limit is {duration(limit)}."
         marks = tuple(_bars([step for step, _ in slow], times, "p95, milliseconds", "c2", limit * 1000))
-        figures.append(Figure("p95", "Load: latency", told, (Drawing(WIDTH, HEIGHT, marks),), table, "load.json"))
+        figures.append(Figure("p95", "Load: latency", alt_text, (Drawing(WIDTH, HEIGHT, marks),), table, "load.json"))
     return tuple(figures)
 
 

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from harness.evidence.records import Evidence, StageTime
 from harness.evidence.stages import STAGES
 from harness.reports.html.drawing import Scale, element, fitted, hint, text, tick_text
-from harness.reports.html.figure import Drawing, Figure, Missing, Table
+from harness.reports.html.figure import Drawing, Figure, MissingFigure, Table
 from harness.reports.html.plain import counted, duration
 
 MAIN = tuple(stage.name for stage in STAGES.values() if stage.is_main)
@@ -18,20 +18,20 @@ END = 58.0  # room for the time of the last stage
 SCREENS = ((960.0, 104.0, "wide"), (350.0, 84.0, "narrow"))  # width, room for the names, screen
 
 
-def timeline(evidence: Evidence) -> Figure | Missing:
+def timeline(evidence: Evidence) -> Figure | MissingFigure:
     """Draw each stage that took time as a bar from its start to its end."""
     ran = sorted((s for s in evidence.stages if s.done or s.seconds > 0), key=lambda s: (s.start, s.name not in MAIN))
     if not ran:
-        return Missing(NAME, TITLE, "the run recorded no stage.")
+        return MissingFigure(NAME, TITLE, "the run recorded no stage.")
     end = max(stage.start + stage.seconds for stage in ran)
     longest = max(ran, key=lambda stage: stage.seconds)
     busy = sum(stage.seconds for stage in ran)
-    told = (
+    alt_text = (
         f"{counted(len(ran), 'stage')} in {duration(end)}; one after the other: {duration(busy)}. "
         f"The longest is {longest.name}, {duration(longest.seconds)}."
     )
     if bad := [f"{stage.name} ended as: {stage.outcome}" for stage in ran if not stage.done]:
-        told += f" {'; '.join(bad)}."
+        alt_text += f" {'; '.join(bad)}."
     drawings = tuple(
         Drawing(width, HEAD + ROW * len(ran) + FOOT, tuple(_marks(ran, end, width, left)), screen)
         for width, left, screen in SCREENS
@@ -41,7 +41,7 @@ def timeline(evidence: Evidence) -> Figure | Missing:
         for s in sorted(evidence.stages, key=lambda s: (s not in ran, s.start))
     ]
     table = Table.of(("stage", "line", "start (s)", "took (s)", "outcome"), rows)
-    return Figure(NAME, TITLE, told, drawings, table, "stages.json")
+    return Figure(NAME, TITLE, alt_text, drawings, table, "stages.json")
 
 
 def _marks(ran: Sequence[StageTime], end: float, width: float, left: float) -> Iterator[Element]:

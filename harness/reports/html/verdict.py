@@ -34,7 +34,7 @@ EXITS = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VerdictView:
     """The verdict of a run: `icon` and `kind` are those of a finding's status."""
 
     word: str
@@ -45,15 +45,15 @@ class Outcome:
     code: str = ""
 
 
-def outcome(report: RunReport) -> Outcome:
+def outcome(report: RunReport) -> VerdictView:
     """Return the verdict; a run without one says what ended it."""
     end = report.evidence.end
     if (error := error_of(end)) is not None:
         word, kind = ("Interrupted", "warn") if error.exit_code == INTERRUPTED else ("Error", "error")
         sentence = f"The run ended without a verdict: {error.kind}. {_until_then(report.findings)}"
-        return Outcome(word, kind, sentence, error.message, error.hint, _code(error.exit_code))
+        return VerdictView(word, kind, sentence, error.message, error.hint, _code(error.exit_code))
     if not report.findings:
-        return Outcome("No verdict", "error", "The run folder holds no findings: the run did not come to its end.")
+        return VerdictView("No verdict", "error", "The run folder holds no findings: the run did not come to its end.")
     code = exit_code(report.findings)
     sentence = f"{_counts(report.findings)}."
     if end is None:
@@ -61,9 +61,9 @@ def outcome(report: RunReport) -> Outcome:
     elif end.exit_code != code:
         sentence += f" The run itself ended with exit code {end.exit_code}; it was judged again since."
     if code == PASSED:
-        return Outcome("Passed", "pass", sentence, code=_code(code))
+        return VerdictView("Passed", "pass", sentence, code=_code(code))
     word, kind = ("Failed", "fail") if code == CHECK_FAILED else ("Error", "error")
-    return Outcome(word, kind, sentence, code=_code(code))
+    return VerdictView(word, kind, sentence, code=_code(code))
 
 
 def started(run: str) -> datetime | None:

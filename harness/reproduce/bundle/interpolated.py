@@ -17,7 +17,7 @@ from harness.config.spec import Spec
 from harness.project import compose_file
 from harness.project.dockerfile import BASE_ARGUMENT
 from harness.reproduce.bundle.contents import included, variables
-from harness.reproduce.bundle.secret_names import DEFAULTS, TRIVIAL, Secret, is_secret_name
+from harness.reproduce.bundle.secret_names import DEFAULTS, TRIVIAL, NamedSecret, is_secret_name
 
 ALLOWED = frozenset({BASE_ARGUMENT, "SOURCE_DATE_EPOCH"})
 MIN_BESIDE = 6  # characters: a shorter value is a number or a word of many meanings
@@ -57,13 +57,13 @@ def _may_leave(name: str, allowed: set[str] | frozenset[str]) -> bool:
     return name in allowed and not is_secret_name(name)
 
 
-def hidden_values(found: Interpolated, spec: Spec, commit: str) -> Iterator[Secret]:
+def hidden_values(found: Interpolated, spec: Spec, commit: str) -> Iterator[NamedSecret]:
     """Yield what is to be replaced in the evidence too: everywhere what cannot be there by chance, else at its name."""
     public = "\n".join([spec.project, str(spec.root), commit, *map(_text, (*spec.files, *included(spec.files)))])
     for name, value in found.hidden.items():
         ordinary = value.lower() in TRIVIAL | DEFAULTS or value in public or _ORDINARY.fullmatch(value)
         if len(value) >= MIN_BESIDE and not ordinary and not value.isalpha():
-            yield Secret(name, value, anywhere=_is_telling(value))
+            yield NamedSecret(name, value, anywhere=_is_telling(value))
 
 
 def _is_telling(value: str) -> bool:

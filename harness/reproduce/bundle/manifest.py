@@ -25,7 +25,7 @@ Size = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
-class Entry:
+class BundleEntry:
     """One file of the bundle."""
 
     sha256: Sha256
@@ -64,7 +64,7 @@ class Redaction:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BundleManifest:
     """All that is said of a bundle."""
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")
@@ -75,7 +75,7 @@ class Manifest:
     project: str
     command: tuple[str, ...]  # the call that made the run, such as ("harness", "run", "--fast")
     compose_files: tuple[str, ...]  # below project/
-    files: dict[str, Entry]
+    files: dict[str, BundleEntry]
     folders: tuple[str, ...] = ()  # empty ones
     absent: tuple[Absent, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)  # service -> image
@@ -87,10 +87,10 @@ class Manifest:
         return json.dumps(_MANIFEST.dump_python(self, mode="json"), indent=1, sort_keys=True).encode() + b"\n"
 
 
-_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+_MANIFEST: TypeAdapter[BundleManifest] = TypeAdapter(BundleManifest)
 
 
-def parse(text: bytes, where: str) -> Manifest:
+def parse(text: bytes, where: str) -> BundleManifest:
     """Return the manifest in a text, its names checked. Raises DescriptionError."""
     try:
         raw: Any = json.loads(text)
@@ -127,7 +127,7 @@ def problem_of(name: str) -> str:
     return ""
 
 
-def _check(manifest: Manifest, where: str) -> None:
+def _check(manifest: BundleManifest, where: str) -> None:
     """Raise DescriptionError where a name is unsafe, or two would be one file on some disk."""
     hint = "The file is damaged or hostile: do not use it."
     if len(manifest.files) + len(manifest.folders) > MAX_FILES:

@@ -25,7 +25,7 @@ PORT = 18080
 
 
 @dataclass(frozen=True)
-class Step:
+class ReproRequest:
     """One request to send again: where its body lies, and what came back in the run."""
 
     exchange: Exchange
@@ -34,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ManualRepro:
     """The files for reproducing by hand, and what the README says with them."""
 
     project: str  # Compose project, in whose name all is created
@@ -42,7 +42,7 @@ class Plan:
     services: dict[str, Any] = field(default_factory=dict)
     built: tuple[str, ...] = ()  # services whose image is built here
     data_volume: str | None = None
-    requests: tuple[Step, ...] = ()
+    requests: tuple[ReproRequest, ...] = ()
 
     @property
     def possible(self) -> bool:
@@ -50,14 +50,14 @@ class Plan:
         return bool(self.services)
 
 
-def plan(evidence: Evidence, findings: Sequence[Finding], hidden: Mapping[str, str] | None = None) -> Plan:
+def plan(evidence: Evidence, findings: Sequence[Finding], hidden: Mapping[str, str] | None = None) -> ManualRepro:
     """Return how to reproduce a run by hand; `hidden` are values that are to be given anew, with their names."""
     hidden = hidden or {}
     spec = evidence.spec
     project = f"{spec.project}-by-hand"
     files, requests = _requests(evidence, findings)
     if not spec.model.get("services"):
-        return Plan(project, files, requests=requests)
+        return ManualRepro(project, files, requests=requests)
     builds = _builds(spec, files, hidden)
     images = {key: f"{project}-{key}" if key in builds else _reference(spec, key) for key in (*_keys(spec), *builds)}
     volume = f"{project}-data" if spec.block.data is not None else None
@@ -74,7 +74,7 @@ def plan(evidence: Evidence, findings: Sequence[Finding], hidden: Mapping[str, s
             entry.pop("labels", None)
     here = _relative(model, str(spec.root))
     files[COMPOSE] = json.dumps(here, indent=1, sort_keys=True).encode() + b"\n"
-    return Plan(project, files, here["services"], tuple(sorted(builds)), volume, requests)
+    return ManualRepro(project, files, here["services"], tuple(sorted(builds)), volume, requests)
 
 
 def _keys(spec: Spec) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _relative(value: Any, root: str) -> Any:
     return value
 
 
-def _requests(evidence: Evidence, findings: Sequence[Finding]) -> tuple[dict[str, bytes], tuple[Step, ...]]:
+def _requests(evidence: Evidence, findings: Sequence[Finding]) -> tuple[dict[str, bytes], tuple[ReproRequest, ...]]:
     """Return the bodies as files, and the requests in the order in which they are sent."""
     chosen = failing_exchanges(evidence, findings)
     if not chosen and evidence.contract is not None:
@@ -141,5 +141,5 @@ def _requests(evidence: Evidence, findings: Sequence[Finding]) -> tuple[dict[str
             files[body] = exchange.request
         answer = f"requests/{number:02}.answer"
         files[answer] = exchange.response
-        steps.append(Step(exchange, body, answer))
+        steps.append(ReproRequest(exchange, body, answer))
     return files, tuple(steps)

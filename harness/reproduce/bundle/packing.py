@@ -21,10 +21,19 @@ from harness.evidence.run_folder import RunFolder, disk_errors
 from harness.reproduce.bundle import manual_repro, readme
 from harness.reproduce.bundle.contents import HERE, PROJECT, Candidate, of_project, of_run
 from harness.reproduce.bundle.interpolated import Interpolated, hidden_values, interpolated
-from harness.reproduce.bundle.manifest import FORMAT, NAME, Absent, Entry, Image, Manifest, collision, problem_of
+from harness.reproduce.bundle.manifest import (
+    FORMAT,
+    NAME,
+    Absent,
+    BundleEntry,
+    BundleManifest,
+    Image,
+    collision,
+    problem_of,
+)
 from harness.reproduce.bundle.origin import arguments_of, moved
 from harness.reproduce.bundle.redaction import Redactor, marker
-from harness.reproduce.bundle.secret_names import Secret, collect
+from harness.reproduce.bundle.secret_names import NamedSecret, collect
 from harness.reproduce.bundle.secret_sources import named_secrets
 from harness.reproduce.bundle.stage import Stage
 
@@ -42,7 +51,7 @@ class Packed:
 
     path: Path
     size: int  # bytes of the file
-    manifest: Manifest
+    manifest: BundleManifest
 
 
 def place_of(folder: RunFolder) -> Path:
@@ -56,8 +65,8 @@ def redactor_of(folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str,
 
 
 def _secrets(
-    folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str, str], more: Iterable[Secret] = ()
-) -> tuple[Secret, ...]:
+    folder: RunFolder, spec: Spec, root: Path, environ: Mapping[str, str], more: Iterable[NamedSecret] = ()
+) -> tuple[NamedSecret, ...]:
     """Return all secrets by name, and more values, the longest first."""
     found = collect(named_secrets(folder, spec, root, environ), spec.model)
     known = {secret.value for secret in found if secret.anywhere}
@@ -165,17 +174,17 @@ def _save(stage: Stage, image: BuiltImage, engine: Engine) -> str | None:
             stage.absent.append(Absent(name, None, image.size, f"it holds the secret {secret}", "Build it: README.md."))
             return None
         saved.seek(0)
-        stage.files[name] = Entry(hashlib.file_digest(saved, "sha256").hexdigest(), target.stat().st_size)
+        stage.files[name] = BundleEntry(hashlib.file_digest(saved, "sha256").hexdigest(), target.stat().st_size)
     return name
 
 
 def _describe(
     stage: Stage, folder: RunFolder, evidence: Evidence, empty: list[str], images: dict[str, Image]
-) -> Manifest:
+) -> BundleManifest:
     spec = evidence.spec
     data = PurePosixPath(spec.block.data.path).as_posix() if spec.block.data is not None else None
     empty = _distinct(stage, [name for name in empty if not problem_of(name)])
-    return Manifest(
+    return BundleManifest(
         format=FORMAT,
         harness=__version__,
         run=folder.id,
@@ -202,7 +211,7 @@ def _distinct(stage: Stage, empty: list[str]) -> list[str]:
 
 
 def _put_by_hand(
-    stage: Stage, manifest: Manifest, evidence: Evidence, folder: RunFolder, hidden: Mapping[str, str]
+    stage: Stage, manifest: BundleManifest, evidence: Evidence, folder: RunFolder, hidden: Mapping[str, str]
 ) -> None:
     """Write what reproduces the run without the harness: a Compose file, the requests, and the README."""
     _, findings, _ = folder.salvage()
@@ -213,7 +222,7 @@ def _put_by_hand(
     stage.put("README.md", [stage.redactor.redact(text.encode(), "README.md")])
 
 
-def _write(stage: Path, manifest: Manifest, target: Path) -> int:
+def _write(stage: Path, manifest: BundleManifest, target: Path) -> int:
     """Write the archive, atomically: the manifest first, then the files by name; return its size."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")

@@ -9,15 +9,15 @@ from pathlib import PurePosixPath
 from harness.config.spec import Handover
 from harness.evidence.records import Evidence, Exchange
 from harness.reproduce.bundle.contents import HERE, PROJECT
-from harness.reproduce.bundle.manifest import Absent, Manifest
-from harness.reproduce.bundle.manual_repro import COMPOSE, PORT, TRAIN_BUILD, Plan
+from harness.reproduce.bundle.manifest import Absent, BundleManifest
+from harness.reproduce.bundle.manual_repro import COMPOSE, PORT, TRAIN_BUILD, ManualRepro
 
 NAMED = 3  # files that are absent for one reason
 CALL = f"docker compose --file {COMPOSE}"
 URL = f"http://127.0.0.1:${{PORT:-{PORT}}}"
 
 
-def text(manifest: Manifest, plan: Plan, evidence: Evidence) -> str:
+def text(manifest: BundleManifest, plan: ManualRepro, evidence: Evidence) -> str:
     """Return the README. Each step's command lines stand in one fenced block of `sh`."""
     parts = [*_head(manifest, evidence)]
     if plan.possible:
@@ -27,7 +27,7 @@ def text(manifest: Manifest, plan: Plan, evidence: Evidence) -> str:
     return "\n".join([*parts, *_lists(manifest)]) + "\n"
 
 
-def _head(manifest: Manifest, evidence: Evidence) -> Iterator[str]:
+def _head(manifest: BundleManifest, evidence: Evidence) -> Iterator[str]:
     yield f"# Run {manifest.run} of {manifest.project}"
     yield ""
     end = evidence.end
@@ -44,7 +44,7 @@ def _head(manifest: Manifest, evidence: Evidence) -> Iterator[str]:
     yield ""
 
 
-def _by_hand(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _by_hand(manifest: BundleManifest, plan: ManualRepro, evidence: Evidence) -> Iterator[str]:
     yield "## Without the harness"
     yield ""
     yield f"In the folder of this file, with Docker, Compose and curl. `PORT` is the port on this machine ({PORT})."
@@ -77,7 +77,7 @@ def _block(title: str, said: str, *lines: str) -> Iterator[str]:
         yield ""
 
 
-def _images(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _images(manifest: BundleManifest, plan: ManualRepro, evidence: Evidence) -> Iterator[str]:
     saved = {key: image for key, image in manifest.images.items() if image.file is not None and key in plan.services}
     lines = []
     for key, image in saved.items():
@@ -92,7 +92,7 @@ def _images(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]
     yield from _block("Build the images", " ".join(_on_bases(manifest)), *lines, f"{CALL} build {shlex.join(build)}")
 
 
-def _on_bases(manifest: Manifest) -> Iterator[str]:
+def _on_bases(manifest: BundleManifest) -> Iterator[str]:
     bases = sorted({base for image in manifest.images.values() for base in image.bases})
     if bases:
         yield f"They start from {', '.join(f'`{base}`' for base in bases)}."
@@ -117,7 +117,7 @@ def _training_context(evidence: Evidence) -> Iterator[str]:
         yield f"cp -R {_project(local)}/. {TRAIN_BUILD}/wheels/"
 
 
-def _data(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _data(manifest: BundleManifest, plan: ManualRepro, evidence: Evidence) -> Iterator[str]:
     block = evidence.spec.block.data
     if plan.data_volume is None or block is None:
         return
@@ -139,14 +139,14 @@ def _data(manifest: Manifest, plan: Plan, evidence: Evidence) -> Iterator[str]:
     )
 
 
-def _training(plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _training(plan: ManualRepro, evidence: Evidence) -> Iterator[str]:
     key, train = evidence.spec.train_key, evidence.train
     said = "" if train is None else f"In the run: {train.exit.describe()}."
     run = f'{CALL} run --no-TTY --name {plan.project}-train {key} || echo "training ended with exit code $?"'
     yield from _block("Train", said, run)
 
 
-def _serving(plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _serving(plan: ManualRepro, evidence: Evidence) -> Iterator[str]:
     spec, serve = evidence.spec, evidence.serve
     key = spec.serve_key
     lines = []
@@ -175,7 +175,7 @@ def _serving(plan: Plan, evidence: Evidence) -> Iterator[str]:
     yield from _block("Serve", said, *lines)
 
 
-def _requests(plan: Plan, url: str) -> Iterator[str]:
+def _requests(plan: ManualRepro, url: str) -> Iterator[str]:
     for step in plan.requests:
         exchange = step.exchange
         said = f"In the run: {_came_back(exchange)}, whole in `{step.answer}`."
@@ -201,14 +201,14 @@ def _came_back(exchange: Exchange) -> str:
     return f"no answer ({exchange.error})" if exchange.status is None else f"status {exchange.status}"
 
 
-def _clean_up(plan: Plan) -> Iterator[str]:
+def _clean_up(plan: ManualRepro) -> Iterator[str]:
     lines = [f"{CALL} down --volumes --remove-orphans", f"docker container rm --force {plan.project}-train || true"]
     if plan.data_volume is not None:
         lines.append(f"docker volume rm --force {shlex.quote(plan.data_volume)}")
     yield from _block("Clean up", "", *lines)
 
 
-def _lists(manifest: Manifest) -> Iterator[str]:
+def _lists(manifest: BundleManifest) -> Iterator[str]:
     yield "## What is in here"
     yield ""
     yield "`bundle.json` lists every file with its SHA-256. `run/` is the evidence, `project/` what a rebuild needs."
@@ -237,7 +237,7 @@ def _lists(manifest: Manifest) -> Iterator[str]:
         yield ""
 
 
-def _absent(manifest: Manifest) -> Iterator[str]:
+def _absent(manifest: BundleManifest) -> Iterator[str]:
     """Name what is not in the bundle, files that are absent for one reason together; the manifest has all hashes."""
     groups: dict[tuple[str, str], list[Absent]] = {}
     for each in manifest.absent:

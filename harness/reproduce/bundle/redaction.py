@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 import yaml
 
 from harness.datasets.secret_patterns import IN_URL, KEYS
-from harness.reproduce.bundle.secret_names import MIN_ANYWHERE, TRIVIAL, Secret, is_secret_name
+from harness.reproduce.bundle.secret_names import MIN_ANYWHERE, TRIVIAL, NamedSecret, is_secret_name
 
 SNIFFED = 8192  # bytes: with a NUL among them a file is no text
 MIN_PART = 12  # letters: a shorter secret of letters alone is no part of another word
@@ -74,7 +74,7 @@ def spellings(value: str) -> Iterator[str]:
 class Redactor:
     """Replaces secrets and remembers, by name, where there were any."""
 
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[NamedSecret, ...] = ()
     places: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

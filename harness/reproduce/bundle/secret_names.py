@@ -32,7 +32,7 @@ MIN_ANYWHERE = 6  # characters: a shorter value is replaced only where its name 
 
 
 @dataclass(frozen=True)
-class Secret:
+class NamedSecret:
     """One value and the name that it stands under. One that is not `anywhere` is a common word."""
 
     name: str
@@ -106,7 +106,7 @@ def public_words(tree: Any) -> Iterator[str]:
         yield from re.split(r"[/:@=]", tree)
 
 
-def collect(pairs: Iterable[tuple[str, str]], model: Any) -> tuple[Secret, ...]:
+def collect(pairs: Iterable[tuple[str, str]], model: Any) -> tuple[NamedSecret, ...]:
     """Return the secrets, each value once under the first of its names, the longest values first.
 
     `POSTGRES_PASSWORD: postgres` is no reason to redact every `postgres`: such a value goes only beside its name.
@@ -116,5 +116,5 @@ def collect(pairs: Iterable[tuple[str, str]], model: Any) -> tuple[Secret, ...]:
     for name, value in sorted(set(pairs)):
         anywhere = len(value) >= MIN_ANYWHERE and value not in words and value.lower() not in DEFAULTS
         found.setdefault((value, anywhere) if anywhere else (f"{name}\0{value}", anywhere), name)
-    secrets = (Secret(name, key.rpartition("\0")[2], anywhere) for (key, anywhere), name in found.items())
+    secrets = (NamedSecret(name, key.rpartition("\0")[2], anywhere) for (key, anywhere), name in found.items())
     return tuple(sorted(secrets, key=lambda secret: (-len(secret.value), secret.name, secret.value)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.reproduce.bundle.contents import Candidate
-from harness.reproduce.bundle.manifest import MAX_FILES, Absent, Entry, Redaction, problem_of
+from harness.reproduce.bundle.manifest import MAX_FILES, Absent, BundleEntry, Redaction, problem_of
 from harness.reproduce.bundle.redaction import SNIFFED, Redactor
 
 CHUNK = 2**20
@@ -24,7 +24,7 @@ class Stage:
     folder: Path
     redactor: Redactor
     left: int  # bytes that still fit
-    files: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, BundleEntry] = field(default_factory=dict)
     absent: list[Absent] = field(default_factory=list)
 
     def put(self, path: str, chunks: Iterable[bytes], *, executable: bool = False) -> None:
@@ -38,7 +38,7 @@ class Stage:
                 size += len(chunk)
                 out.write(chunk)
         target.chmod(0o755 if executable else 0o644)
-        self.files[path] = Entry(digest.hexdigest(), size)
+        self.files[path] = BundleEntry(digest.hexdigest(), size)
 
     def leave(self, candidate: Candidate, why: str, *, read: bool = True) -> None:
         """Note a file that stays out, with its hash where that may be told."""

@@ -19,7 +19,7 @@ from typing import IO
 
 from harness.errors import DescriptionError
 from harness.evidence.run_folder import RunFolder, disk_errors
-from harness.reproduce.bundle.manifest import MAX_SIZE, NAME, Entry, Manifest, parse
+from harness.reproduce.bundle.manifest import MAX_SIZE, NAME, BundleEntry, BundleManifest, parse
 
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 64 * 1024
@@ -29,7 +29,7 @@ WHY = "Get the file again; if it comes from a stranger, do not use it."
 
 
 @dataclass(frozen=True)
-class Limits:
+class UnpackLimits:
     """What a bundle may make this machine write. A gzip can grow a thousandfold, what people pack hardly fiftyfold."""
 
     total: int = 20 * 2**30  # bytes of all files
@@ -42,7 +42,7 @@ class Bundle:
     """An unpacked bundle, every file of it as its manifest says."""
 
     path: Path
-    manifest: Manifest
+    manifest: BundleManifest
 
     @property
     def run(self) -> RunFolder:
@@ -61,7 +61,7 @@ class Bundle:
         return {service: self.path / image.file for service, image in found if image.file is not None}
 
 
-def open_bundle(file: Path, into: Path, limits: Limits | None = None) -> Bundle:
+def open_bundle(file: Path, into: Path, limits: UnpackLimits | None = None) -> Bundle:
     """Unpack a bundle into a folder that is new or empty, and verify every file.
 
     Either the whole bundle is there at the end or nothing is. Raises DescriptionError for a file that is no bundle, is
@@ -73,7 +73,7 @@ def open_bundle(file: Path, into: Path, limits: Limits | None = None) -> Bundle:
         into.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
     try:
-        manifest = _unpack(file, work, limits or Limits())
+        manifest = _unpack(file, work, limits or UnpackLimits())
         with disk_errors(into):
             for name in manifest.folders:
                 (work / name).mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def open_bundle(file: Path, into: Path, limits: Limits | None = None) -> Bundle:
     return Bundle(into, manifest)
 
 
-def _unpack(file: Path, work: Path, limits: Limits) -> Manifest:
+def _unpack(file: Path, work: Path, limits: UnpackLimits) -> BundleManifest:
     try:
         stream = file.open("rb")
     except OSError as exc:
@@ -109,7 +109,7 @@ def _unpack(file: Path, work: Path, limits: Limits) -> Manifest:
     return manifest
 
 
-def _manifest_of(archive: _Archive, work: Path) -> tuple[Manifest, str]:
+def _manifest_of(archive: _Archive, work: Path) -> tuple[BundleManifest, str]:
     """Read the first member, which must be the manifest; return it with its hash."""
     name, header = next(archive.members(), ("nothing", tarfile.TarInfo()))
     if name != NAME:
@@ -129,7 +129,9 @@ def _manifest_of(archive: _Archive, work: Path) -> tuple[Manifest, str]:
     return manifest, digest
 
 
-def _expected(manifest: Manifest, name: str, header: tarfile.TarInfo, seen: Mapping[str, str], where: str) -> Entry:
+def _expected(
+    manifest: BundleManifest, name: str, header: tarfile.TarInfo, seen: Mapping[str, str], where: str
+) -> BundleEntry:
     """Return what the manifest says of a member. Raises DescriptionError where it says nothing or something else."""
     entry = manifest.files.get(name)
     if entry is None or name == NAME:
@@ -161,7 +163,7 @@ def _write(archive: _Archive, target: Path, size: int, *, executable: bool = Fal
 class _Archive:
     """Members of a gzipped ustar archive, one after the other; at most a chunk is held."""
 
-    def __init__(self, stream: IO[bytes], name: str, limits: Limits) -> None:
+    def __init__(self, stream: IO[bytes], name: str, limits: UnpackLimits) -> None:
         self.name = name
         self.limits = limits
         self._stream = stream

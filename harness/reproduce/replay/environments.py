@@ -47,7 +47,7 @@ SIMD = re.compile(r"^(?:avx|sse|ssse|fma|f16c|bmi|amx|asimd|neon|sve|sme|popcnt|
 MEMORY_NOISE = 0.02  # share of a machine's memory by which two boots of one machine may differ
 LISTED = 8  # names that a difference lists
 
-Comparison = Callable[[Evidence, Evidence], Iterator[Difference]]
+Comparer = Callable[[Evidence, Evidence], Iterator[Difference]]
 
 
 def differences(recorded: Evidence, here: Evidence, failures: Sequence[Finding | str] = ()) -> tuple[Difference, ...]:
@@ -191,7 +191,7 @@ def _settings(recorded: Evidence, here: Evidence) -> Iterator[Difference]:
         yield Difference("time zone", "host: time zone", a.timezone, b.timezone, why)
 
 
-COMPARISONS: tuple[Comparison, ...] = (*(_data, _code, _packages, _images, _variables, _limits, _machine, _settings),)
+COMPARISONS: tuple[Comparer, ...] = (*(_data, _code, _packages, _images, _variables, _limits, _machine, _settings),)
 _PLAIN = (
     ("engine", "engine_kind", "another kind of engine"),
     ("engine", "engine_version", "another version of the engine"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.evidence.records import Ending, Finding, Status
-from harness.evidence.records.replay import Match, Repeated
+from harness.evidence.records.replay import Match, RepeatedFailure
 from harness.evidence.records.run import JUDGED
 
 FAILURES = (Status.FAIL, Status.ERROR)
@@ -43,7 +43,7 @@ def normalised(text: str) -> str:
     return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
 
 
-def compare(recorded: Sequence[Finding], found: Sequence[Finding]) -> tuple[Repeated, ...]:
+def compare(recorded: Sequence[Finding], found: Sequence[Finding]) -> tuple[RepeatedFailure, ...]:
     """Return, for each failure of the recorded run, what came of it; each new finding answers for one old."""
     left = [finding for finding in found if finding.status in FAILURES]
     made = []
@@ -53,22 +53,22 @@ def compare(recorded: Sequence[Finding], found: Sequence[Finding]) -> tuple[Repe
         best, new = min(ranked, key=lambda pair: order.index(pair[0]), default=(None, None))
         if best is not None and new is not None:
             left.remove(new)
-            made.append(Repeated(old.check, old.status, best, old.received, new.received))
+            made.append(RepeatedFailure(old.check, old.status, best, old.received, new.received))
             continue
         made.append(_unlike(old, [finding for finding in found if finding.check == old.check]))
     return tuple(made)
 
 
-def compare_endings(recorded: Ending, found: Ending | None, findings: Sequence[Finding]) -> Repeated:
+def compare_endings(recorded: Ending, found: Ending | None, findings: Sequence[Finding]) -> RepeatedFailure:
     """Return what came of an error that ended the recorded run."""
     old = f"{recorded.kind}: {recorded.message}".rstrip(": ")
     if found is None or found.kind == JUDGED:
         bad = [f"{f.check}: {f.received}" for f in findings if f.status in FAILURES]
         said = f"the run came to a verdict: {len(bad)} failed" + "".join(f"\n{line}" for line in bad[:3])
-        return Repeated(RUN, Status.ERROR, Match.PASSED, old, said)
+        return RepeatedFailure(RUN, Status.ERROR, Match.PASSED, old, said)
     new = f"{found.kind}: {found.message}".rstrip(": ")
     same = match(recorded.message, found.message) if found.kind == recorded.kind else Match.OTHER
-    return Repeated(RUN, Status.ERROR, same, old, new)
+    return RepeatedFailure(RUN, Status.ERROR, same, old, new)
 
 
 def match(old: str, new: str) -> Match:
@@ -85,12 +85,14 @@ def _is_like(old: Finding, new: Finding) -> bool:
     return (old.check, old.status) == (new.check, new.status)
 
 
-def _unlike(old: Finding, found: Sequence[Finding]) -> Repeated:
+def _unlike(old: Finding, found: Sequence[Finding]) -> RepeatedFailure:
     """Describe a failure that has no like: it failed with another status, was skipped, or is well."""
     bad = next((finding for finding in found if finding.status in FAILURES), None)
     skipped = next((finding for finding in found if finding.status is Status.SKIP), None)
     if bad is not None:
-        return Repeated(old.check, old.status, Match.OTHER, old.received, bad.received)
+        return RepeatedFailure(old.check, old.status, Match.OTHER, old.received, bad.received)
     if skipped is not None or not found:
-        return Repeated(old.check, old.status, Match.UNREACHED, old.received, skipped.received if skipped else "")
-    return Repeated(old.check, old.status, Match.PASSED, old.received, found[0].received)
+        return RepeatedFailure(
+            old.check, old.status, Match.UNREACHED, old.received, skipped.received if skipped else ""
+        )
+    return RepeatedFailure(old.check, old.status, Match.PASSED, old.received, found[0].received)

@@ -21,7 +21,7 @@ REDACTED = re.compile(r"redacted|\*{3,}|\(hidden\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFile:
     """A file that a replay needs and that is not there."""
 
     path: str
@@ -89,12 +89,12 @@ def _each(filled: Callable[[Any, str], Any], name: str, value: Any) -> Any:
     return filled(value, "")
 
 
-def missing(evidence: Evidence, root: Path, absent: Sequence[Absent], *, built: bool) -> tuple[Missing, ...]:
+def missing(evidence: Evidence, root: Path, absent: Sequence[Absent], *, built: bool) -> tuple[MissingFile, ...]:
     """Return the files of the run that are not there; those of the images only where they are to be `built`."""
     how = {file.path: file.how for file in absent}
     default = "It was there when the run was recorded: check that commit out."
     names = _needed(evidence, root, built=built)
-    return tuple(Missing(name, how.get(name, default)) for name in names if not (root / name).exists())
+    return tuple(MissingFile(name, how.get(name, default)) for name in names if not (root / name).exists())
 
 
 def changed(evidence: Evidence, root: Path, *, built: bool) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from harness.engine import Engine
 from harness.engine.compose import Compose
 from harness.errors import INTERRUPTED, NOT_REPRODUCED, PASSED, DescriptionError, HarnessError, InfrastructureError
 from harness.evidence.records import Ending, Evidence, Finding, Selection
-from harness.evidence.records.replay import Outcome, Repeated, Replay
+from harness.evidence.records.replay import Outcome, RepeatedFailure, Replay
 from harness.evidence.records.run import error_of
 from harness.evidence.run_folder import RunFolder, disk_errors, write_atomic
 from harness.project.description import load
@@ -60,7 +60,7 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RerunPlan:
     """What is run, and what is to be said of it."""
 
     spec: Spec
@@ -108,7 +108,7 @@ def _past(given: Opened, options: Options) -> Past:
     return past
 
 
-def _plan(given: Opened, past: Past, options: Options) -> Plan:
+def _plan(given: Opened, past: Past, options: Options) -> RerunPlan:
     """Decide what is run, and with what. Raises DescriptionError and InfrastructureError for what stands in the way."""
     spec = records.relocated(past.evidence.spec, given.root)
     verify(given.root, spec.block)
@@ -145,7 +145,7 @@ def _plan(given: Opened, past: Past, options: Options) -> Plan:
                 )
             if lacking:
                 notes.append(f"hidden in the bundle, and not set here: {', '.join(lacking)}")
-    return Plan(spec, _selection(past, options), images, changed, tuple(notes))
+    return RerunPlan(spec, _selection(past, options), images, changed, tuple(notes))
 
 
 def _selection(past: Past, options: Options) -> Selection:
@@ -199,7 +199,7 @@ def _images(engine: Engine, given: Opened, evidence: Evidence) -> dict[str, str]
     return found
 
 
-def _run(given: Opened, plan: Plan, watcher: Watcher, begun: list[RunFolder]) -> Ending | None:
+def _run(given: Opened, plan: RerunPlan, watcher: Watcher, begun: list[RunFolder]) -> Ending | None:
     """Run the plan; return the error that ended it, None for a verdict. Raises what is no answer to the question."""
     repeat = Repeat(plan.spec, plan.images, begun.append)
     try:
@@ -211,13 +211,13 @@ def _run(given: Opened, plan: Plan, watcher: Watcher, begun: list[RunFolder]) ->
     return None
 
 
-def _judge(past: Past, plan: Plan, folder: RunFolder, ending: Ending | None, *, whole: bool) -> Replay:
+def _judge(past: Past, plan: RerunPlan, folder: RunFolder, ending: Ending | None, *, whole: bool) -> Replay:
     """Compare the new run with the recorded one."""
     evidence, findings, _ = folder.salvage()
     base = Replay(Outcome.CANNOT_REPLAY, past.id, PASSED, run=folder.id, changed=plan.changed, notes=plan.notes)
     said: list[Finding | str] = list(past.failed)
     if past.broke is not None:
-        checks: tuple[Repeated, ...] = (compare_endings(past.broke, ending, findings),)
+        checks: tuple[RepeatedFailure, ...] = (compare_endings(past.broke, ending, findings),)
         said.append(f"{past.broke.kind} {past.broke.message}")
     else:
         checks = compare(past.failed, findings)
@@ -259,7 +259,7 @@ def _tails(evidence: Evidence) -> list[str]:
     return tails
 
 
-def _missing(files: Sequence[records.Missing]) -> DescriptionError:
+def _missing(files: Sequence[records.MissingFile]) -> DescriptionError:
     lines = [f"{file.path}: {file.how}" for file in files[:LISTED]]
     return DescriptionError(
         f"{len(files)} files that the run was made of are missing: {_listed([file.path for file in files])}",

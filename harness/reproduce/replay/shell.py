@@ -32,11 +32,15 @@ SHELL = "sh"
 LOOKS = 5  # an interrupted Compose may still be creating the container
 PLACES = ("/bin/sh", "/usr/bin/sh", "/busybox/sh")
 
-Say = Callable[[str], None]
-
 
 def enter(
-    given: Opened, part: str, argv: Sequence[str], say: Say, *, terminal: bool, on_line: Say | None = None
+    given: Opened,
+    part: str,
+    argv: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    terminal: bool,
+    on_line: Callable[[str], None] | None = None,
 ) -> int:
     """Run a command, by default a shell, in the state of the `train` or `serve` container; return its exit code.
 

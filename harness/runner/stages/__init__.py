@@ -23,7 +23,7 @@ from harness.runner.cores import Cores
 from harness.runner.stages.logs import Log, LogFile
 
 
-class Say(Protocol):
+class LogLine(Protocol):
     """Takes one line of what a stage does, for the person who watches."""
 
     def __call__(self, stage: str, line: str) -> None:
@@ -36,7 +36,7 @@ class Recording:
 
     spec: Spec
     folder: RunFolder
-    say: Say
+    say: LogLine
     over: Event = field(default_factory=Event)  # set when the run ends: what works beside it creates nothing more
 
     def log(self, stage: str, name: str) -> Log:

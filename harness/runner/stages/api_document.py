@@ -36,10 +36,10 @@ NOWHERE = (
 )
 MAX_ADDRESSES = 8  # of one page
 
-Found = tuple[dict[str, Any] | None, str | None]
+FoundDocument = tuple[dict[str, Any] | None, str | None]
 
 
-def find(target: Target, serve: ServeBlock, dialect: Dialect, predict: str) -> Found:
+def find(target: Target, serve: ServeBlock, dialect: Dialect, predict: str) -> FoundDocument:
     """Return the document, or why there is none.
 
     A path that the project names is the only one that is asked. Where the conventional path has none, one is looked
@@ -58,7 +58,7 @@ def find(target: Target, serve: ServeBlock, dialect: Dialect, predict: str) -> F
     return document, None if document else other or error
 
 
-def _searched(target: Target, predict: str) -> Found:
+def _searched(target: Target, predict: str) -> FoundDocument:
     """Look for a document; the error names one that was found and cannot be read."""
     error = None
     asked = set()
@@ -111,7 +111,7 @@ def _addresses(target: Target, page: str, answer: Exchange) -> Iterator[str]:
             yield "/" + "/".join(steps[n:]) + query
 
 
-def _read(answer: Exchange) -> Found:
+def _read(answer: Exchange) -> FoundDocument:
     """Return the JSON object of an answer, or why it is none."""
     where = f"GET {answer.path}"
     if answer.status != OK:

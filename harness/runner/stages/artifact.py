@@ -9,7 +9,7 @@ from harness.config.spec import Handover
 from harness.engine import Engine
 from harness.engine.archive import read_files
 from harness.errors import InfrastructureError
-from harness.evidence.metrics import Row, in_log, read
+from harness.evidence.metrics import MetricRow, in_log, read
 from harness.evidence.records import Artifact, Exit, FileHash
 from harness.evidence.run_folder import disk_errors
 from harness.runner.stages import Run
@@ -38,7 +38,7 @@ def collect(run: Run, container: str, ended: Exit, *, into: str = "artifact", lo
     elif files and len(brought) == len(files):  # the image had all of it: this training wrote nothing
         files, brought = (), ()
     path = train.metrics or f"{train.artifact}/metrics.jsonl"
-    metrics: tuple[Row, ...] | None
+    metrics: tuple[MetricRow, ...] | None
     lost = False
     if train.loss_pattern is not None:
         path = log
@@ -72,7 +72,7 @@ def _brought(run: Run, container: str, files: Sequence[FileHash]) -> tuple[str, 
     return tuple(f.path for f in files if (place if single else f"{place}/{f.path}") not in written)
 
 
-def _in_log(pattern: str, key: str, log: Path, ended: Exit) -> tuple[tuple[Row, ...] | None, str | None]:
+def _in_log(pattern: str, key: str, log: Path, ended: Exit) -> tuple[tuple[MetricRow, ...] | None, str | None]:
     """Read the metrics that stand in a log: the rows, or why they cannot be all that there were."""
     if ended.unread:
         return None, f"the log is not whole: {ended.unread}"
@@ -86,7 +86,9 @@ def _in_log(pattern: str, key: str, log: Path, ended: Exit) -> tuple[tuple[Row, 
         return None, str(exc)
 
 
-def _metrics(engine: Engine, container: str, path: str, folder: Path) -> tuple[tuple[Row, ...] | None, str | None]:
+def _metrics(
+    engine: Engine, container: str, path: str, folder: Path
+) -> tuple[tuple[MetricRow, ...] | None, str | None]:
     """Copy metrics out of a container and read them: the rows, or what is wrong with them."""
     with disk_errors(folder):
         files = read_files(engine, container, path, folder)
@@ -113,7 +115,7 @@ def _within(path: str, artifact: str, files: Sequence[FileHash]) -> dict[str, Fi
     }
 
 
-def _read(path: str, folder: Path, files: Mapping[str, FileHash]) -> tuple[tuple[Row, ...] | None, str | None]:
+def _read(path: str, folder: Path, files: Mapping[str, FileHash]) -> tuple[tuple[MetricRow, ...] | None, str | None]:
     """Read metrics that lie in a folder, given by their names: the rows, or what is wrong with them."""
     if (size := sum(file.size for file in files.values())) > MAX_METRICS:
         return None, f"{path} holds {size} bytes, more than {MAX_METRICS}"

@@ -29,7 +29,7 @@ AGAIN = 0.5  # seconds, where it does not say when to ask again
 
 
 def collect(
-    run: Recording, target: Target, spoken: Interface, skew: Callable[[], Skew | None] = lambda: None
+    run: Recording, target: Target, interface: Interface, skew: Callable[[], Skew | None] = lambda: None
 ) -> Contract:
     """Fetch the document and send every request of `requests`, one after the other.
 
@@ -37,9 +37,9 @@ def collect(
     """
     exchanges: list[Exchange] = []
     limits = _Limits()
-    document, error = api_document.find(target, run.spec.block.serve, DIALECTS[spoken.dialect], spoken.predict)
-    for request in chain(requests(run.spec, spoken), _asked_late(skew)):
-        exchange = _send(target, spoken, request, limits)
+    document, error = api_document.find(target, run.spec.block.serve, DIALECTS[interface.dialect], interface.predict)
+    for request in chain(requests(run.spec, interface), _asked_late(skew)):
+        exchange = _send(target, interface, request, limits)
         run.folder.append_exchange(exchange)
         exchanges.append(exchange)
         if exchange.status is None:
@@ -49,7 +49,7 @@ def collect(
     run.say("contract", f"{len(exchanges)} requests sent{slowly}")
     return Contract(
         exchanges=tuple(exchanges),
-        interface=spoken,
+        interface=interface,
         document=document,
         document_error=error,
     )
@@ -72,10 +72,10 @@ class _Limits:
         return True
 
 
-def _send(target: Target, spoken: Interface, request: Request, limits: _Limits | None = None) -> Exchange:
+def _send(target: Target, interface: Interface, request: Request, limits: _Limits | None = None) -> Exchange:
     """Send a request, and again for as long as the server says that it is busy, or is asked too often."""
-    dialect = DIALECTS[spoken.dialect]
-    path = spoken.predict if request.path is None else request.path
+    dialect = DIALECTS[interface.dialect]
+    path = interface.predict if request.path is None else request.path
     deadline = time.monotonic() + PATIENCE
     while True:
         exchange = http.send(
@@ -85,7 +85,7 @@ def _send(target: Target, spoken: Interface, request: Request, limits: _Limits |
             method=request.method,
             body=request.body,
             content_type=request.content_type,
-            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == spoken.predict else TIMEOUT,
+            timeout=max(TIMEOUT, dialect.predict_within or 0) if path == interface.predict else TIMEOUT,
         )
         if time.monotonic() > deadline:
             return exchange
@@ -95,12 +95,12 @@ def _send(target: Target, spoken: Interface, request: Request, limits: _Limits |
             return exchange
 
 
-def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
+def requests(spec: Spec, interface: Interface) -> Iterator[Request]:
     """Yield the examples, what must not matter, what must, the hold-out rows, the probes, and at last the bad ones.
 
     After each bad request comes the first example again.
     """
-    dialect = DIALECTS[spoken.dialect]
+    dialect = DIALECTS[interface.dialect]
     for example in spec.examples:
         yield Request(f"example:{example.name}", json.dumps(example.request).encode())
     yield from invariances(spec.examples, dialect)
@@ -108,7 +108,7 @@ def requests(spec: Spec, spoken: Interface) -> Iterator[Request]:
     good_requests = [example.request for example in spec.examples if example.is_good]
     for probe in dialect.probes:
         path = filled(probe.path, spec.block.serve.model)
-        path = path.replace("{ready}", spoken.ready).replace("{predict}", spoken.predict)
+        path = path.replace("{ready}", interface.ready).replace("{predict}", interface.predict)
         body = probe.body
         if probe.example:
             if not good_requests:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from harness.client import fuzzer
-from harness.client.fuzz_report import Found, Report, read
+from harness.client.fuzz_report import FailedCase, Report, read
 from harness.client.http import Target
 from harness.client.minimize import curl, own_headers, resend
 from harness.client.request_generators.operations import operations, references_elsewhere, restricted
@@ -87,7 +87,7 @@ def collect(
 
 
 def _replayed(
-    target: Target, document: dict[str, Any], folder: Path, found: tuple[Found, ...], timeout: float
+    target: Target, document: dict[str, Any], folder: Path, found: tuple[FailedCase, ...], timeout: float
 ) -> Iterator[FuzzFailure]:
     """Send each failing request once more, and keep it as a record and its body as a file.
 

@@ -15,7 +15,7 @@ from harness.config.companions import dependencies
 from harness.config.spec import Handover
 from harness.diagnosis import heard
 from harness.engine import Leftover
-from harness.engine.compose import Output
+from harness.engine.compose import ComposeOutput
 from harness.errors import DescriptionError, ImageUnavailableError, InfrastructureError
 from harness.evidence.records import BaseImage, BuiltImage, Images
 from harness.evidence.run_folder import STORE, disk_errors, write_atomic
@@ -222,7 +222,9 @@ def _id(run: Run, key: str) -> str | None:
     return (run.engine.image(image_name(run.spec, key)) or {}).get("Id")
 
 
-def _build(run: Run, model: dict[str, Any], name: str, *, on_the_engine: bool = False) -> tuple[str, Output | None]:
+def _build(
+    run: Run, model: dict[str, Any], name: str, *, on_the_engine: bool = False
+) -> tuple[str, ComposeOutput | None]:
     """Build all services of a Compose file; return the builder that ran and what it printed.
 
     What starts from an image of the engine alone is built `on_the_engine`, not with a builder in a container.
@@ -258,7 +260,7 @@ def _remove_steps(run: Run, steps: Sequence[str]) -> None:
         run.engine.remove(Leftover("container", step, step, {}))
 
 
-def _singly(run: Run, model: dict[str, Any], stale: Mapping[str, Any]) -> tuple[str, Output | None] | None:
+def _singly(run: Run, model: dict[str, Any], stale: Mapping[str, Any]) -> tuple[str, ComposeOutput | None] | None:
     """Build one service after the other; return the first that fails and what its build printed."""
     for key, service in stale.items():
         _, output = _build(run, {**model, "services": {key: service}}, f"images/build-{key}.json")
@@ -267,7 +269,7 @@ def _singly(run: Run, model: dict[str, Any], stale: Mapping[str, Any]) -> tuple[
     return None
 
 
-def _failed(model: dict[str, Any], output: Output | None) -> str:
+def _failed(model: dict[str, Any], output: ComposeOutput | None) -> str:
     """Name the service whose build failed; all of them where the builder does not say."""
     targets = heard(output.lines).targets if output else ()
     names = [key for key in model["services"] if key.replace(".", "_") in targets]  # as Compose names its targets

@@ -16,11 +16,11 @@ from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
-from harness.checks.volatile import LeftOut, left_out
+from harness.checks.volatile import AnswerPath, LeftOut, left_out
 from harness.client import http
 from harness.client.compare import compare
 from harness.client.http import Target
-from harness.client.load import Ask, Traffic
+from harness.client.load import LoadRequest, Traffic
 from harness.client.protocols import DIALECTS
 from harness.config.blocks import LatencyBlock, LoadBlock
 from harness.config.spec import Spec, Tolerance
@@ -35,11 +35,10 @@ RATE = 50.0  # requests a second, where the project names no rate and one client
 CLOSE = Tolerance(1e-6, 1e-9)  # a server that puts requests together sums in another order
 PATIENCE = 3.0  # seconds that may be spent on asking again
 
-Memory = Callable[[], int | None]  # the bytes that the container uses at this moment
-Path = tuple[str, ...]
+ReadMemory = Callable[[], int | None]  # the bytes that the container uses at this moment
 
 
-def collect(run: Recording, target: Target, contract: Contract, memory: Memory | None = None) -> Load:
+def collect(run: Recording, target: Target, contract: Contract, memory: ReadMemory | None = None) -> Load:
     """Ask each good request again, warm up, then measure the stream and the steps.
 
     The steps end after the first one whose p95 exceeds that of `contract.load`, or that has an error. `memory` is
@@ -51,7 +50,7 @@ def collect(run: Recording, target: Target, contract: Contract, memory: Memory |
     if not asks:
         return Load(stream=None, steps=(), distinct=0, cores=os.cpu_count() or 0)
     warm = traffic.closed_loop(1, WARM_UP)
-    with Measured(memory) as measured:
+    with LoadMeasurement(memory) as measured:
         run.say("load", _line(measured.step(partial(traffic.open_loop, _rate(latency, warm), latency.duration))))
         for clients in _clients(load):
             step = measured.step(partial(traffic.closed_loop, clients, load.duration))
@@ -62,7 +61,7 @@ def collect(run: Recording, target: Target, contract: Contract, memory: Memory |
     return Load(stream=stream, steps=tuple(steps), distinct=_distinct(asks), cores=os.cpu_count() or 0)
 
 
-def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
+def pool(spec: Spec, target: Target, contract: Contract) -> tuple[LoadRequest, ...]:
     """Return the recorded good requests, one row each where there are such, with the answers to expect.
 
     Of an answer only that is expected which the examples promise, and which does not change from one time to the
@@ -71,7 +70,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
     predict = contract.interface.predict
     recorded = _recorded(contract)
     whole = next((e.response for e in spec.examples if e.has_response and e.status < 300), None)  # noqa: PLR2004 - 2xx
-    changes: set[Path] = set()
+    changes: set[AnswerPath] = set()
     aside = left_out(spec, contract)
     until = time.monotonic() + PATIENCE
     for exchange in recorded:
@@ -81,7 +80,7 @@ def pool(spec: Spec, target: Target, contract: Contract) -> tuple[Ask, ...]:
                 changes |= set(changing(json.loads(exchange.response), json.loads(again.response)))
         if time.monotonic() > until:
             break
-    return tuple(Ask(e.request, _expected(e.response, whole, changes, aside)) for e in recorded)
+    return tuple(LoadRequest(e.request, _expected(e.response, whole, changes, aside)) for e in recorded)
 
 
 def _recorded(contract: Contract) -> list[Exchange]:
@@ -90,7 +89,7 @@ def _recorded(contract: Contract) -> list[Exchange]:
     return next(filter(None, kinds), [])
 
 
-def _expected(answer: bytes, example: Any, changes: set[Path], aside: LeftOut) -> bytes:
+def _expected(answer: bytes, example: Any, changes: set[AnswerPath], aside: LeftOut) -> bytes:
     try:
         value = json.loads(answer)
         kept = aside.promised(without(promised(value, example), changes))
@@ -99,7 +98,7 @@ def _expected(answer: bytes, example: Any, changes: set[Path], aside: LeftOut) -
     return answer if kept == value else json.dumps(kept).encode()
 
 
-def changing(first: Any, second: Any, path: Path = ()) -> Iterator[Path]:
+def changing(first: Any, second: Any, path: AnswerPath = ()) -> Iterator[AnswerPath]:
     """Yield the places at which two answers to one request differ: keys, and `*` for any position in a list.
 
     A list of plain values changes as a whole.
@@ -116,7 +115,7 @@ def changing(first: Any, second: Any, path: Path = ()) -> Iterator[Path]:
         yield path
 
 
-def without(value: Any, changes: set[Path], path: Path = ()) -> Any:
+def without(value: Any, changes: set[AnswerPath], path: AnswerPath = ()) -> Any:
     """Return an answer without what stands at these places."""
     if isinstance(value, dict):
         kept = ((key, child, (*path, key)) for key, child in value.items())
@@ -148,7 +147,7 @@ def _parsed(expected: bytes) -> Any:
     return json.loads(expected)
 
 
-def _distinct(asks: Sequence[Ask]) -> int:
+def _distinct(asks: Sequence[LoadRequest]) -> int:
     """Return how many requests can be told apart by their answers."""
     found: list[bytes] = []
     for ask in asks:
@@ -170,14 +169,14 @@ def _clients(block: LoadBlock) -> list[int]:
     return sorted({*block.clients, *([block.sustains] if block.sustains else [])})
 
 
-class Measured:
+class LoadMeasurement:
     """Measures steps while a thread looks at the memory every 0.25 s.
 
     Engine 20.10 answers only when its own collector has looked, once a second: one thread serves all steps, so that
     none of them waits for it, and a short step may stay without a sample.
     """
 
-    def __init__(self, memory: Memory | None) -> None:
+    def __init__(self, memory: ReadMemory | None) -> None:
         self._memory = memory
         self._steps: list[tuple[float, Step]] = []
         self._samples: list[tuple[float, int]] = []

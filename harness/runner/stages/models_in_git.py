@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.evidence.records import Tracked, TrackedFile
 from harness.project import git
-from harness.project.git import Entry, NoRepositoryError
+from harness.project.git import IndexEntry, NoRepositoryError
 from harness.runner.stages import Recording
 from harness.scanner.recognise import model_format
 
@@ -33,7 +33,7 @@ def collect(run: Recording) -> Tracked:
         return Tracked(skipped=str(exc))
 
 
-def _look(root: Path, entries: list[Entry]) -> Tracked:
+def _look(root: Path, entries: list[IndexEntry]) -> Tracked:
     found: list[TrackedFile] = []
     pointers = sum(entry.path.endswith(".dvc") for entry in entries)
     for entry in entries[:MAX_FILES]:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.checks.volatile import Asked, found_in
+from harness.checks.volatile import AnsweredRequest, found_in
 from harness.client.compare import compare
 from harness.client.protocols import PLAIN
 from harness.config.spec import Handover, Spec
@@ -75,7 +75,9 @@ def compared(requests: int, printed: Sequence[str], spec: Spec) -> Repeated:
     if len(first) != requests or len(second) != requests:
         error = f"expected {requests} answers, one JSON line each, received {len(first)} and {len(second)}"
         return Repeated(requests, (), error)
-    asked = [Asked(str(number).encode(), answer) for run in (first, second) for number, answer in enumerate(run)]
+    asked = [
+        AnsweredRequest(str(number).encode(), answer) for run in (first, second) for number, answer in enumerate(run)
+    ]
     aside = found_in(asked, spec, PLAIN)
     pairs = zip(map(aside.promised, first), map(aside.promised, second), strict=True)
     return Repeated(requests, tuple(line for left, right in pairs for line in islice(compare(left, right, CLOSE), 1)))

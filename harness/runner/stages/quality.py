@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from harness.checks.volatile import Asked, LeftOut, found_in
+from harness.checks.volatile import AnsweredRequest, LeftOut, found_in
 from harness.client import http
 from harness.client.http import Target
 from harness.client.protocols import DIALECTS
@@ -21,8 +21,8 @@ from harness.config.quality import QualityBlock
 from harness.datasets.row_file import read_rows
 from harness.evidence.provenance import hash_file
 from harness.evidence.records import Exchange, FileHash, Interface, Quality
-from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, Prediction, Row, Scalar, scored
-from harness.runner.baseline_cache import Memory, Question
+from harness.evidence.records.scored import BASELINE, DUMMY, LINEAR, NEW, HoldoutRow, Prediction, Scalar, scored
+from harness.runner.baseline_cache import BaselineCache, Question
 from harness.runner.stages import Recording
 from harness.statistics.gate import library
 from harness.statistics.metrics import summary
@@ -33,17 +33,17 @@ BATCH = 50
 TIMEOUT = 60.0  # seconds for one answer
 SHORT = 200
 
-Table = list[dict[str, Any]]
+HoldoutTable = list[dict[str, Any]]
 
 
-def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> Quality:
+def collect(run: Recording, target: Target, interface: Interface, block: QualityBlock) -> Quality:
     """Send the hold-out rows and record labels, predictions and metrics, beside what the baselines predict.
 
     `block` is complete, as `harness.project.holdout_file.completed` makes it.
     """
     name, label = block.holdout or "", block.target or ""
     empty = Quality(holdout=name, target=label, columns=(), rows=(), baseline=place_of(block.baseline))
-    dialect = DIALECTS[spoken.dialect]
+    dialect = DIALECTS[interface.dialect]
     try:
         sha256 = hash_file(run.spec.root / name)
         table = read_rows(run.spec.root / name)
@@ -55,7 +55,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
         return replace(empty, columns=columns, problem=f"{name} has no column {label}: it has {', '.join(columns)}")
     chosen = _columns(block)
     rows = [
-        Row(
+        HoldoutRow(
             number=number,
             truth=holdout.label_of(row.get(label)),
             columns={column: str(row[column]) for column in chosen if row.get(column) is not None},
@@ -63,7 +63,7 @@ def collect(run: Recording, target: Target, spoken: Interface, block: QualityBlo
             problem=found if isinstance(found, str) else "",
         )
         for number, (row, found) in enumerate(
-            zip(table, _Service(run, target, spoken, block).predict(requests), strict=True), start=1
+            zip(table, _Service(run, target, interface, block).predict(requests), strict=True), start=1
         )
     ]
     digests = [holdout.digest(row, label) for row in table]
@@ -121,13 +121,13 @@ def _columns(block: QualityBlock) -> list[str]:
 class _Service:
     """Asks for predictions: many rows at once where the protocol has batches, one by one where that fails."""
 
-    def __init__(self, run: Recording, target: Target, spoken: Interface, block: QualityBlock) -> None:
+    def __init__(self, run: Recording, target: Target, interface: Interface, block: QualityBlock) -> None:
         self.run = run
         self.target = target
         self.aside: LeftOut | None = None
-        self.spoken = spoken
+        self.interface = interface
         self.block = block
-        self.dialect = DIALECTS[spoken.dialect]
+        self.dialect = DIALECTS[interface.dialect]
 
     def predict(self, requests: Sequence[Any]) -> list[Prediction | str]:
         """Return the prediction of each request of one row, or why there is none."""
@@ -151,7 +151,7 @@ class _Service:
     def _ask(self, request: Any) -> Exchange:
         exchange = http.send(
             self.target,
-            self.spoken.predict,
+            self.interface.predict,
             case="quality",
             method="POST",
             body=json.dumps(request).encode(),
@@ -172,7 +172,9 @@ class _Service:
     def _without_new(self, exchange: Exchange) -> Any:
         if self.aside is None:
             again = self._ask(json.loads(exchange.request))
-            asked = [Asked(e.request, parsed(e), e.seconds) for e in (exchange, again) if self.dialect.is_answer(e)]
+            asked = [
+                AnsweredRequest(e.request, parsed(e), e.seconds) for e in (exchange, again) if self.dialect.is_answer(e)
+            ]
             self.aside = found_in(asked, self.run.spec, self.dialect)
         return self.aside.of(parsed(exchange))
 
@@ -189,8 +191,8 @@ def _described(exchange: Exchange) -> str:
 
 
 def _with_others(
-    run: Recording, block: QualityBlock, rows: list[Row], requests: Sequence[Any], dialect: Dialect
-) -> tuple[list[Row], str]:
+    run: Recording, block: QualityBlock, rows: list[HoldoutRow], requests: Sequence[Any], dialect: Dialect
+) -> tuple[list[HoldoutRow], str]:
     """Add what a dummy and a linear model predict, learnt from the training rows; return too why there are none."""
     if block.training is None:
         return rows, "there is no table train.* in the data, and `quality.training` names none"
@@ -213,10 +215,10 @@ def _with_others(
     ], ""
 
 
-def _memory(run: Recording, block: QualityBlock) -> Memory:
+def _memory(run: Recording, block: QualityBlock) -> BaselineCache:
     """Return where the predictions over these files are remembered: known before it is known how the service speaks."""
     training, holdout = (hash_file(run.spec.root / str(name)) for name in (block.training, block.holdout))
-    return Memory.of(run.folder.cache / "baselines", training, holdout)
+    return BaselineCache.of(run.folder.cache / "baselines", training, holdout)
 
 
 def _truth(row: Mapping[str, Any], block: QualityBlock) -> Scalar | None:
@@ -235,5 +237,5 @@ def _features(request: Any, dialect: Dialect) -> dict[str, Any]:
     return {str(place): value for place, value in enumerate(row if isinstance(row, list) else [row])}
 
 
-def _also(row: Row, predictions: Mapping[str, Prediction]) -> Row:
+def _also(row: HoldoutRow, predictions: Mapping[str, Prediction]) -> HoldoutRow:
     return replace(row, predictions={**row.predictions, **predictions})

@@ -22,7 +22,7 @@ from harness.client.protocols.protocol import Dialect, is_2xx
 from harness.config.spec import Spec
 from harness.engine import Running
 from harness.errors import InfrastructureError
-from harness.evidence.records import Asked, Exchange, Exit, Interface
+from harness.evidence.records import Exchange, Exit, Interface, ReadinessProbe
 from harness.openapi.paths import posts, ready_paths
 from harness.openapi.reading import operation
 from harness.runner.stages import Run, api_document
@@ -45,7 +45,7 @@ class Ready:
     target: Target | None
     interface: Interface | None
     seconds: float
-    asked: tuple[Asked, ...]  # in their order, equal ones in a row only once
+    asked: tuple[ReadinessProbe, ...]  # in their order, equal ones in a row only once
     died: Exit | None = None
 
     @property
@@ -56,17 +56,17 @@ class Ready:
         return "; ".join(filter(None, (self.asked[-1].answer, self.asked[-1].prediction)))
 
 
-def wait(run: Run, server: Running, timeout: float, spoken: Interface | None = None) -> Ready:
+def wait(run: Run, server: Running, timeout: float, interface: Interface | None = None) -> Ready:
     """Ask a container from its first moment until it is ready, has died, or `timeout` seconds are over.
 
-    `spoken` is how the service is spoken to, where that is known.
+    `interface` is how the service is spoken to, where that is known.
     """
     run.engine.reach.join(server.container)
 
     def pause() -> Exit | None:
         return server.exit() if server.wait(INTERVAL) else None
 
-    return until_ready(Inquiry(run.spec, timeout, spoken), lambda: candidates(run, server.container), pause)
+    return until_ready(Inquiry(run.spec, timeout, interface), lambda: candidates(run, server.container), pause)
 
 
 def await_ready(spec: Spec, target: Target) -> Interface:
@@ -91,7 +91,7 @@ def await_ready(spec: Spec, target: Target) -> Interface:
     )
 
 
-def _hint(spec: Spec, last: Asked) -> str:
+def _hint(spec: Spec, last: ReadinessProbe) -> str:
     """Say what to do about a server that never became ready."""
     if last.code is None:
         return "Start it, or correct the URL."
@@ -120,7 +120,7 @@ def until_ready(inquiry: Inquiry, targets: Callable[[], Sequence[Target]], pause
             return inquiry.ended(None)
 
 
-class Outcome(Enum):
+class ProbeOutcome(Enum):
     """What a request for a prediction says of readiness."""
 
     NO = auto()  # ask again
@@ -131,12 +131,12 @@ class Outcome(Enum):
 class Inquiry:
     """What was found out about one service while it was asked; its time begins now."""
 
-    def __init__(self, spec: Spec, timeout: float, spoken: Interface | None = None) -> None:
+    def __init__(self, spec: Spec, timeout: float, interface: Interface | None = None) -> None:
         self._spec = spec
         self._timeout = timeout
         self._start = time.monotonic()
-        self._spoken = spoken
-        self._asked: list[Asked] = []
+        self._interface = interface
+        self._asked: list[ReadinessProbe] = []
         self._lasts: dict[Target, float] = {}  # since when it gives the same kind of error
         self._document: dict[str, Any] | None = None
         self._searched: float | None = None
@@ -148,47 +148,49 @@ class Inquiry:
 
     def ended(self, target: Target | None, died: Exit | None = None) -> Ready:
         """Return how the waiting ended."""
-        return Ready(target, self._spoken, time.monotonic() - self._start, tuple(self._asked), died)
+        return Ready(target, self._interface, time.monotonic() - self._start, tuple(self._asked), died)
 
     def is_ready(self, target: Target) -> bool:
         """Ask once at one address; whether it is ready, or errs for so long that this is its answer."""
         said, outcome = self._ask(target)
         if not self._asked or replace(said, at=self._asked[-1].at) != self._asked[-1]:
             self._asked.append(said)
-        if outcome is Outcome.LASTING:
+        if outcome is ProbeOutcome.LASTING:
             since = self._lasts.setdefault(target, time.monotonic())
             if time.monotonic() < since + PATIENCE and self.left > 0:
                 return False
         else:
             self._lasts.pop(target, None)
-        if outcome is not Outcome.NO and self._spoken is None:  # nobody recognised it, and yet it predicts
-            self._spoken = interface(self._spec, PLAIN)
-        return outcome is not Outcome.NO
+        if outcome is not ProbeOutcome.NO and self._interface is None:  # nobody recognised it, and yet it predicts
+            self._interface = interface(self._spec, PLAIN)
+        return outcome is not ProbeOutcome.NO
 
-    def _ask(self, target: Target) -> tuple[Asked, Outcome]:
+    def _ask(self, target: Target) -> tuple[ReadinessProbe, ProbeOutcome]:
         """Ask the ready path and, where it says yes or is not there, for a prediction.
 
         How the service is spoken to is found out as soon as it answers anything. While nobody listens one question is
         enough: those of all dialects would take the cores from what starts there.
         """
         at = time.monotonic() - self._start
-        chosen = self._spoken or interface(self._spec, PLAIN)
+        chosen = self._interface or interface(self._spec, PLAIN)
         answer = _get(target, chosen.ready)
-        if answer.status is not None and self._spoken is None and (found := speak(self._spec, target)):
-            self._spoken = chosen = found
+        if answer.status is not None and self._interface is None and (found := speak(self._spec, target)):
+            self._interface = chosen = found
             answer = _get(target, chosen.ready)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             if self._spec.block.serve.ready is not None:
-                return self._no_such_path(at, target, chosen, answer), Outcome.NO
+                return self._no_such_path(at, target, chosen, answer), ProbeOutcome.NO
             chosen, answer = self._documented(target, chosen, answer)
-        if self._spoken is not None and DIALECTS[chosen.dialect].is_ready(answer):
-            return self._predict(Asked(at, ready=True, answer=describe(answer), code=answer.status), target, chosen)
-        said = Asked(at, ready=False, answer=describe(answer), code=answer.status)
+        if self._interface is not None and DIALECTS[chosen.dialect].is_ready(answer):
+            return self._predict(
+                ReadinessProbe(at, ready=True, answer=describe(answer), code=answer.status), target, chosen
+            )
+        said = ReadinessProbe(at, ready=False, answer=describe(answer), code=answer.status)
         if _is_absent(answer.status) and DIALECTS[chosen.dialect] in (OPENAPI, PLAIN):
             return self._predict(said, target, chosen)
-        return said, Outcome.NO
+        return said, ProbeOutcome.NO
 
-    def _predict(self, said: Asked, target: Target, chosen: Interface) -> tuple[Asked, Outcome]:
+    def _predict(self, said: ReadinessProbe, target: Target, chosen: Interface) -> tuple[ReadinessProbe, ProbeOutcome]:
         """Ask for a prediction; `said` tells whether the service called itself ready.
 
         The first prediction may be slow and has all the time that is left. One that is refused (4xx) shows a service
@@ -197,8 +199,8 @@ class Inquiry:
         example, dialect = self._spec.reference, DIALECTS[chosen.dialect]
         if example is None:
             if said.ready:
-                return said, Outcome.ANSWERED
-            return said, Outcome.LASTING if self._document is not None else Outcome.NO
+                return said, ProbeOutcome.ANSWERED
+            return said, ProbeOutcome.LASTING if self._document is not None else ProbeOutcome.NO
         body = json.dumps(example.request).encode()
         patience = max(self.left, PROBE_TIMEOUT)
         first = http.send(target, chosen.predict, case="ready", method="POST", body=body, timeout=patience)
@@ -208,7 +210,7 @@ class Inquiry:
         document = self._document or {}
         elsewhere = operation(document, chosen.predict) is None and bool(posts(document))
         outcome = _without_a_yes(first, dialect, elsewhere=elsewhere)
-        answers = outcome is not Outcome.NO and first.status != NOT_FOUND
+        answers = outcome is not ProbeOutcome.NO and first.status != NOT_FOUND
         return replace(asked, ready=answers), outcome
 
     def _documented(self, target: Target, chosen: Interface, answer: Exchange) -> tuple[Interface, Exchange]:
@@ -217,16 +219,16 @@ class Inquiry:
         for path in ready_paths(document, alive=self._spec.reference is None):
             other = _get(target, path)
             if other.status is not None and not _is_absent(other.status):
-                self._spoken = replace(chosen, ready=path)
-                return self._spoken, other
+                self._interface = replace(chosen, ready=path)
+                return self._interface, other
         return chosen, answer
 
-    def _no_such_path(self, at: float, target: Target, chosen: Interface, answer: Exchange) -> Asked:
+    def _no_such_path(self, at: float, target: Target, chosen: Interface, answer: Exchange) -> ReadinessProbe:
         """Say that the project names a ready path that is not there (as yet), and which the document has."""
         listed = ready_paths(self._searched_document(target, chosen) or {}, alive=True)
         aside = f", and its document lists {', '.join(listed)}" if listed else ""
         told = f"{describe(answer)}: the service has no such path as `serve.ready` names{aside}"
-        return Asked(at, ready=False, answer=told, code=answer.status)
+        return ReadinessProbe(at, ready=False, answer=told, code=answer.status)
 
     def _searched_document(self, target: Target, chosen: Interface) -> dict[str, Any] | None:
         """Return the API document, as soon as it is found; it is looked for only from time to time."""
@@ -253,26 +255,26 @@ def _is_able(first: Exchange, dialect: Dialect) -> bool:
     return first.status is not None and first.status < SERVER_ERROR and (dialect.is_answer(first) or not is_2xx(first))
 
 
-def _after_a_yes(first: Exchange, dialect: Dialect) -> Outcome:
+def _after_a_yes(first: Exchange, dialect: Dialect) -> ProbeOutcome:
     """Return what a prediction says of a service that calls itself ready."""
     if first.status is None:  # a connection that breaks is an answer of a kind, a time-out is none
-        return Outcome.NO if http.is_late(first) else Outcome.LASTING
+        return ProbeOutcome.NO if http.is_late(first) else ProbeOutcome.LASTING
     if first.status in NOT_YET:
-        return Outcome.NO
-    return Outcome.ANSWERED if _is_able(first, dialect) and first.status != NOT_FOUND else Outcome.LASTING
+        return ProbeOutcome.NO
+    return ProbeOutcome.ANSWERED if _is_able(first, dialect) and first.status != NOT_FOUND else ProbeOutcome.LASTING
 
 
-def _without_a_yes(first: Exchange, dialect: Dialect, *, elsewhere: bool) -> Outcome:
+def _without_a_yes(first: Exchange, dialect: Dialect, *, elsewhere: bool) -> ProbeOutcome:
     """Return what a prediction says of a service that has no ready path.
 
     An error of the server may be one of a model that is still loading. Not found is for the contract to judge where
     the document has predictions `elsewhere`; else there may be more to come.
     """
     if dialect.is_answer(first):
-        return Outcome.ANSWERED
+        return ProbeOutcome.ANSWERED
     if first.status is None or first.status >= SERVER_ERROR or (first.status == NOT_FOUND and not elsewhere):
-        return Outcome.NO
-    return Outcome.LASTING
+        return ProbeOutcome.NO
+    return ProbeOutcome.LASTING
 
 
 def speak(spec: Spec, target: Target) -> Interface | None:

@@ -39,11 +39,11 @@ def collect(
     *,
     block: SkewBlock,
     artifact: Artifact,
-    spoken: Interface,
+    interface: Interface,
     with_rows: bool = True,
 ) -> Skew:
     """Make the requests, of the hold-out rows (`with_rows`) and of the examples; answer them in the training image."""
-    dialect = DIALECTS[spoken.dialect]
+    dialect = DIALECTS[interface.dialect]
     try:
         requests = row_requests(_rows(run.spec, block), run.spec.examples, dialect) if with_rows else []
     except ValueError as exc:

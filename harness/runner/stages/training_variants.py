@@ -21,7 +21,7 @@ from harness.runner import training_variants
 from harness.runner.artifact_diff import SAME, differences
 from harness.runner.stages import Run, not_for_want_of_disk
 from harness.runner.stages.logs import LogFile
-from harness.runner.training_variants import Plan, Plans
+from harness.runner.training_variants import VariantPlan, VariantPlans
 
 AT_ONCE = 2  # each of them needs its memory
 SHARES = 128  # of the time of a core that is asked for by others too, who have 1024: the main line goes first
@@ -34,11 +34,11 @@ Deliver = Callable[[Path], str]  # folder -> volume that holds it
 Take = Callable[[str, str, str, Exit], Artifact]
 
 Main = Callable[[], tuple[Training, Artifact]]  # waits for what the main run trained
-Repeat = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
+RepeatPredictions = Callable[[str], Repeated | None]  # volume of the second artifact -> how the predictions repeat
 
 
 @dataclass(frozen=True)
-class Start:
+class TrainingStart:
     """What every training run starts from."""
 
     images: Images
@@ -47,7 +47,14 @@ class Start:
 
 
 def collect(
-    run: Run, start: Start, main: Main, *, deliver: Deliver, take: Take, repeat: Repeat, deep: bool = False
+    run: Run,
+    start: TrainingStart,
+    main: Main,
+    *,
+    deliver: Deliver,
+    take: Take,
+    repeat: RepeatPredictions,
+    deep: bool = False,
 ) -> Trainings:
     """Make the further runs, beside the main one where they can do nothing to it.
 
@@ -100,7 +107,7 @@ class _Hearing:
         self.speaks.set()
 
 
-def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) -> dict[str, str]:
+def _created(run: Run, start: TrainingStart, plans: Sequence[VariantPlan], deliver: Deliver) -> dict[str, str]:
     """Create the containers of runs with one call of Compose; return name of the run -> ID."""
     key = run.spec.train_key
     image = start.images.of(key).id
@@ -119,10 +126,12 @@ def _created(run: Run, start: Start, plans: Sequence[Plan], deliver: Deliver) ->
     return {plan.name: made[f"{training_variants.PREFIX}{plan.name}"] for plan in plans}
 
 
-def _train(run: Run, main: Main, plans: Sequence[Plan], containers: Mapping[str, str], take: Take) -> list[Rerun]:
+def _train(
+    run: Run, main: Main, plans: Sequence[VariantPlan], containers: Mapping[str, str], take: Take
+) -> list[Rerun]:
     """Train, as many at a time as there are free cores."""
 
-    def one(plan: Plan) -> Rerun:
+    def one(plan: VariantPlan) -> Rerun:
         training = main()[0] if plan.name == INTERRUPTED else None
         with run.cores.one():
             if run.over.is_set():
@@ -133,7 +142,9 @@ def _train(run: Run, main: Main, plans: Sequence[Plan], containers: Mapping[str,
         return list(pool.map(one, plans))
 
 
-def _on_a_full_disk(run: Run, main: Main, plans: Plans, containers: Mapping[str, str], take: Take) -> list[Rerun]:
+def _on_a_full_disk(
+    run: Run, main: Main, plans: VariantPlans, containers: Mapping[str, str], take: Take
+) -> list[Rerun]:
     """Train on a disk that is too small, the last plan; where the engine has none so small, it joins those left out."""
     try:
         return _train(run, main, plans.runs[-1:], containers, take)
@@ -149,7 +160,7 @@ def _volume(run: Run, name: str) -> str:
     return f"{run.project}-{training_variants.PREFIX}{name}"
 
 
-def _once(run: Run, training: Training | None, plan: Plan, container: str, take: Take) -> Rerun:
+def _once(run: Run, training: Training | None, plan: VariantPlan, container: str, take: Take) -> Rerun:
     """Run one container to its end, or interrupt it; one that cannot even start with its change has failed."""
     log = f"trainings/{plan.name}/log.txt"
     try:
