@@ -273,6 +273,7 @@ def test_requirements_are_locked_by_hashes() -> None:
 
 def test_the_summary_names_what_took_long() -> None:
     """A test's fixtures count as its own, and a name cannot break the table."""
+
     def report(name: str, when: Literal["setup", "call"], took: float) -> pytest.TestReport:
         return pytest.TestReport(name, ("a.py", 1, ""), {}, "passed", None, when, duration=took)
 
