@@ -1,3 +1,3 @@
-"""All tests: the marks of what they prove are held against what their checks find."""
+"""All tests: the marks of what they prove are held against what their checks find; the slowest are named on GitHub."""
 
-pytest_plugins = ["defects"]
+pytest_plugins = ["defects", "job_summary"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import builders
+import job_summary
 import pytest
 import yaml
 from jsonschema.validators import validator_for
@@ -24,8 +26,10 @@ GITHUB = rendered("github")
 GITLAB = rendered("gitlab")[".gitlab-ci.yml"]
 AZURE = rendered("azure")["azure-pipelines.yml"]
 JENKINS = rendered("jenkins")["Jenkinsfile"]
-OWN = (builders.REPO / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+OWN = {file.name: file.read_text(encoding="utf-8") for file in sorted((builders.REPO / ".github/workflows").iterdir())}
 EVERY = [(path, text) for system in SYSTEMS for path, text in rendered(system).items()]
+ENGINE = builders.REPO / "tests/engine"
+SHARDS = ["core", "faults", "protocols", "places", "replay"]
 SECRET = re.compile(r"\$\{\{\s*(?:secrets|inputs|github\.event)\b")  # put into a script, its text becomes a command
 
 
@@ -68,9 +72,9 @@ def run(*arguments: str, project: Path) -> int:
         ("github-workflows", GITHUB[WORKFLOW]),
         ("github-actions", GITHUB[ACTION]),
         ("gitlab-ci", GITLAB),
-        ("github-workflows", OWN),
+        *(("github-workflows", text) for text in OWN.values()),
     ],
-    ids=["workflow", "action", "gitlab", "own"],
+    ids=["workflow", "action", "gitlab", *OWN],
 )
 def test_files_fit_their_schemas(schema: str, text: str) -> None:
     """Each file is valid against the schema that editors use for it, and one with a wrong key is not."""
@@ -100,7 +104,7 @@ def test_the_jenkinsfile_has_the_structure_of_a_declarative_pipeline() -> None:
         assert re.search(section, JENKINS, re.MULTILINE), section
 
 
-@pytest.mark.parametrize(("path", "text"), EVERY, ids=[path for path, _ in EVERY])
+@pytest.mark.parametrize(("path", "text"), [*EVERY, *OWN.items()], ids=[path for path, _ in (*EVERY, *OWN.items())])
 def test_scripts_are_shell(path: str, text: str) -> None:
     """Every script parses, and holds no secret and no text of a stranger: those come by the environment."""
     if path == "Jenkinsfile":
@@ -119,13 +123,15 @@ def test_scripts_are_shell(path: str, text: str) -> None:
         assert parsed.returncode == 0, command + parsed.stderr
 
 
-@pytest.mark.parametrize("text", [*GITHUB.values(), OWN], ids=["workflow", "action", "own"])
+@pytest.mark.parametrize("text", [*GITHUB.values(), *OWN.values()], ids=["workflow", "action", *OWN])
 def test_actions_are_pinned(text: str) -> None:
     """Foreign actions are pinned by a whole commit, with the version for people beside it."""
     used = re.findall(r"uses: (\S+)( # v\d+\.\d+\.\d+)?", text)
     foreign = [(name, version) for name, version in used if not name.startswith("./")]
     assert foreign
-    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", name) and version for name, version in foreign), foreign
+    assert all(re.fullmatch(r"(?:actions|pypa)/[a-z-]+@[0-9a-f]{40}", name) and version for name, version in foreign), (
+        foreign
+    )
 
 
 def test_permissions_are_the_least() -> None:
@@ -192,14 +198,87 @@ def test_print_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_project_s_own_workflow_has_time_for_its_tests() -> None:
-    """Every environment of `tox` has its job, and each a limit well beyond what the README says that it takes."""
-    tests = yaml.load(OWN, Loader)["jobs"]["tests"]["strategy"]["matrix"]["include"]  # noqa: S506 - a SafeLoader
-    limits = {job["environment"]: 60 * job["minutes"] for job in tests}
+def _jobs(workflow: str) -> dict[str, Any]:
+    jobs: dict[str, Any] = yaml.load(OWN[workflow], Loader)["jobs"]  # noqa: S506 - a SafeLoader
+    return jobs
+
+
+def test_every_environment_of_tox_has_its_job() -> None:
+    """CI runs all that `tox` runs, the unit tests on each Python that the package names, the engine tests in shards."""
     listed = re.search(r"^env_list = (.+)$", (builders.REPO / "tox.ini").read_text(encoding="utf-8"), re.MULTILINE)
     assert listed is not None
-    assert list(limits) == listed[1].split(", ")
+    project = tomllib.loads((builders.REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    versions = [line.split(" :: ")[-1] for line in project["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    matrix = _jobs("ci.yml")["tests"]["strategy"]["matrix"]["include"]
+    units = {f"unit-py{version.replace('.', '')}": version for version in versions}
+    rest = set(listed[1].split(", ")) - {"unit", "engine"}
+    assert {job["environment"] for job in matrix} == rest | units.keys() | set(SHARDS)
+    assert {job["environment"]: job["python"] for job in matrix if job["environment"] in units} == units
+
+
+def test_every_shard_has_its_jobs() -> None:
+    """Each folder of engine tests has an environment of tox, and a job each night where some of it runs only then."""
+    tox = (builders.REPO / "tox.ini").read_text(encoding="utf-8")
+    assert f"[testenv:{{{','.join(SHARDS)}}}]" in tox
+    assert {file.parent.name for file in ENGINE.glob("*/test_*.py")} == set(SHARDS)
+    assert not list(ENGINE.glob("test_*.py")), "a test that is in no shard"
+    nightly = [name for name in SHARDS if any("mark.nightly" in file.read_text() for file in (ENGINE / name).glob("*"))]
+    assert _jobs("nightly.yml")["nightly"]["strategy"]["matrix"]["shard"] == nightly
+
+
+def test_the_project_s_own_workflows_have_time_for_their_tests() -> None:
+    """Each job has a limit well beyond what the README says that its environment takes, the shards taken together."""
     text = (builders.REPO / "README.md").read_text(encoding="utf-8")
-    took = {name: float(seconds) for name, seconds in re.findall(r"^  (\w+): OK \(([\d.]+)=", text, re.MULTILINE)}
-    assert limits.keys() <= took.keys(), "the README says what each takes"
-    assert {name: limit for name, limit in limits.items() if limit < 1.5 * took[name]} == {}
+    took = {name: float(seconds) for name, seconds in re.findall(r"^  ([\w-]+): OK \(([\d.]+)=", text, re.MULTILINE)}
+    matrix = _jobs("ci.yml")["tests"]["strategy"]["matrix"]["include"]
+    limits = {job["environment"]: 60 * job["minutes"] for job in matrix}
+    limits["coverage"] = 60 * _jobs("ci.yml")["coverage"]["timeout-minutes"]
+    limits["smoke"] = 60 * _jobs("ci.yml")["smoke"]["timeout-minutes"]
+    limits["engine"] = sum(limits[name] for name in SHARDS)
+    needed = {name: 1.5 * took.get(name, took["unit"] if "unit" in name else 0) for name in limits}
+    needed["coverage"] = 2 * took["unit"]
+    needed["smoke"] = 1.5 * (took["setup"] + took["smoke"])
+    assert took.keys() >= {"setup", "smoke", "lint", "types", "unit", "engine", "browser"}, (
+        "the README says what each takes"
+    )
+    assert {name: limit for name, limit in limits.items() if limit < needed[name]} == {}
+
+
+def test_a_release_publishes_what_was_tested() -> None:
+    """Only the last job of a release may sign; it takes the files that the tests had, and builds nothing."""
+    jobs = _jobs("release.yml")
+    assert [name for name, job in jobs.items() if "id-token" in job["permissions"]] == ["publish"]
+    assert jobs["publish"]["needs"] == "test"
+    assert jobs["test"]["needs"] == "build"
+    assert not list(scripts(jobs["publish"]))
+
+
+def test_requirements_are_locked_by_hashes() -> None:
+    """Of what has no hash uv demands none: so each requirement has one, and the package needs nothing else."""
+    folder = builders.REPO / "tests/requirements"
+    for name in ("smoke", "dev"):
+        text = (folder / f"{name}.txt").read_text(encoding="utf-8")
+        pins = re.findall(
+            r"^([a-z0-9][\w.-]*)(?:\[.*\])?==\S+.*\n?((?:    --hash=sha256:[0-9a-f]{64}.*\n)*)", text, re.MULTILINE
+        )
+        others = [line for line in text.splitlines() if not re.match(r"[a-z0-9][^ ]*==| +(?:--hash|#)|#|$", line)]
+        assert pins
+        assert [pin for pin, hashes in pins if not hashes] == []
+        assert others == []
+    project = tomllib.loads((builders.REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[><=\[]", line)[0] for line in project["dependencies"]}
+    locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", (folder / "smoke.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    assert needed <= locked
+
+
+def test_the_summary_names_what_took_long() -> None:
+    """A test's fixtures count as its own, and a name cannot break the table."""
+
+    def report(name: str, when: Literal["setup", "call"], took: float) -> pytest.TestReport:
+        return pytest.TestReport(name, ("a.py", 1, ""), {}, "passed", None, when, duration=took)
+
+    slow = "a.py::slow[x|y]"
+    reports = [report("a.py::quick", "call", 0.5), report(slow, "setup", 2.0), report(slow, "call", 1.5)]
+    rows = job_summary.table(reports, "pytest a.py").splitlines()
+    assert rows[2] == "2 tests, 4 s of work; the longest:"
+    assert rows[-3:-1] == ["| 3.5 | `a.py::slow[x/y]` |", "| 0.5 | `a.py::quick` |"]
