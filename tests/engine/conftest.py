@@ -12,7 +12,7 @@ from defects import Seen
 
 from harness.engine import labels
 
-from .places import Builder, builder_of, engine_in_container
+from .machines import Builder, builder_of, engine_in_container
 from .support import REPO, Engine, Harness, Mini
 
 

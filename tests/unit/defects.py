@@ -35,7 +35,7 @@ does not find the defect fails, and so does one in which another check fails too
 **file** or folder that is read; **evidence**, the record that a stage would have written, quoted by what the finding
 says. *Caught* is what comes of it: most defects fail, what nobody promised is a warning.
 
-The reference project fails none of them: `tests/engine/test_reference.py`. So do the good project, service and
+The reference project fails none of them: `tests/engine/core/test_reference.py`. So do the good project, service and
 dataset beside each group of defects.
 """
 
