@@ -1,1 +1,1 @@
-"""Where a run may be: builders, set-ups, engines elsewhere, Podman, a job of a CI system, and the stores that it publishes to."""
+"""Where a run may be: both builders, set-ups, engines elsewhere, Podman, jobs of CI systems; and the stores."""

@@ -1,1 +1,1 @@
-"""How services are spoken to: each protocol with the real server of it, API documents, and services as tutorials write them."""
+"""How services are spoken to: each protocol with its real server, API documents, services as tutorials write them."""
