@@ -1,4 +1,7 @@
-"""Everything that can be wrong: the right exit code, a message that says what to do, and nothing left behind."""
+"""Everything that can be wrong in a run: the right exit code, a message that says what to do, and nothing left behind.
+
+What is wrong in the description alone is found without an engine: `tests/unit/test_refused.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,74 +23,6 @@ pytestmark = pytest.mark.engine
 NOWHERE = "registry.invalid/x"
 TRAIN = (HERE / "mini/train.py").read_text(encoding="utf-8")
 SLOW = "import time; print('begun', flush=True); time.sleep(60)"
-
-
-def rewrite(file: Path, old: str, new: str) -> None:
-    """Replace a text that must be there."""
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
-
-
-# --- the engine
-
-
-def test_no_engine(mini: Mini, run_harness: Harness, tmp_path: Path) -> None:
-    """Without an engine: 3, which socket was tried, and how to get one."""
-    url = f"unix://{tmp_path}/nobody.sock"
-    run_harness(mini(), env={"DOCKER_HOST": url}).assert_refused(3, "no container engine answers", url, "harness setup")
-
-
-# --- the description
-
-
-def test_no_compose_file(run_harness: Harness, tmp_path: Path) -> None:
-    """A folder without compose.yaml: 2, the folder is named."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    run_harness(empty).assert_refused(2, "there is no compose.yaml", str(empty), "--file")
-
-
-def test_not_yaml(mini: Mini, run_harness: Harness) -> None:
-    """A file that is no YAML: 2, with the place where the parser gave up."""
-    project = mini()
-    (project / "compose.yaml").write_text("services:\n  train: [unclosed\n", encoding="utf-8")
-    run_harness(project).assert_refused(2, "compose.yaml is not YAML", "line 3")
-
-
-def test_no_block(mini: Mini, run_harness: Harness) -> None:
-    """A Compose file without x-harness: 2, and the smallest block to begin with."""
-    run_harness(mini({"x-harness": None})).assert_refused(2, "no top-level `x-harness` block", "version: 1")
-
-
-@pytest.mark.parametrize(
-    ("block", "line", "texts"),
-    [
-        ({"serve": {"redy": "/health"}}, "redy:", ["unknown key `x-harness.serve.redy`", "did you mean `ready`?"]),
-        ({"zzz": 1}, "zzz:", ["unknown key `x-harness.zzz`", "valid here:", "contract"]),
-        ({"serve": {"port": "8080"}}, "port:", ["`x-harness.serve.port`", "integer", "received '8080'"]),
-        ({"train": {"timeout": "soon"}}, "timeout: soon", ["expected a duration such as 500ms", "received 'soon'"]),
-        ({"train": {"artifact": "model"}}, "artifact:", ["expected an absolute path", "received 'model'"]),
-        ({"train": {"service": "trian"}}, "service:", ["no service `trian`", "did you mean `train`?"]),
-        ({"data": {"path": "nowhere"}}, "path:", ["the dataset nowhere does not exist", "Commit it, or its pointer"]),
-    ],
-    ids=["unknown-key", "unknown-key-far", "wrong-type", "no-duration", "relative-path", "no-service", "no-dataset"],
-)
-def test_a_wrong_block(block: dict[str, Any], line: str, texts: list[str], mini: Mini, run_harness: Harness) -> None:
-    """A wrong key, type, name or path: 2, the file's line and column, the nearest valid name; no run begins."""
-    project = mini({"x-harness": block})
-    text = (project / "compose.yaml").read_text(encoding="utf-8").splitlines()
-    start = text.index("x-harness:")
-    row = max(number for number, each in enumerate(text) if number > start and each.strip().startswith(line))
-    column = len(text[row]) - len(text[row].lstrip())
-    run_harness(project).assert_refused(2, f"compose.yaml:{row + 1}:{column + 1}: ", *texts)
-    assert not (project / ".harness").exists()
-
-
-def test_compose_refuses_the_file(mini: Mini, run_harness: Harness) -> None:
-    """A file that Compose itself refuses: 2, with Compose's own words."""
-    project = mini({"services": {"train": {"volumes": ["undeclared:/model"]}}})
-    run_harness(project).assert_refused(2, "Compose refuses", "undeclared")
 
 
 # --- images
@@ -372,11 +307,6 @@ def test_a_folder_that_cannot_be_written(mini: Mini, run_harness: Harness) -> No
     project = mini()
     (project / ".harness").write_text("in the way", encoding="utf-8")
     run_harness(project).assert_refused(3, "cannot write", ".harness")
-
-
-def test_no_run_to_judge(mini: Mini, run_harness: Harness) -> None:
-    """`harness judge` without a run: 2, and which runs there are."""
-    run_harness(mini(), "judge").assert_refused(2, "0 runs match 'latest'", "none")
 
 
 def test_a_container_that_cannot_start(mini: Mini, run_harness: Harness, engine: Engine) -> None:
