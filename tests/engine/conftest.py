@@ -74,9 +74,9 @@ def second_engine(engine: Engine, base: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["classic", "buildkit"])
+@pytest.fixture(scope="session")
 def builder(request: pytest.FixtureRequest) -> Builder:
-    """Each of the two builders of Docker, and the environment that chooses it."""
+    """The builder of Docker that a test names, and the environment that chooses it."""
     return builder_of(request.param)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 import yaml
+from _pytest.mark import ParameterSet
 from defects import Seen
 
 import harness
@@ -451,3 +453,8 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run([umount, "--lazy", str(folder)], check=True)
+
+
+def nightly(*values: Any, id: str | None = None, marks: Sequence[pytest.MarkDecorator] = ()) -> ParameterSet:  # noqa: A002 - as pytest.param has it
+    """Return parameters of a test that are tried in the nightly run alone."""
+    return pytest.param(*values, id=id, marks=[pytest.mark.nightly, *marks])

@@ -22,7 +22,7 @@ from harness.runner.stages import Run
 from harness.runner.stages import code as code_stage
 from harness.runner.stages import images as images_stage
 
-from ..support import Mini
+from ..support import Mini, nightly
 
 pytestmark = [
     pytest.mark.engine,
@@ -138,8 +138,8 @@ STRICT = "[pytest]\nfilterwarnings = error\naddopts = --strict-config\n"
     [
         (PYTEST, Status.PASS, "2 tests, 1 skipped"),
         (PYTEST.replace('"y": 4', '"y": 5'), Status.FAIL, "tests.test_a::test_doubles: AssertionError: assert [{'y'"),
-        ("import nowhere\n", Status.FAIL, "tests.test_a"),
-        ("", Status.FAIL, "0 tests"),
+        nightly("import nowhere\n", Status.FAIL, "tests.test_a"),
+        nightly("", Status.FAIL, "0 tests"),
     ],
     ids=["good", "bad", "import-error", "none"],
 )
@@ -152,7 +152,7 @@ def test_pytest_in_the_training_image(tests: str, status: Status, said: str, min
     assert said in found["code.unit-tests"].received, found
 
 
-@pytest.mark.parametrize("command", [["python3", "-m", "pytest", "tests"], ["pytest", "tests"]])
+@pytest.mark.parametrize("command", [["python3", "-m", "pytest", "tests"], nightly(["pytest", "tests"])])
 @defect("code.unit-tests", "the training image has no pytest")
 def test_an_image_without_pytest(command: list[str], mini: Mini) -> None:
     """What is missing is said, and where to add it; the run goes on."""

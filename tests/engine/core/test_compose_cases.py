@@ -123,6 +123,7 @@ def test_one_service_trains_serves_and_bakes(mini: Mini, run_harness: Harness) -
     assert "serve-train" in ran.finding("images.built")["received"]
 
 
+@pytest.mark.nightly
 @defect("artifact.present", "training writes nothing, and its image has the model that was baked before")
 def test_one_service_with_an_old_model(mini: Mini, run_harness: Harness) -> None:
     """What the image had before is not what training left."""
@@ -130,6 +131,7 @@ def test_one_service_with_an_old_model(mini: Mini, run_harness: Harness) -> None
     ran.assert_failed("artifact.present", received="no file that this training wrote")
 
 
+@pytest.mark.nightly
 def test_beside_another_container(mini: Mini, run_harness: Harness) -> None:
     """A service in the network of a named container of the project is reached there, in the run's own."""
     proxy = {"image": "${BASE_IMAGE}", "container_name": "gateway", "command": ["sleep", "100"], "profiles": ["edge"]}

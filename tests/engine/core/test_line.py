@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from defects import defect
 
 from harness.engine import labels
 
-from ..support import HERE, REPO, Engine, Harness, Mini, same_artifact
+from ..support import HERE, REPO, Engine, Harness, Mini, Ran, same_artifact
 
 pytestmark = pytest.mark.engine
 
@@ -53,9 +54,35 @@ def serving_code() -> str:
     return (HERE / "mini/serve.py").read_text(encoding="utf-8")
 
 
-def test_a_good_project_passes_and_leaves_its_evidence(mini: Mini, run_harness: Harness) -> None:
+@dataclass(frozen=True)
+class Good:
+    """A whole run of a good project, and the project's own files before it."""
+
+    ran: Ran
+    before: dict[str, bytes]
+
+
+def own_files(project: Path) -> dict[str, bytes]:
+    """Return what lies in a project beside the runs."""
+    found = (p for p in project.rglob("*") if p.is_file() and ".harness" not in p.parts)
+    return {str(p): p.read_bytes() for p in found}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, base: str, names: list[str], engine: Engine) -> Good:
+    """One whole run, whose evidence several tests read."""
+    project = Mini(tmp_path_factory.mktemp("good"), names)(GOOD)
+    before = own_files(project)
+    harness = Harness(tmp_path_factory.mktemp("logs"), base)
+    ran = harness(project, "run")
+    assert engine.owned(harness.pids) == []
+    return Good(ran, before)
+
+
+@pytest.mark.xdist_group("good")
+def test_a_good_project_passes_and_leaves_its_evidence(good: Good) -> None:
     """Every check that applies passes, the artifact is the same on both sides, every record is a file."""
-    ran = run_harness(mini(GOOD), "run")
+    ran = good.ran
     ran.assert_passed()
     assert Counter(ran.statuses.values())["pass"] >= 35, str(ran)
     assert ran.statuses["images.pinned"] == "warn", str(ran)
@@ -99,11 +126,11 @@ def test_a_slow_first_prediction_is_waited_for(mini: Mini, run_harness: Harness)
     assert ran.record("serve/record.json")["seconds"] > 2.5
 
 
-def test_judging_again_finds_the_same(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("good")
+def test_judging_again_finds_the_same(good: Good, run_harness: Harness) -> None:
     """`harness judge latest` needs no engine and finds what the run found, word for word."""
-    project = mini()
-    before = run_harness(project).record("findings.json")
-    again = run_harness(project, "judge", "latest", env={"DOCKER_HOST": "unix:///nowhere.sock"})
+    before = good.ran.record("findings.json")
+    again = run_harness(good.ran.project, "judge", "latest", env={"DOCKER_HOST": "unix:///nowhere.sock"})
     again.assert_passed()
     assert again.record("findings.json") == before
 
@@ -148,6 +175,7 @@ def test_a_dependency_is_started_and_removed(mini: Mini, run_harness: Harness, e
     assert engine.containers(project.name, running=False) == []
 
 
+@pytest.mark.nightly
 def test_a_bind_mounted_folder_of_the_user_stays_as_it_is(mini: Mini, run_harness: Harness) -> None:
     """An artifact folder that both services bind-mount is replaced by a volume: the user's own model survives."""
     project = mini(
@@ -165,6 +193,7 @@ def test_a_bind_mounted_folder_of_the_user_stays_as_it_is(mini: Mini, run_harnes
     assert list((project / "model").iterdir()) == []
 
 
+@pytest.mark.serial
 def test_the_data_volume_is_kept_and_cleaned(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """The dataset stays on the engine for the next run, until `harness clean` removes it."""
     project = mini()
@@ -199,6 +228,7 @@ def test_two_runs_of_one_project_at_once(mini: Mini, run_harness: Harness) -> No
     assert artifacts[0] == artifacts[1] != []
 
 
+@pytest.mark.nightly
 def test_runs_of_a_baking_project_at_once(mini: Mini, run_harness: Harness) -> None:
     """Three runs whose trainings differ at the same time: each serves its own artifact, not that of the other."""
     train = (HERE / "mini/train.py").read_text(encoding="utf-8")
@@ -208,6 +238,8 @@ def test_runs_of_a_baking_project_at_once(mini: Mini, run_harness: Harness) -> N
         launched.finish().assert_passed()
 
 
+@pytest.mark.serial
+@pytest.mark.nightly
 def test_clean_beside_a_live_run_takes_nothing_from_it(mini: Mini, run_harness: Harness) -> None:
     """`harness clean` while a run trains leaves the run's things and its dataset alone."""
     slow = "import time; print('slowly', flush=True); time.sleep(2)\n"
@@ -222,6 +254,7 @@ def test_clean_beside_a_live_run_takes_nothing_from_it(mini: Mini, run_harness: 
     assert volume not in cleaned.out, str(cleaned)
 
 
+@pytest.mark.nightly
 def test_names_and_ports_of_the_user_do_not_collide(
     mini: Mini, run_harness: Harness, engine: Engine, bystanders: dict[str, str]
 ) -> None:
@@ -240,18 +273,12 @@ def test_names_and_ports_of_the_user_do_not_collide(
         run_harness(project).assert_passed()
 
 
-def test_the_project_is_left_as_it_was(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("good")
+def test_the_project_is_left_as_it_was(good: Good) -> None:
     """A run writes below .harness alone, which ignores itself in git."""
-    project = mini()
-
-    def files() -> dict[str, bytes]:
-        found = (p for p in project.rglob("*") if p.is_file() and ".harness" not in p.parts)
-        return {str(p): p.read_bytes() for p in found}
-
-    before = files()
-    run_harness(project).assert_passed()
-    assert files() == before
-    assert "*" in (project / ".harness/.gitignore").read_text(encoding="utf-8").splitlines()
+    good.ran.assert_passed()
+    assert own_files(good.ran.project) == good.before
+    assert "*" in (good.ran.project / ".harness/.gitignore").read_text(encoding="utf-8").splitlines()
 
 
 def test_a_single_file_as_data(mini: Mini, run_harness: Harness) -> None:

@@ -44,6 +44,7 @@ def test_a_nan_behind_a_flood_is_seen(mini: Mini, run_harness: Harness) -> None:
     ran.assert_failed("train.loss-finite", received=f"1 of {VALUES} are not, the first is nan")
 
 
+@pytest.mark.nightly
 def test_a_flood_that_ends_well_passes(mini: Mini, run_harness: Harness) -> None:
     """The same with a good last value: all values are counted, and the log has every line."""
     ran = run_harness(mini(BY_LOG, train=_flood("0.001")))
@@ -53,6 +54,7 @@ def test_a_flood_that_ends_well_passes(mini: Mini, run_harness: Harness) -> None
     assert len(lines) == VALUES * (NOISE + 1)
 
 
+@pytest.mark.nightly
 @defect("train.exits-cleanly", "training crashes after a flood of lines", also=("train.loss-finite",))
 def test_a_crash_behind_a_flood_says_its_own_message(mini: Mini, run_harness: Harness) -> None:
     """The verdict shows the traceback, not the noise before it."""
@@ -72,6 +74,7 @@ atexit.register(lambda: print("\\n".join(f"epoch {epoch} of the noise" for epoch
     ran.assert_failed("train.exits-cleanly", received="ValueError: the labels are upside down")
 
 
+@pytest.mark.nightly
 def test_a_line_of_100_mb_neither_blocks_nor_hides_anything(mini: Mini, run_harness: Harness) -> None:
     """One line of 100 MB ends within the time limit, and the losses around it are judged."""
     printing = """
@@ -86,6 +89,7 @@ print("\\nloss=0.5", flush=True)
     assert (ran.folder / "train/log.txt").stat().st_size > 100 * 10**6
 
 
+@pytest.mark.nightly
 @defect("train.loss-finite", "a NaN between the refreshes of a progress bar on the other stream")
 def test_a_progress_bar_hides_nothing(mini: Mini, run_harness: Harness) -> None:
     """A bar that returns the carriage and never ends its line, on standard error, beside losses on standard output."""
@@ -98,6 +102,7 @@ for value in range(300):
     ran.assert_failed("train.loss-finite", received="1 of 300 are not, the first is nan")
 
 
+@pytest.mark.nightly
 def test_a_service_that_floods_its_log_answers_all_the_same(mini: Mini, run_harness: Harness) -> None:
     """A service that prints 200,000 lines while it is asked is as good as a silent one."""
     flood = 'import threading, sys\nthreading.Thread(target=lambda: sys.stdout.write("noise\\n" * 200_000)).start()\n'

@@ -11,7 +11,7 @@ from harness.runner.pipeline import run
 from harness.runner.stages import serving_packages as loaded_stage
 from harness.scanner.manifests import read_manifest
 
-from ..support import HERE, Mini
+from ..support import HERE, Mini, nightly
 
 pytestmark = [
     pytest.mark.engine,
@@ -26,7 +26,7 @@ Path("/model/manifest.json").write_text(json.dumps({"versions": {"python": platf
 """
 
 
-@pytest.mark.parametrize("warning", ["", WARNING])
+@pytest.mark.parametrize("warning", [nightly(""), WARNING])
 def test_packages_and_warnings(warning: str, mini: Mini, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container's own Python says what it has; a line of the log is found."""
     monkeypatch.setenv("BASE_IMAGE", base)

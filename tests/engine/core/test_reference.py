@@ -16,7 +16,7 @@ from harness.project.contract_file import load_contract
 
 from ..support import REPO, Engine, Harness, eventually
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("reference")]  # set up once
 
 URL = "http://127.0.0.1:8080"
 SETUP_TIMEOUT = 900.0

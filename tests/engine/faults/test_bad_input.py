@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from defects import defect
 
 from ..samples import SCHEMA
-from ..support import HERE, REPO, Engine, Harness, Launched, Mini, eventually, tmpfs
+from ..support import HERE, REPO, Engine, Harness, Mini, eventually, nightly, tmpfs
 
 pytestmark = pytest.mark.engine
 
@@ -73,10 +72,11 @@ def plain(engine: Engine, base: str) -> Iterator[str]:
     api.remove_image(reference)
 
 
+@pytest.mark.xdist_group("plain")  # the image is made once
 @pytest.mark.parametrize(
     "locked",
     [
-        pytest.param(False, marks=defect("images.pinned", "a base without a digest, and no lock", status="warn")),
+        nightly(False, marks=[defect("images.pinned", "a base without a digest, and no lock", status="warn")]),
         pytest.param(True, marks=defect("images.pinned", "a base without a digest, and a lock", also=["data.pinned"])),
     ],
     ids=["without-lock", "with-lock"],
@@ -120,9 +120,9 @@ def test_data_changed_since_the_lock(mini: Mini, run_harness: Harness) -> None:
 @pytest.mark.parametrize(
     ("table", "received"),
     [
-        ("x,z\n1,2\n2,4\n", "column z"),
+        nightly("x,z\n1,2\n2,4\n", "column z"),
         ("x,y\n1,2\n2,4\n300,6\n", "rows.csv, line 4, column x: less_than(100), received 300"),
-        ("x,y\n1,2\n2,\n3,6\n", "rows.csv, line 3, column y: not_nullable"),
+        nightly("x,y\n1,2\n2,\n3,6\n", "rows.csv, line 3, column y: not_nullable"),
     ],
     ids=["wrong-column", "out-of-range", "missing-value"],
 )
@@ -198,7 +198,7 @@ def test_the_loss_does_not_fall(mini: Mini, run_harness: Harness) -> None:
     [
         ("unready", "never ready", "GET /health: 503", "look at what the ready path waits for"),
         ("wrong-port", "wrong port", "the last answer was", "0.0.0.0:9999"),
-        ("loopback", "listens on loopback only", "the last answer was", "bind 0.0.0.0:8080"),
+        nightly("loopback", "listens on loopback only", "the last answer was", "bind 0.0.0.0:8080"),
     ],
 )
 @defect("serve.ready", "never ready, another port, loopback only")
@@ -212,6 +212,7 @@ def test_a_service_that_never_gets_ready(  # noqa: PLR0917 - a row of the table,
     assert ran.statuses["contract.examples"] == "skip"
 
 
+@pytest.mark.nightly
 @defect("serve.ready", "opens no port")
 def test_a_service_that_never_listens(mini: Mini, run_harness: Harness) -> None:
     """A service that opens no port: 1 by `serve.ready`, which says that nothing listens."""
@@ -271,10 +272,10 @@ def test_the_volume_of_the_artifact_is_full(mini: Mini, run_harness: Harness) ->
 @pytest.mark.parametrize(
     ("size", "train"),
     [
-        ("8k", ""),
+        nightly("8k", ""),
         ("64k", ""),
-        ("256k", TRAIN + "\nPath('/model/big').write_bytes(bytes(2**20))"),
-        ("256k", "import sys\nfor _ in range(20000): print('word ' * 20)\n" + TRAIN),
+        nightly("256k", TRAIN + "\nPath('/model/big').write_bytes(bytes(2**20))"),
+        nightly("256k", "import sys\nfor _ in range(20000): print('word ' * 20)\n" + TRAIN),
     ],
     ids=["at-the-start", "in-mid-run", "by-the-artifact", "by-the-log"],
 )
@@ -286,6 +287,7 @@ def test_the_disk_of_the_evidence_is_full(size: str, train: str, mini: Mini, run
     ran.assert_refused(3, "the disk is full", "Free space")
 
 
+@pytest.mark.nightly
 def test_the_disk_is_full_while_baking(mini: Mini, run_harness: Harness) -> None:
     """A disk that is full once the build context is copied for baking: 3, as everywhere."""
     project = mini.baking(train=TRAIN + "\nPath('/model/big').write_bytes(bytes(300_000))")
@@ -294,6 +296,7 @@ def test_the_disk_is_full_while_baking(mini: Mini, run_harness: Harness) -> None
     ran.assert_refused(3, "the disk is full", "Free space")
 
 
+@pytest.mark.nightly
 def test_the_disk_is_full_while_the_artifact_is_taken(mini: Mini, run_harness: Harness) -> None:
     """An artifact that is larger than what is left on the host's disk: 3, as everywhere."""
     project = mini(train=TRAIN + "\nPath('/model/big').write_bytes(bytes(2_000_000))")
@@ -318,30 +321,10 @@ def test_a_container_that_cannot_start(mini: Mini, run_harness: Harness, engine:
     eventually(lambda: engine.containers(project.name, running=False) == [], 1, "the container is gone")
 
 
-# --- the slow one, last
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hanging(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base: str, names: list[str]
-) -> Iterator[Launched | None]:
-    """The run of the test below, which waits 30 seconds for an answer: it does so while the other tests run."""
-    test = "test_a_malformed_request_is_never_answered"
-    if not any(item.name == test for item in request.session.items):
-        yield None
-        return
-    folder = tmp_path_factory.mktemp("hanging")
-    launched = Harness(folder, base).start(Mini(folder, names)(fault="hangs"))
-    yield launched
-    if launched.process.poll() is None:
-        launched.interrupt(signal.SIGTERM)
-        launched.finish()
-
-
-def test_a_malformed_request_is_never_answered(hanging: Launched, engine: Engine) -> None:
+@pytest.mark.nightly
+def test_a_malformed_request_is_never_answered(mini: Mini, run_harness: Harness) -> None:
     """A service that keeps the connection of a bad request open: 1, recorded as no answer; good ones go on."""
-    ran = hanging.finish()
-    assert engine.owned({hanging.process.pid}) == []
+    ran = run_harness(mini(fault="hangs"))
     ran.assert_failed("contract.rejects-malformed", received="no answer within", advice="Validate the request")
     assert ran.exchanges["rejects-malformed:/"].status is None
     assert ran.exchanges["recovers:rejects-malformed:/"].status == 200

@@ -10,7 +10,7 @@ import pytest
 from harness.diagnosis import CauseKind
 
 from ..samples import CRASH
-from ..support import HERE, Cable, Engine, Harness, Mini
+from ..support import HERE, Cable, Engine, Harness, Mini, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -31,8 +31,8 @@ def shell(script: str) -> dict[str, Any]:
             "import os; os.kill(os.getpid(), 9)",
             (CauseKind.SIGNAL, "ended by signal 9 (exit code 137): SIGKILL", "memory ran out"),
         ),
-        (shell("echo begun; trian --now"), "", (CauseKind.COMMAND_NOT_FOUND, "trian: not found", "`command`")),
-        (shell("/etc/passwd"), "", (CauseKind.NOT_EXECUTABLE, "ermission denied", "chmod +x")),
+        nightly(shell("echo begun; trian --now"), "", (CauseKind.COMMAND_NOT_FOUND, "trian: not found", "`command`")),
+        nightly(shell("/etc/passwd"), "", (CauseKind.NOT_EXECUTABLE, "ermission denied", "chmod +x")),
         (
             {},
             "def main():\n    import sklearnx.tree\nmain()",
@@ -42,12 +42,12 @@ def shell(script: str) -> dict[str, Any]:
                 "Add sklearnx to the requirements",
             ),
         ),
-        (
+        nightly(
             {"services": {"train": {"pids_limit": 8}}},
             "import threading, time\nfor _ in range(64): threading.Thread(target=time.sleep, args=(1,)).start()",
             (CauseKind.EXIT_CODE, "limit: pids 8", "may have 8 processes"),
         ),
-        (
+        nightly(
             {"services": {"train": {"mem_limit": "64m", "memswap_limit": "64m"}}},
             "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'b\"x\" * 2**28'], check=True)",
             (CauseKind.OUT_OF_MEMORY, "limit: memory 64 MiB", "raise `mem_limit`"),
@@ -77,7 +77,7 @@ def test_a_service_that_crashes_while_it_is_asked(mini: Mini, run_harness: Harne
     assert ran.causes == ["contract: crashed while serving"]
 
 
-@pytest.mark.parametrize("stage", ["train", "serve"])
+@pytest.mark.parametrize("stage", [nightly("train"), "serve"])
 def test_a_small_tmpfs_that_fills(stage: str, mini: Mini, run_harness: Harness) -> None:
     """A program that fills a tmpfs of its service: 3, and its size is said; no model is to blame."""
     code = "open('/scratch/big', 'wb').write(bytes(2**20))"
@@ -99,6 +99,7 @@ def test_a_container_that_somebody_ends(mini: Mini, run_harness: Harness, engine
     assert ran.causes == ["run: ended from outside"]
 
 
+@pytest.mark.nightly
 def test_an_engine_that_takes_no_new_connections(
     mini: Mini, run_harness: Harness, tmp_path: Path, engine: Engine
 ) -> None:

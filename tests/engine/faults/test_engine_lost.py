@@ -15,7 +15,7 @@ import pytest
 from harness.engine.labels import STAGE
 
 from ..machines import LABEL, engine_in_container
-from ..support import HERE, Cable, Engine, Harness, Mini, Ran, eventually
+from ..support import HERE, Cable, Engine, Harness, Mini, Ran, eventually, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -58,6 +58,7 @@ def judged_again(ran: Ran, run_harness: Harness) -> None:
     assert again.statuses["contract.examples"] == "skip", str(again)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("way", "serve"), [("SIGTERM", LINGERS), ("SIGKILL", "")], ids=["goes-down", "is-gone"])
 def test_the_engine_ends_while_the_service_is_asked(
     way: str, serve: str, own: tuple[str, Any], mini: Mini, run_harness: Harness
@@ -78,6 +79,7 @@ def test_the_engine_ends_while_the_service_is_asked(
     judged_again(ran, run_harness)
 
 
+@pytest.mark.nightly
 def test_somebody_stops_a_service_that_takes_its_time(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """A service that is stopped through the engine and has not ended yet: 3, and no finding about it."""
     launched = run_harness.start(mini(SLOW, serve=LINGERS))
@@ -93,6 +95,7 @@ def test_somebody_stops_a_service_that_takes_its_time(mini: Mini, run_harness: H
     judged_again(ran, run_harness)
 
 
+@pytest.mark.nightly
 def test_a_service_that_stops_taking_requests_by_itself(mini: Mini, run_harness: Harness) -> None:
     """The same end without anybody's help is the service's own: 1."""
     code = LINGERS.replace("weight = load()", "weight = load()\nthreading.Timer(2.5, os.kill, (1, 15)).start()")
@@ -101,7 +104,7 @@ def test_a_service_that_stops_taking_requests_by_itself(mini: Mini, run_harness:
     assert "fail" in ran.statuses.values()
 
 
-@pytest.mark.parametrize("stage", ["train", "contract"])
+@pytest.mark.parametrize("stage", ["train", nightly("contract")])
 def test_the_engine_is_started_anew(
     stage: str, mini: Mini, run_harness: Harness, engine: Engine, tmp_path: Path
 ) -> None:

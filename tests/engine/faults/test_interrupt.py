@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support import Cable, Engine, Harness, Launched, Mini, eventually
+from ..support import Cable, Engine, Harness, Launched, Mini, eventually, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -83,9 +83,29 @@ def _runs(engine: Engine, trace: str) -> bool:
     return any("running" in each for each in engine.commands(trace))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+SCENES = (slow_build, large_data, slow_training, slow_baking, never_ready, hanging_answer)
+SIGNALS = {signal.SIGINT: "ctrl-c", signal.SIGTERM: "sigterm"}
+# Each signal twice, and the kinds of work: a build, training, a wait, a request.
+AT_ONCE = {
+    (slow_build, signal.SIGINT),
+    (slow_training, signal.SIGTERM),
+    (never_ready, signal.SIGTERM),
+    (hanging_answer, signal.SIGINT),
+}
+
+
 @pytest.mark.parametrize(
-    "scene", [slow_build, large_data, slow_training, slow_baking, never_ready, hanging_answer], ids=lambda f: f.__name__
+    ("scene", "number"),
+    [
+        pytest.param(
+            scene,
+            number,
+            id=f"{scene.__name__}-{name}",
+            marks=() if (scene, number) in AT_ONCE else pytest.mark.nightly,
+        )
+        for scene in SCENES
+        for number, name in SIGNALS.items()
+    ],
 )
 def test_an_interrupt(
     scene: Callable[[Mini], Scene], number: signal.Signals, mini: Mini, run_harness: Harness, engine: Engine
@@ -107,8 +127,11 @@ def test_an_interrupt(
         eventually(lambda: not _runs(engine, staged.trace), WITHIN, f"the build ends: {engine.commands(staged.trace)}")
 
 
+@pytest.mark.serial  # the next run of another test would sweep what is left here
 @pytest.mark.parametrize(
-    "scene", [slow_build, large_data, slow_training, slow_baking, never_ready], ids=lambda f: f.__name__
+    "scene",
+    [nightly(slow_build), nightly(large_data), slow_training, nightly(slow_baking), nightly(never_ready)],
+    ids=lambda scene: scene.__name__,
 )
 def test_the_engine_is_lost(
     scene: Callable[[Mini], Scene], mini: Mini, run_harness: Harness, engine: Engine, tmp_path: Path
@@ -159,7 +182,7 @@ def test_the_evidence_of_an_interrupted_run(mini: Mini, run_harness: Harness) ->
     assert judged.statuses["contract.examples"] != "pass", str(judged)
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", [0, nightly(1), nightly(2)])
 def test_an_interrupt_while_compose_creates(attempt: int, mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """What the engine still creates for a Compose that was ended in the midst of it is removed too."""
     launched = run_harness.start(mini())
@@ -173,7 +196,8 @@ def test_an_interrupt_while_compose_creates(attempt: int, mini: Mini, run_harnes
     assert engine.owned(run_harness.pids) == []
 
 
-@pytest.mark.parametrize("verb", ["run", "clean"])
+@pytest.mark.serial
+@pytest.mark.parametrize("verb", ["run", nightly("clean")])
 def test_what_a_killed_harness_leaves_is_swept(verb: str, mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """After SIGKILL the containers go on; the next run, or `harness clean`, removes them, and nobody else's."""
     launched = run_harness.start(mini(train=SLOW))
@@ -190,6 +214,8 @@ def test_what_a_killed_harness_leaves_is_swept(verb: str, mini: Mini, run_harnes
     assert live.finish(timeout=WITHIN).code == 130
 
 
+@pytest.mark.nightly
+@pytest.mark.serial
 def test_a_killed_harness_does_not_block_its_dataset(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """A harness killed while it fills the volume of a dataset does not stop the next run from filling it."""
     staged = large_data(mini)

@@ -22,7 +22,7 @@ from harness.evidence.run_folder import RunFolder
 from harness.project.description import load
 from harness.runner.stages import Run, artifact, data, images, robustness, serve, stop, train
 
-from ..support import REPO, Engine, Mini, merged
+from ..support import REPO, Engine, Mini, merged, nightly
 
 # The SDK leaves the sockets of its streams to the garbage collector.
 pytestmark = [
@@ -154,11 +154,17 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     ("needs-writable-root", {}, ("serve.hermetic", "read-only: exit code 1")),
     ("needs-network", {}, ("serve.hermetic", "no-network: exit code 1")),
 ]
+AT_ONCE = {check: case for case in FAULTS for check in [case[2][0]]}.values()  # the last of each check
 
 
 @pytest.mark.parametrize(
     ("fault", "change", "expected"),
-    [pytest.param(*f, marks=defect(f[2][0], f[0] or "; ".join(f"{k}: {v}" for k, v in f[1].items()))) for f in FAULTS],
+    [
+        (pytest.param if case in AT_ONCE else nightly)(
+            *case, marks=[defect(case[2][0], case[0] or "; ".join(f"{k}: {v}" for k, v in case[1].items()))]
+        )
+        for case in FAULTS
+    ],
 )
 def test_each_fault_fails_its_own_check(
     fault: str, change: Mapping[str, Any], expected: tuple[str, str], mini: Mini, serve_it: Serve
@@ -173,6 +179,7 @@ def test_each_fault_fails_its_own_check(
     assert findings[check].advice
 
 
+@pytest.mark.nightly
 def test_a_service_that_needs_root(mini: Mini, serve_it: Serve) -> None:
     """Two checks warn about a service that changes an owner at its start, and name the rungs that do not hold."""
     evidence = serve_it(mini(merged(GOOD, merged(LAX, {"services": {"serve": {"user": "0:0"}}})), fault="needs-root"))
@@ -184,6 +191,7 @@ def test_a_service_that_needs_root(mini: Mini, serve_it: Serve) -> None:
     assert "Operation not permitted" in findings["serve.hermetic"].received
 
 
+@pytest.mark.nightly
 def test_a_service_that_is_silent_without_its_model(mini: Mini, serve_it: Serve) -> None:
     """A service that neither ends nor answers without its artifact is warned about, after a bounded time."""
     short = {"x-harness": {"serve": {"timeout": "5s"}}}
@@ -194,6 +202,7 @@ def test_a_service_that_is_silent_without_its_model(mini: Mini, serve_it: Serve)
     assert 5 <= start_of(evidence, "artifact-missing").seconds < 10
 
 
+@pytest.mark.nightly
 def test_a_baked_artifact_is_hidden_too(mini: Mini, serve_it: Serve) -> None:
     """An artifact in the image is hidden by an empty volume, which the engine must not fill from the image."""
     evidence = serve_it(mini.copy(REPO / "tests/projects/baked"))
@@ -205,6 +214,7 @@ def test_a_baked_artifact_is_hidden_too(mini: Mini, serve_it: Serve) -> None:
     assert findings["serve.stops-gracefully"].status in ("pass", "warn")
 
 
+@pytest.mark.nightly
 def test_a_single_file_in_a_volume(mini: Mini, serve_it: Serve) -> None:
     """Of an artifact that is one file in a volume, the volume is replaced; it has no metrics below it."""
     evidence = serve_it(mini(merged(GOOD, {"x-harness": {"train": {"artifact": "/model/model.json"}}})))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from defects import defect
 
-from ..support import HERE, REPO, Harness, Mini, Ran
+from ..support import HERE, REPO, Harness, Mini, Ran, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -93,11 +93,11 @@ def test_a_feature_that_serving_scales_otherwise_is_caught(mini: Mini, run_harne
     ("predict", "received"),
     [
         ("import sys; print('no model here'); sys.exit(3)", "exit code 3\nno model here"),
-        (
+        nightly(
             PREDICT.replace("for line in open", "for line in list(open").replace("[-1]):", "[-1]))[1:]:"),
             "expected 4 answers, one JSON line each, received 3",
         ),
-        (UNCHANGED, "Read-only file system"),
+        nightly(UNCHANGED, "Read-only file system"),
     ],
     ids=["exit-code", "too-few", "read-only"],
 )
@@ -111,6 +111,7 @@ def test_a_command_that_does_not_answer(predict: str, received: str, mini: Mini,
     assert received in finding["received"], str(ran)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "artifact"), [("baked", ""), ("baked", "/model.json"), ("trained-in-build", "")])
 def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Harness) -> None:
     """An artifact that no volume holds is put into one: the training image sees this run's artifact at its path."""
@@ -131,16 +132,16 @@ def test_other_hand_overs(name: str, artifact: str, mini: Mini, run_harness: Har
 @pytest.mark.parametrize(
     ("predict", "said"),
     [
-        (PREDICT, ""),
+        nightly(PREDICT, ""),
         pytest.param(
             PREDICT.replace("for row in rows]", "for row in rows[:1]]"),
             "two: /predictions: expected 2 items, received 1",
             marks=defect("code.api", "the project's code answers one row of a batch"),
         ),
-        pytest.param(
+        nightly(
             PREDICT.replace("    print(json.d", "    rows[1:] and sys.exit('boom')\n    print(json.d"),
             "two: no answer, exit",
-            marks=defect("code.api", "the project's code ends at a batch"),
+            marks=[defect("code.api", "the project's code ends at a batch")],
         ),
     ],
     ids=["good", "one-of-a-batch", "crashes"],
@@ -157,7 +158,7 @@ def test_the_examples_in_the_training_image(predict: str, said: str, mini: Mini,
 @pytest.mark.parametrize(
     ("predict", "status"),
     [
-        (PREDICT, "pass"),
+        nightly(PREDICT, "pass"),
         pytest.param(
             "raise SystemExit('no model here')",
             "fail",

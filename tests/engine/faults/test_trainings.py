@@ -7,7 +7,7 @@ import yaml
 from defects import defect
 
 from ..samples import learner
-from ..support import Harness, Mini
+from ..support import Harness, Mini, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -57,6 +57,7 @@ FAULTS: list[tuple[str, set[str], str]] = [
     ("learns-nothing-at-all", {"train.loss-decreases"}, "over 40 points"),
     ("dies", {"train.exits-cleanly"}, "exit code 3"),
 ]
+AT_ONCE = {"leaks", "ignores-seed", "exits-zero"}  # what data, seed and error do; the others are of the same kind
 
 
 def fault(name: str, checks: set[str]) -> list[pytest.MarkDecorator]:
@@ -65,7 +66,8 @@ def fault(name: str, checks: set[str]) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "checks", "received"), [pytest.param(*case, marks=fault(*case[:2]), id=case[0]) for case in FAULTS]
+    ("fault", "checks", "received"),
+    [(pytest.param if case[0] in AT_ONCE else nightly)(*case, marks=fault(*case[:2]), id=case[0]) for case in FAULTS],
 )
 def test_a_defect_is_found(fault: str, checks: set[str], received: str, mini: Mini, run_harness: Harness) -> None:
     """A training with one defect fails the check that is for it, and no other."""
@@ -90,6 +92,7 @@ SWALLOWED = [
 ]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("fault", "received"),
     [pytest.param(case[0], case[2], marks=fault(*case[:2]), id=case[0]) for case in SWALLOWED],
@@ -101,6 +104,7 @@ def test_each_way_to_fail(fault: str, received: str, mini: Mini, run_harness: Ha
     assert {name for name, status in ran.statuses.items() if status in ("fail", "error")} == {"train.exit-code-truth"}
 
 
+@pytest.mark.nightly
 def test_predictions_decide(mini: Mini, run_harness: Harness) -> None:
     """An artifact with the time in it has other bytes each time: the predictor of the training image shows no more."""
     program = "import json, sys; w = json.load(open('/model/model.json'))['weight']\n"

@@ -11,7 +11,7 @@ import pytest
 from defects import defect
 
 from ..machines import Builder, buildx
-from ..support import HERE, REPO, Engine, Harness, Mini, eventually, same_artifact
+from ..support import HERE, REPO, Engine, Harness, Mini, eventually, nightly, same_artifact
 
 pytestmark = pytest.mark.engine
 
@@ -57,7 +57,18 @@ def names_of(engine: Engine, run: Path) -> list[str]:
     return [tag for image in engine.client.images.list() for tag in image.tags if run.name.lower() in tag]
 
 
-@pytest.mark.parametrize("name", ["mounted", "baked", pytest.param("trained-in-build", marks=[IN_BUILD, NO_COMMIT])])
+@pytest.mark.parametrize(
+    ("builder", "name"),
+    [
+        ("classic", "mounted"),
+        nightly("classic", "baked"),
+        pytest.param("classic", "trained-in-build", marks=[IN_BUILD, NO_COMMIT]),
+        nightly("buildkit", "mounted"),
+        ("buildkit", "baked"),
+        nightly("buildkit", "trained-in-build", marks=[IN_BUILD, NO_COMMIT]),
+    ],
+    indirect=["builder"],
+)
 def test_each_way_to_hand_over(name: str, builder: Builder, mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """Each way passes with each builder; served is what training left; the image of the run goes with the run."""
     ran = run_harness(made(name, mini), env=builder.environment)
@@ -70,6 +81,7 @@ def test_each_way_to_hand_over(name: str, builder: Builder, mini: Mini, run_harn
     assert names_of(engine, ran.folder) == []
 
 
+@pytest.mark.nightly
 @defect("images.built", "a step of the serving image fails, with BuildKit")
 @pytest.mark.parametrize("name", ["mounted", "baked", "trained-in-build"])
 def test_a_serving_image_that_does_not_build(
@@ -84,6 +96,7 @@ def test_a_serving_image_that_does_not_build(
 
 
 @defect("images.built", "a step fails that prints what an engine says that fails")
+@pytest.mark.parametrize("builder", ["classic", nightly("buildkit")], indirect=True)
 def test_a_step_that_prints_the_words_of_an_engine(builder: Builder, mini: Mini, run_harness: Harness) -> None:
     """Whatever a failing step prints, it is the Dockerfile's: exit code 1, not 3."""
     project = mounting(mini, "COPY tests.py /", "RUN python3 /tests.py")
@@ -93,6 +106,7 @@ def test_a_step_that_prints_the_words_of_an_engine(builder: Builder, mini: Mini,
     assert ran.causes == ["images: build failed"]
 
 
+@pytest.mark.nightly
 def test_a_buildx_that_is_too_old(mini: Mini, run_harness: Harness) -> None:
     """The buildx of Debian trixie is too old for Compose 5: 3 with both ways out, and the second is one."""
     old = {"DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(buildx("trixie"))}
@@ -104,6 +118,7 @@ def test_a_buildx_that_is_too_old(mini: Mini, run_harness: Harness) -> None:
     run_harness(project, env={**old, "DOCKER_BUILDKIT": "0"}).assert_passed()
 
 
+@pytest.mark.nightly
 def test_a_builder_that_is_not_there(buildkit: Builder, mini: Mini, run_harness: Harness) -> None:
     """A chosen builder that does not exist: 3, and how to choose the engine's own."""
     ran = run_harness(mounting(mini), env={**buildkit.environment, "BUILDX_BUILDER": "nobody"})
@@ -122,6 +137,7 @@ def in_a_container(tmp_path: Path, buildkit: Builder) -> Builder:
     return Builder("buildkit", {**environment, "DOCKER_CONFIG": str(config)})
 
 
+@pytest.mark.nightly
 def test_a_builder_in_a_container(buildkit: Builder, in_a_container: Builder, mini: Mini, run_harness: Harness) -> None:
     """The layer with the artifact starts from an image that only the engine has: the engine itself builds it.
 
@@ -134,6 +150,8 @@ def test_a_builder_in_a_container(buildkit: Builder, in_a_container: Builder, mi
     assert ran.record("images.json")["builder"] == "buildkit"
 
 
+@pytest.mark.serial
+@pytest.mark.nightly
 def test_names_of_a_killed_run(buildkit: Builder, mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """What a killed run named its image goes with the rest of it; the user's name for the same image stays."""
     project = made("baked", mini)
@@ -147,6 +165,7 @@ def test_names_of_a_killed_run(buildkit: Builder, mini: Mini, run_harness: Harne
     assert engine.client.images.get(f"{project.name}-serve")
 
 
+@pytest.mark.nightly
 def test_a_failure_is_replayed(buildkit: Builder, mini: Mini, run_harness: Harness) -> None:
     """What failed with BuildKit fails again in a replay with it, the artifact baked anew."""
     project = made("trained-in-build", mini)

@@ -47,6 +47,7 @@ def read_json(container: Any, path: str) -> Any:
         return json.load(file)
 
 
+@pytest.mark.nightly
 def test_on_a_runner(mini: Mini, run_harness: Harness) -> None:
     """With the engine on the same machine; bind mounts are the engine's own work."""
     run_harness(with_mounts(mini)).assert_passed()
@@ -65,6 +66,8 @@ def test_inside_a_container_job(mini: Mini, engine: Engine, base: str) -> None:
     assert left(engine.client, project.name) == []
 
 
+@pytest.mark.xdist_group("second-engine")
+@pytest.mark.nightly
 def test_docker_in_docker(mini: Mini, run_harness: Harness, second_engine: str) -> None:
     """With an engine elsewhere, by DOCKER_HOST=tcp://; it builds, too."""
     env = {"DOCKER_HOST": second_engine}
@@ -77,6 +80,8 @@ def test_docker_in_docker(mini: Mini, run_harness: Harness, second_engine: str) 
     client.close()
 
 
+@pytest.mark.xdist_group("podman")
+@pytest.mark.nightly
 def test_podman(mini: Mini, run_harness: Harness, podman: str) -> None:
     """With Podman of root's: the same checks pass, and its own builder is named."""
     env = {"DOCKER_HOST": podman}
@@ -86,6 +91,8 @@ def test_podman(mini: Mini, run_harness: Harness, podman: str) -> None:
     assert ran.record("images.json")["builder"] == "buildah"
 
 
+@pytest.mark.xdist_group("podman")
+@pytest.mark.nightly
 def test_podman_starts_the_service_in_other_ways(mini: Mini, run_harness: Harness, podman: str) -> None:
     """What Podman cannot show (an emptied folder of the image, a closed network) is no fault of a service."""
     ran = run_harness(
@@ -96,12 +103,15 @@ def test_podman_starts_the_service_in_other_ways(mini: Mini, run_harness: Harnes
     assert "nothing was missing" in ran.finding("serve.ready-is-honest")["received"]
 
 
+@pytest.mark.xdist_group("podman")
+@pytest.mark.nightly
 def test_rootless_podman(mini: Mini, run_harness: Harness, engine: Engine, base: str) -> None:
     """With Podman of an ordinary user."""
     with machines.podman(engine.client, base, rootless=True) as url:
         run_harness(mini(), env={"DOCKER_HOST": url}).assert_passed()
 
 
+@pytest.mark.nightly
 def test_an_unreachable_service_is_no_fault_of_the_model(mini: Mini, engine: Engine, base: str) -> None:
     """From a container without a network nothing can be asked: that is exit code 3, with what to do."""
     project = mini({"x-harness": {"serve": {"timeout": "3s"}}})

@@ -54,6 +54,7 @@ def content(root: Path) -> dict[str, tuple[bytes, int]]:
     return {str(file.relative_to(root)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 
 
+@pytest.mark.serial
 def test_second_setup_changes_nothing(project: Path) -> None:
     """Setup makes base and wheels available; repeated, it touches no file and takes a moment."""
     said = run_setup(project)
@@ -67,6 +68,7 @@ def test_second_setup_changes_nothing(project: Path) -> None:
     assert content(project) == before
 
 
+@pytest.mark.nightly
 def test_stale_env_is_healed(project: Path) -> None:
     """A `.env` that names a local base which the engine no longer has is healed, its other lines kept."""
     (project / ".env").write_text("KEPT=1\nBASE_IMAGE=harness-local/python:gone\nALSO=2\n")
@@ -104,6 +106,7 @@ def test_doctor_agrees_with_setup(project: Path) -> None:
     assert "not tried" not in lines["reach"].value
 
 
+@pytest.mark.nightly
 def test_two_setups_at_once(project: Path) -> None:
     """Two setups in one project wait for each other, and both end with a complete project."""
     failures: list[Exception] = []
@@ -123,6 +126,8 @@ def test_two_setups_at_once(project: Path) -> None:
     assert (project / "wheels" / WHEEL).is_file()
 
 
+@pytest.mark.serial
+@pytest.mark.nightly
 def test_nothing_labelled_is_left(project: Path) -> None:
     """The containers that setup and doctor try things with carry our labels and are gone afterwards."""
     run_setup(project)

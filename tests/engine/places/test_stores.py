@@ -131,6 +131,7 @@ def test_a_registry(program: Path, mini: Mini, run_harness: Harness, tmp_path: P
         assert run_harness(project, *words, env=there).code == 0
 
 
+@pytest.mark.nightly
 def test_dvc(mini: Mini, run_harness: Harness, tmp_path: Path) -> None:
     """The content goes to the remote, the pointer to where it is named, nothing to git; `dvc pull` brings it back."""
     start = time.monotonic()

@@ -6,7 +6,7 @@ import pytest
 
 from ..support import REPO, Harness, Mini
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("bentoml")]
 
 PROJECT = REPO / "tests/projects/bentoml"
 SETUP_TIMEOUT = 900.0

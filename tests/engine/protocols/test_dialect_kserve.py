@@ -8,7 +8,7 @@ from harness.evidence.run_folder import RunFolder
 
 from ..support import REPO, Harness
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("kserve")]
 
 PROJECT = REPO / "tests/projects/kserve-v1"
 SETUP_TIMEOUT = 900.0

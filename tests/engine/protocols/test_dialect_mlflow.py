@@ -10,7 +10,7 @@ import yaml
 
 from ..support import REPO, Harness, Mini
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("mlflow")]
 
 PROJECT = REPO / "tests/projects/mlflow"
 SETUP_TIMEOUT = 900.0

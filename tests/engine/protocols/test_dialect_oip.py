@@ -12,7 +12,7 @@ from harness.evidence.run_folder import RunFolder
 
 from ..support import REPO, Harness
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("oip")]
 
 PROJECT = REPO / "tests/projects/oip-v2"
 SETUP_TIMEOUT = 900.0

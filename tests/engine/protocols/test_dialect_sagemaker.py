@@ -40,6 +40,7 @@ def test_the_conventions_are_supplied(mini: Mini, run_harness: Harness) -> None:
     assert "algo-1: 200 epochs on 40 rows of training" in log(ran.folder)
 
 
+@pytest.mark.nightly
 def test_it_is_recognised_and_takes_the_projects_own_files(mini: Mini, run_harness: Harness) -> None:
     """With `auto` the protocol is recognised; what it would supply the project says itself, files as `configs`."""
     files = {
@@ -75,6 +76,7 @@ def test_it_is_recognised_and_takes_the_projects_own_files(mini: Mini, run_harne
     assert "$HOME: 200 epochs on 40 rows of mine" in log(ran.folder)
 
 
+@pytest.mark.nightly
 def test_a_failed_training_says_why(mini: Mini, run_harness: Harness) -> None:
     """What training wrote to /opt/ml/output/failure stands in the finding and in the evidence."""
     project = mini.copy(PROJECT)

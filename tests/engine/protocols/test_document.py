@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from defects import defect
 
-from ..support import HERE, Harness, Mini
+from ..support import HERE, Harness, Mini, nightly
 
 pytestmark = pytest.mark.engine
 
@@ -79,12 +79,15 @@ CASES = [
 
 
 NAMES = ("true", "invalid", "lies", "breaks", "missing")
+AT_ONCE = {"true", "lies"}
 
 
 @pytest.mark.parametrize(
     ("document", "baseline", "check", "said"),
     [
-        pytest.param(*case, id=name, marks=defect(case[2], f"{name} document") if case[2] else ())
+        (pytest.param if name in AT_ONCE else nightly)(
+            *case, id=name, marks=[defect(case[2], f"{name} document")] if case[2] else []
+        )
         for name, case in zip(NAMES, CASES, strict=True)
     ],
 )

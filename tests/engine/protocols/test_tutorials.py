@@ -6,7 +6,7 @@ import pytest
 
 from ..support import REPO, Harness
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("tutorials")]
 
 TUTORIALS = REPO / "tests/projects/tutorials"
 SETUP_TIMEOUT = 900.0

@@ -107,6 +107,7 @@ def test_a_wrong_answer_is_seen_again_by_hand(mini: Mini, run_harness: Harness, 
             assert b"a-secret-of-the" not in content, member.name
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("left")
 def test_a_failed_training_is_seen_again_by_hand(mini: Mini, run_harness: Harness, tmp_path: Path) -> None:
     """Where training failed the README ends there, with the same exit code."""
@@ -119,6 +120,7 @@ def test_a_failed_training_is_seen_again_by_hand(mini: Mini, run_harness: Harnes
     assert "training ended with exit code 3" in said["Train"]
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("left")
 @pytest.mark.parametrize("name", ["baked", "trained-in-build", "no-dockerfile"])
 def test_each_hand_over_goes_by_hand(name: str, mini: Mini, run_harness: Harness, tmp_path: Path, base: str) -> None:
@@ -133,6 +135,7 @@ def test_each_hand_over_goes_by_hand(name: str, mini: Mini, run_harness: Harness
     assert (by_hand.folder / "requests/01.answer").read_text(encoding="utf-8").strip() in said[title]
 
 
+@pytest.mark.nightly
 def test_images_travel(mini: Mini, run_harness: Harness, tmp_path: Path, engine: Engine) -> None:
     """With images the bundle holds what the engine needs: they load under the ID that the run recorded."""
     project = mini(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,27 +41,38 @@ def _stages(ran: Ran) -> dict[str, bool]:
     return {stage["name"]: stage["done"] for stage in ran.record("stages.json")}
 
 
-def test_reproduced(mini: Mini, run_harness: Harness) -> None:
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory, base: str, names: list[str], engine: Engine) -> Ran:
+    """One run with a wrong answer, which several tests replay: the last run stays the last run."""
+    project = Mini(tmp_path_factory.mktemp("failed"), names)(fault="wrong-answer")
+    harness = Harness(tmp_path_factory.mktemp("logs"), base)
+    ran = harness(project)
+    assert engine.owned(harness.pids) == []
+    return ran
+
+
+@pytest.mark.xdist_group("failed")
+def test_reproduced(failed: Ran, run_harness: Harness) -> None:
     """A wrong answer is wrong again: 0, only the failed check is judged, and stages that it does not need are left out.
 
     The last run stays the last run, so that it can be replayed again.
     """
-    project = mini(fault="wrong-answer")
-    first = run_harness(project)
+    project, first = failed.project, failed
     first.assert_failed("contract.examples", received="")
-    failed = {name for name, status in first.statuses.items() if status == "fail"}
+    those = {name for name, status in first.statuses.items() if status == "fail"}
     ran = run_harness(project, "replay")
     assert ran.code == 0, str(ran)
     assert f"REPRODUCED: run {first.folder.name}" in ran.out, str(ran)
     verdict = _verdict(ran)
-    assert {check["check"] for check in verdict["checks"]} == failed
+    assert {check["check"] for check in verdict["checks"]} == those
     assert {check["match"] for check in verdict["checks"]} <= {"word for word", "equal but for numbers, times and IDs"}
-    assert {n for n, s in ran.statuses.items() if s != "skip"} == failed
+    assert {n for n, s in ran.statuses.items() if s != "skip"} == those
     assert _stages(ran)["contract"]
     assert not _stages(ran).get("trainings", False)
     assert verdict["recorded"] == (project / ".harness/runs/latest").resolve().name
 
 
+@pytest.mark.nightly
 def test_threads_are_the_cause(mini: Mini, run_harness: Harness) -> None:
     """Training that fails with many threads fails again with the recorded number, and not with this machine's own.
 
@@ -99,6 +109,7 @@ def _package(engine: Engine, base: str, name: str, version: str) -> None:
     api.remove_container(made)
 
 
+@pytest.mark.nightly
 def test_a_package_is_the_cause(mini: Mini, run_harness: Harness, engine: Engine, base: str, packaged: str) -> None:
     """An image that is another one by now passes: the package whose version changed is named first."""
     project = mini({"services": {"train": {"image": packaged}}}, train=PACKAGED)
@@ -114,12 +125,13 @@ def test_a_package_is_the_cause(mini: Mini, run_harness: Harness, engine: Engine
     assert all(each["subject"] in ("packages", "base", "variables") for each in rest), rest
 
 
-def test_cannot_replay(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("failed")
+def test_cannot_replay(failed: Ran, run_harness: Harness) -> None:
     """A file that changed or is missing is named, with what to do; an engine that is away is the machine's fault."""
-    project = mini(fault="wrong-answer")
-    assert run_harness(project).code == 1
+    project = failed.project
     assert run_harness(project, "replay", env={"DOCKER_HOST": "unix:///nowhere.sock"}).code == 3
     rows = project / "data/rows.csv"
+    before = rows.read_text(encoding="utf-8")
     rows.write_text("x,y\n1,2\n2,4\n4,8\n", encoding="utf-8")
     changed = run_harness(project, "replay")
     assert changed.code == 2, str(changed)
@@ -128,12 +140,14 @@ def test_cannot_replay(mini: Mini, run_harness: Harness) -> None:
     anyway = run_harness(project, "replay", "--anyway")
     assert anyway.code == 0, str(anyway)
     assert _verdict(anyway)["changed"] == ["data/rows.csv"]
-    shutil.move(rows, project / "elsewhere.csv")
+    rows.unlink()
     missing = run_harness(project, "replay")
+    rows.write_text(before, encoding="utf-8")
     assert missing.code == 2, str(missing)
     assert "data/rows.csv: It was there when the run was recorded" in missing.out
 
 
+@pytest.mark.nightly
 def test_an_error_is_replayed_up_to_there(mini: Mini, run_harness: Harness) -> None:
     """A run that ended with an error is reproduced where the same error ends it again."""
     project = mini({"services": {"serve": {"command": ["no-such-program"]}}})
@@ -143,10 +157,10 @@ def test_an_error_is_replayed_up_to_there(mini: Mini, run_harness: Harness) -> N
     assert [check["check"] for check in _verdict(ran)["checks"]] == ["run"]
 
 
-def test_shells(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("failed")
+def test_shells(failed: Ran, run_harness: Harness) -> None:
     """A shell has the mounts, the user and the variables of its container; its exit code is that of the command."""
-    project = mini(fault="wrong-answer")
-    assert run_harness(project).code == 1
+    project = failed.project
     serve = run_harness(project, "shell", "serve", "--command", 'id -u; echo "$FAULT"; ls /model; echo x > /model/y')
     assert serve.code != 0, str(serve)  # the artifact is mounted read-only, as it was
     assert serve.out.splitlines()[:2] == ["10001", "wrong-answer"], str(serve)
@@ -158,6 +172,7 @@ def test_shells(mini: Mini, run_harness: Harness) -> None:
     assert code.code == 7, str(code)
 
 
+@pytest.mark.nightly
 def test_a_shell_where_the_artifact_is_baked(mini: Mini, run_harness: Harness) -> None:
     """The serving image of a run has its artifact, and a shell in it too."""
     project = mini.baking()
@@ -167,6 +182,7 @@ def test_a_shell_where_the_artifact_is_baked(mini: Mini, run_harness: Harness) -
     assert "model.json" in ran.out, str(ran)
 
 
+@pytest.mark.serial
 def test_containers_of_a_failing_run_are_kept(mini: Mini, run_harness: Harness, engine: Engine) -> None:
     """With --keep=on-failure they stay, the next run does not sweep them, and `clean --run` removes them.
 

@@ -18,7 +18,7 @@ import pytest
 from ..samples import CRASH, SCHEMA, learner, with_mounts
 from ..support import HERE, Engine, Harness, Mini, Model, Ran, merged
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("second-engine")]
 
 TRAIN = (HERE / "mini/train.py").read_text(encoding="utf-8")
 SERVE = (HERE / "mini/serve.py").read_text(encoding="utf-8")
