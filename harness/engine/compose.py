@@ -64,15 +64,18 @@ class Compose:
         # A run creates its containers one by one: those that are there already are no orphans.
         # Attestations hold the time of the build: they would give the same image another ID each time.
         own = {"COMPOSE_IGNORE_ORPHANS": "true", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-        environment = {**os.environ, **own}
-        if docker_host:
-            environment["DOCKER_HOST"] = docker_host
-            environment.pop("DOCKER_CONTEXT", None)  # it would win over DOCKER_HOST
         for source, argv in _candidates():
             version = _version(argv)
             if version:
-                return cls(argv, version, source, environment)
+                return cls(argv, version, source, {**os.environ, **own}).speaking_to(docker_host)
         raise ComposeError("no Compose program answers", hint=PACKAGED_HINT)
+
+    def speaking_to(self, docker_host: str | None) -> Compose:
+        """Return this Compose with the engine that the harness found; None where Compose finds the same by itself."""
+        if not docker_host:
+            return self
+        own = {name: value for name, value in self.environment.items() if name != "DOCKER_CONTEXT"}  # it would win
+        return replace(self, environment={**own, "DOCKER_HOST": docker_host})
 
     @property
     def description(self) -> str:

@@ -68,11 +68,12 @@ def run(
     Raises HarnessError for a wrong description or a failed infrastructure; whatever the run created is removed
     on every path, an interrupt included.
     """
+    compose = Compose.find()  # a wrong description is told before an engine is asked for, also where there is none
+    spec = repeat.spec if repeat else load(compose, root, files)
+    selection.verify([check.name for check in all_checks()])
+    locked = lock.read(spec.root)
     with Engine.connect() as engine:
-        compose = Compose.find(engine.compose_host)
-        spec = repeat.spec if repeat else load(compose, root, files)
-        selection.verify([check.name for check in all_checks()])
-        locked = lock.read(spec.root)
+        compose = compose.speaking_to(engine.compose_host)
         sweep(engine)
         folder = RunFolder.create(spec.root)
         if repeat:
@@ -127,9 +128,8 @@ def judge_again(root: Path, name: str) -> tuple[Evidence, Verdict]:
 
 def make_lock(root: Path, files: Sequence[Path]) -> tuple[Lock, bool]:
     """Write `harness.lock` from what is there now; return it, and whether it changed."""
+    spec = load(Compose.find(), root, files)
     with Engine.connect() as engine:
-        compose = Compose.find(engine.compose_host)
-        spec = load(compose, root, files)
         info = engine.info()
         bases, requirements = pins.locked(spec, engine)
         data = data_stage.digest(spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import docker.errors
@@ -12,8 +12,27 @@ from defects import Seen
 
 from harness.engine import labels
 
-from .places import Builder, builder_of, engine_in_container
+from .machines import Builder, builder_of, engine_in_container
 from .support import REPO, Engine, Harness, Mini
+from .turns import turn
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that run alone behind all others: until then no worker waits for another one."""
+    items.sort(key=_is_serial)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked `serial` run alone, its fixtures too, and all others beside each other."""
+    if item.get_closest_marker("engine") is None:  # every test of the session comes here
+        return (yield)
+    with turn(alone=_is_serial(item)):
+        return (yield)
+
+
+def _is_serial(item: pytest.Item) -> bool:
+    return item.get_closest_marker("serial") is not None
 
 
 def _base() -> str:
@@ -55,9 +74,9 @@ def second_engine(engine: Engine, base: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["classic", "buildkit"])
+@pytest.fixture(scope="session")
 def builder(request: pytest.FixtureRequest) -> Builder:
-    """Each of the two builders of Docker, and the environment that chooses it."""
+    """The builder of Docker that a test names, and the environment that chooses it."""
     return builder_of(request.param)
 
 

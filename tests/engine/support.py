@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 import yaml
+from _pytest.mark import ParameterSet
 from defects import Seen
 
 import harness
@@ -379,6 +381,8 @@ class Cable:
         self._path = path
         self._open: list[socket.socket] = []
         self._cut = threading.Event()
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
@@ -390,11 +394,26 @@ class Cable:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
 
+    def hold(self) -> None:
+        """Keep back whatever either side says from now on; connections are taken, and stay."""
+        self._flows.clear()
+
+    def restart(self) -> None:
+        """End all connections, and what was held back with them; new ones lead to what then is the engine."""
+        ends, self._open = self._open, []
+        self._end(*ends)
+        self._flows.set()
+
     def cut(self) -> None:
         """End every connection and refuse new ones."""
         self._cut.set()
         self._path.unlink(missing_ok=True)
-        for end in (self._listener, *self._open):
+        self._end(self._listener, *self._open)
+        self._flows.set()
+
+    @staticmethod
+    def _end(*ends: socket.socket) -> None:
+        for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
@@ -415,10 +434,10 @@ class Cable:
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while chunk := source.recv(65536):
+                self._flows.wait()
                 target.sendall(chunk)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
@@ -434,3 +453,8 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run([umount, "--lazy", str(folder)], check=True)
+
+
+def nightly(*values: Any, id: str | None = None, marks: Sequence[pytest.MarkDecorator] = ()) -> ParameterSet:  # noqa: A002 - as pytest.param has it
+    """Return parameters of a test that are tried in the nightly run alone."""
+    return pytest.param(*values, id=id, marks=[pytest.mark.nightly, *marks])

@@ -35,9 +35,11 @@ def test_the_table_is_made_of_the_tests(tmp_path: Path) -> None:
 
 
 def test_every_check_has_a_defect() -> None:
-    """No check is without a defect that a test proves it to catch."""
+    """No check is without a defect that a test of the default run proves it to catch."""
     lines = [line.split(" | ") for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    assert {cells[0].strip("| `") for cells in lines} == {check.name for check in all_checks()}
+    assert {cells[-1].strip("| ") for cells in lines} == {"`tox`", "`tox -e nightly`"}
+    proved = {cells[0].strip("| `") for cells in lines if cells[-1].strip("| ") == "`tox`"}
+    assert proved == {check.name for check in all_checks()}
 
 
 SEEN = Seen({"a.b": {"fail"}, "c.d": {"error"}, "e.f": {"warn", "pass"}})

@@ -1,0 +1,107 @@
+"""A service with an API document: a true one passes, each kind of untrue one fails the check made for it."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from defects import defect
+
+from ..support import HERE, Harness, Mini, nightly
+
+pytestmark = pytest.mark.engine
+
+JSON = "application/json"
+CHECKS = ("contract.openapi-valid", "contract.schema", "contract.compatible")
+ROWS = {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}}
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "mini", "version": "1"},
+    "paths": {
+        "/predict": {
+            "post": {
+                "requestBody": {
+                    "content": {JSON: {"schema": {"type": "object", "properties": {"instances": ROWS}}}},
+                },
+                "responses": {
+                    "200": {
+                        "description": "predictions",
+                        "content": {
+                            JSON: {
+                                "schema": {
+                                    "type": "object",
+                                    "properties": {"predictions": {"type": "array", "items": {"type": "number"}}},
+                                    "required": ["predictions"],
+                                }
+                            }
+                        },
+                    },
+                    "400": {"description": "refused", "content": {JSON: {"schema": {"required": ["error"]}}}},
+                },
+            }
+        }
+    },
+}
+ANSWER = ("paths", "/predict", "post", "responses", "200", "content", JSON, "schema")
+
+
+def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return the document with one thing set."""
+    made = deepcopy(DOCUMENT)
+    node: Any = made
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return made
+
+
+def serving(document: Any) -> str:
+    """Return the code of the service with a document at /openapi.json."""
+    code = (HERE / "mini/serve.py").read_text(encoding="utf-8")
+    place = "        ready = self.path"
+    text = repr(json.dumps(document))
+    given = f'        if self.path == "/openapi.json":\n            return self.answer(200, {text}.encode())\n'
+    assert place in code
+    return code.replace(place, given + place)
+
+
+OLD = changed((*ANSWER, "properties", "unit"), {"type": "string"})  # that the service no longer gives
+
+CASES = [
+    (DOCUMENT, DOCUMENT, "", ""),
+    (changed(("info",), {}), DOCUMENT, "contract.openapi-valid", "$.info: 'title' is a required property"),
+    (changed((*ANSWER, "required"), ["labels"]), None, "contract.schema", "'labels' is a required property"),
+    (DOCUMENT, OLD, "contract.compatible", "POST /predict: answer 200 unit is gone from the answer"),
+    ("no document", None, "contract.openapi-valid", "GET /openapi.json: no JSON object"),
+]
+
+
+NAMES = ("true", "invalid", "lies", "breaks", "missing")
+AT_ONCE = {"true", "lies"}
+
+
+@pytest.mark.parametrize(
+    ("document", "baseline", "check", "said"),
+    [
+        (pytest.param if name in AT_ONCE else nightly)(
+            *case, id=name, marks=[defect(case[2], f"{name} document")] if case[2] else []
+        )
+        for name, case in zip(NAMES, CASES, strict=True)
+    ],
+)
+def test_documents(document: Any, baseline: Any, check: str, said: str, *, mini: Mini, run_harness: Harness) -> None:
+    """Exactly the check that is made for a fault fails."""
+    block: dict[str, Any] = {"serve": {"dialect": "openapi"}}
+    if baseline is not None:
+        block["contract"] = {"baseline": "openapi.json"}
+    folder = mini({"x-harness": block}, serve=serving(document))
+    (folder / "openapi.json").write_text(json.dumps(baseline), encoding="utf-8")
+    ran = run_harness(folder)
+    failed = [name for name in CHECKS if ran.statuses[name] not in ("pass", "skip")]
+    assert failed == ([check] if check else []), str(ran)
+    if check:
+        ran.assert_failed(check, received=said)
+    else:
+        assert {ran.statuses[name] for name in CHECKS} == {"pass"}, str(ran)
