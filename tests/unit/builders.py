@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from service import Service, asked
@@ -383,14 +384,24 @@ def exchange(case: str = "example:one", status: int | None = 200, body: Any = No
     return replace(whole, **changes)
 
 
+def _answered(fault: str, described: Spec) -> dict[str, Exchange]:
+    service = Service(fault)
+    whole = {r.case: asked(service, r) for r in requests(described, INTERFACE)}
+    return whole | {r.case: asked(service, r) for r in skew_requests(skew())}
+
+
+@cache
+def _answered_by_default(fault: str) -> MappingProxyType[str, Exchange]:
+    """The answers are frozen records, so that the hundreds who ask share them, and the body of 4 MiB among them."""
+    return MappingProxyType(_answered(fault, spec()))
+
+
 def contract(*exchanges: Exchange, fault: str = "", described: Spec | None = None, **changes: Any) -> Contract:
     """What a service with one fault, or none, answers; an exchange given replaces the one of its case, or is added."""
-    service = Service(fault)
-    whole = {r.case: asked(service, r) for r in requests(described or spec(), INTERFACE)}
-    whole |= {r.case: asked(service, r) for r in skew_requests(skew())}
-    whole |= {each.case: each for each in exchanges}
+    known = _answered_by_default(fault) if described is None else _answered(fault, described)
+    whole = {**known, **{each.case: each for each in exchanges}}
     return replace(
-        Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=service.document()), **changes
+        Contract(exchanges=tuple(whole.values()), interface=INTERFACE, document=Service(fault).document()), **changes
     )
 
 
