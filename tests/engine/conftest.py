@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import docker.errors
@@ -12,8 +12,8 @@ from defects import Seen
 
 from harness.engine import labels
 
-from .machines import Builder, builder_of, engine_in_container
-from .support import REPO, Engine, Harness, Mini
+from .machines import Builder, builder_of, engine_in_container, served
+from .support import REPO, Engine, Harness, Mini, Ran
 from .turns import turn
 
 
@@ -138,6 +138,27 @@ def run_harness(tmp_path_factory: pytest.TempPathFactory, base: str, seen: Seen)
     for launched in harness.launched:
         if launched.process.poll() is None:
             launched.kill()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, base: str, names: list[str], engine: Engine) -> Path:
+    """What one training of the tiny project left."""
+    harness = Harness(tmp_path_factory.mktemp("logs"), base)
+    ran = harness(Mini(tmp_path_factory.mktemp("trained"), names)(), "run", "--fast", "--only", "artifact.*")
+    ran.assert_passed()
+    assert engine.owned(harness.pids) == []
+    return ran.folder / "artifact"
+
+
+@pytest.fixture
+def ask_served(trained: Path, engine: Engine, base: str, run_harness: Harness) -> Callable[[Path], Ran]:
+    """Serve a tiny project with what was trained once, and ask it: `harness contract --url`."""
+
+    def ask(project: Path) -> Ran:
+        with served(engine.client, base, project, trained) as url:
+            return run_harness(project, "contract", "--url", url)
+
+    return ask
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import docker
 import docker.errors
 import psutil
+import yaml
 
 from harness import engine as harness_engine
 from harness.provision import debian
@@ -253,6 +254,27 @@ def _end_all_of(user: pwd.struct_passwd) -> None:
         with suppress(psutil.NoSuchProcess):
             if process.info["uids"] and process.info["uids"].real == user.pw_uid:
                 process.kill()
+
+
+@contextmanager
+def served(client: docker.DockerClient, base: str, project: Path, artifact: Path) -> Iterator[str]:
+    """Run the serving container of a tiny project with an artifact, without the harness; yield its URL."""
+    service = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]["serve"]
+    container = client.containers.create(
+        base,
+        [word.replace("$$", "$") for word in service["command"]],
+        user=service["user"],
+        environment=service["environment"],
+        labels={LABEL: "served"},
+        ports={"8080/tcp": ("127.0.0.1", None)},
+    )
+    try:
+        container.put_archive("/", packed(artifact, "/model"))
+        container.start()
+        container.reload()
+        yield f"http://127.0.0.1:{container.ports['8080/tcp'][0]['HostPort']}"
+    finally:
+        container.remove(force=True, v=True)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
     assert ran.code == 0, str(ran)
 
 
+@pytest.mark.serial  # it is timed: starts, latencies, fuzzing
 @pytest.mark.usefixtures("ready")
 def test_the_reference_project_passes(run_harness: Harness) -> None:
     """The reference project passes every check, within a minute once its images are built."""

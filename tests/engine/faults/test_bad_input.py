@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from defects import defect
 
 from ..samples import SCHEMA
-from ..support import HERE, REPO, Engine, Harness, Mini, eventually, nightly, tmpfs
+from ..support import HERE, REPO, Engine, Harness, Mini, Ran, eventually, nightly, tmpfs
 
 pytestmark = pytest.mark.engine
 
@@ -232,27 +232,35 @@ def test_a_service_that_dies(mini: Mini, run_harness: Harness) -> None:
 
 # --- the contract
 
-ANOTHER_NUMBER = defect("contract.examples", "another number")
+AskServed = Callable[[Path], Ran]
 
 
+@defect("contract.examples", "another number")
+def test_an_example_is_answered_wrongly(mini: Mini, run_harness: Harness) -> None:
+    """An answer that is not the promised one: 1 by `contract.examples`, with the place of the difference."""
+    ran = run_harness(mini(fault="wrong-answer"))
+    said = "/predictions/0: expected 2.0, received 2.99"
+    ran.assert_failed("contract.examples", received=said, advice="contract/two.json")
+
+
+@pytest.mark.xdist_group("served")
 @pytest.mark.parametrize(
     ("fault", "received"),
     [
         ("http-500", 'status 500: {"error": "boom"}'),
         ("not-json", "the answer is not JSON: <html>2.0</html>"),
-        pytest.param("wrong-answer", "/predictions/0: expected 2.0, received 2.99", marks=ANOTHER_NUMBER),
     ],
 )
-def test_an_example_is_answered_wrongly(fault: str, received: str, mini: Mini, run_harness: Harness) -> None:
-    """An answer that is not the promised one: 1 by `contract.examples`, with the place of the difference."""
-    ran = run_harness(mini(fault=fault))
-    ran.assert_failed("contract.examples", received=received, advice="contract/two.json")
+def test_an_example_has_no_answer(fault: str, received: str, mini: Mini, ask_served: AskServed) -> None:
+    """An answer that is none is told as an answer that is another one is."""
+    ask_served(mini(fault=fault)).assert_failed("contract.examples", received=received, advice="contract/two.json")
 
 
-@defect("contract.rejects-malformed", "answers 200 to broken JSON")
-def test_malformed_requests_are_accepted(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("served")
+@defect("contract.rejects-malformed", "answers 200 to broken JSON", proof="server")
+def test_malformed_requests_are_accepted(mini: Mini, ask_served: AskServed) -> None:
     """A service that answers 200 to broken JSON: 1 by `contract.rejects-malformed`."""
-    ran = run_harness(mini({"x-harness": {"contract": {"strict": False}}}, fault="accepts-anything"))
+    ran = ask_served(mini({"x-harness": {"contract": {"strict": False}}}, fault="accepts-anything"))
     ran.assert_failed("contract.rejects-malformed", received="status 200", advice="Refuse")
     assert "though JSON or the API document rules it out" in ran.finding("contract.rejects-malformed")["received"]
 
@@ -322,9 +330,10 @@ def test_a_container_that_cannot_start(mini: Mini, run_harness: Harness, engine:
 
 
 @pytest.mark.nightly
-def test_a_malformed_request_is_never_answered(mini: Mini, run_harness: Harness) -> None:
+@pytest.mark.xdist_group("served")
+def test_a_malformed_request_is_never_answered(mini: Mini, ask_served: AskServed) -> None:
     """A service that keeps the connection of a bad request open: 1, recorded as no answer; good ones go on."""
-    ran = run_harness(mini(fault="hangs"))
+    ran = ask_served(mini(fault="hangs"))
     ran.assert_failed("contract.rejects-malformed", received="no answer within", advice="Validate the request")
     assert ran.exchanges["rejects-malformed:/"].status is None
     assert ran.exchanges["recovers:rejects-malformed:/"].status == 200

@@ -57,7 +57,8 @@ FAULTS: list[tuple[str, set[str], str]] = [
     ("learns-nothing-at-all", {"train.loss-decreases"}, "over 40 points"),
     ("dies", {"train.exits-cleanly"}, "exit code 3"),
 ]
-AT_ONCE = {"leaks", "ignores-seed", "exits-zero"}  # what data, seed and error do; the others are of the same kind
+# One for each check that further trainings decide.
+AT_ONCE = {"leaks", "ignores-seed", "learns-nothing", "needs-network", "early-artifact", "memory"}
 
 
 def fault(name: str, checks: set[str]) -> list[pytest.MarkDecorator]:
