@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +94,7 @@ class Seen:
 RUN = re.compile(r"(\w)\1{9,}")
 QUOTED = 60  # characters of a finding in the table
 KEY = pytest.StashKey[Seen]()
+PART = pytest.StashKey[bool]()  # of a session: tests were deselected
 
 
 def defect(
@@ -159,14 +160,36 @@ def table(claims: Sequence[Claim]) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--defects`."""
-    parser.addoption("--defects", type=Path, metavar="FILE", help="write the table of checks and defects")
+    parser.addoption(
+        "--defects", type=Path, metavar="FILE", help="write the table of checks and defects; the claims, if *.json"
+    )
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note that the session does not run all that it collected."""
+    for item in items[:1]:
+        item.session.stash[PART] = True
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the table."""
+    """Write the table, or what it is made of."""
     file: Path | None = session.config.getoption("--defects")
     if file is not None:
-        file.write_text(table([claim for item in session.items for claim in Claim.of(item)]), encoding="utf-8")
+        claims = claims_of(session)
+        text = json.dumps([asdict(claim) for claim in claims]) if file.suffix == ".json" else table(claims)
+        file.write_text(text, encoding="utf-8")
+
+
+def claims_of(session: pytest.Session, folder: Path = Path("/")) -> list[Claim]:
+    """Return what the tests of a session claim, or those of them in a folder."""
+    return [claim for item in session.items if item.path.is_relative_to(folder) for claim in Claim.of(item)]
+
+
+def is_whole(session: pytest.Session, folder: Path) -> bool:
+    """Whether a session has every test of a folder: none was deselected, or left out on the command line."""
+    files = {item.path for item in session.items}
+    named_alone = any("::" in argument for argument in session.config.args)
+    return files >= set(folder.glob("test_*.py")) and not named_alone and PART not in session.stash
 
 
 @pytest.hookimpl(wrapper=True)

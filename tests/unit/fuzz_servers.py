@@ -1,10 +1,20 @@
-"""Small services written the way of public tutorials, each good or wrong in one way, for the tests of the fuzzing."""
+"""Small services written the way of public tutorials, each good or wrong in one way, for the tests of the fuzzing.
+
+What the tool reported on most of them is kept in `tests/fixtures/fuzz`: to start it costs seconds of a core, and what
+comes of a report is asked of the same service again, whoever wrote it. `RECORD_FUZZ=1 pytest tests/unit/test_fuzz.py`
+starts the tool for each and writes the reports anew.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Any
 
@@ -13,8 +23,14 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.client import fuzzer
 from harness.client.http import Target
 
+RECORDS = Path(__file__).parents[1] / "fixtures/fuzz"
+RECORD = "RECORD_FUZZ" in os.environ
+ANYWHERE = "http://service.invalid"  # in place of where a service was when its report was made
+HANG = 0.6  # seconds, of which the tests wait for half
+ENOUGH = 3  # cases of a kind in what is kept of a report
 Fault = Callable[["Row"], Response | None]  # what goes wrong at a row, if anything
 
 
@@ -104,7 +120,7 @@ def redirects(row: Row) -> Response | None:
 def hangs(row: Row) -> Response | None:
     """Do not answer in time."""
     if not row.island:
-        time.sleep(3)
+        time.sleep(HANG)
     return None
 
 
@@ -141,3 +157,56 @@ def served(app: Any) -> Iterator[Target]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+@dataclass
+class Player:
+    """Stands in for `fuzzer.run`: gives the report that the tool once made, of the service as it is now."""
+
+    name: str
+    tool: Callable[..., str] = fuzzer.run
+
+    def __call__(self, folder: Path, cache: Path, url: str, phases: tuple[str, ...], *, budget: float) -> str:
+        """Play a report, or let the tool make it and keep it."""
+        report, kept = folder / fuzzer.report_of(phases), RECORDS / f"{self.name}-{phases[-1]}.ndjson"
+        if RECORD:
+            problem = self.tool(folder, cache, url, phases, budget=budget)
+            assert not problem, problem
+            lines = report.read_text(encoding="utf-8").splitlines()
+            text = "".join(f"{json.dumps(event)}\n" for event in _kept(map(json.loads, lines)))
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(text.replace(url, ANYWHERE), encoding="utf-8")
+        report.write_text(kept.read_text(encoding="utf-8").replace(ANYWHERE, url), encoding="utf-8")
+        return ""
+
+
+def _kept(events: Iterator[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what is kept of a report: what the harness reads, a few cases of each kind, the times of a fast machine."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for number, event in enumerate(events):
+        [(name, said)] = event.items()
+        now = 1e9 + number / 1000
+        match name:
+            case "LoadingFinished":
+                yield {name: {"statistic": said["statistic"]}}
+            case "EngineStarted":
+                yield {name: {"timestamp": now}}
+            case "NonFatalError" | "FatalError" | "EngineFinished":
+                yield {name: said}
+            case "ScenarioFinished":
+                recorder = _cases(said["recorder"], seen)
+                yield {name: {"phase": said["phase"], "timestamp": now, "elapsed_time": 0.001, "recorder": recorder}}
+
+
+def _cases(recorder: Mapping[str, Any], seen: Counter[tuple[Any, ...]]) -> dict[str, Any]:
+    cases, checks = {}, {}
+    for key, exchange in recorder.get("interactions", {}).items():
+        failed = [each for each in recorder.get("checks", {}).get(key, ()) if each["status"] == "failure"]
+        request, response = exchange["request"], exchange.get("response")
+        kind = (recorder["label"], response and response["status_code"], *(each["name"] for each in failed))
+        seen[kind] += 1
+        if seen[kind] <= ENOUGH:
+            types = {k: v for k, v in ((response or {}).get("headers") or {}).items() if k.lower() == "content-type"}
+            answer = response and {"status_code": response["status_code"], "headers": types}
+            cases[key], checks[key] = {"request": request, "response": answer}, failed
+    return {"label": recorder["label"], "interactions": cases, "checks": checks}

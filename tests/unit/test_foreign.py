@@ -287,8 +287,9 @@ def test_nothing_else_prints() -> None:
 
     But for one fixed text, of a process that ends while its main thread is busy and may hold what it prints with.
     """
+    calls = tuple(_calls())
     found: dict[str, Any] = {}
-    for path, called in _calls():
+    for path, called in calls:
         if called in ("print", "sys.stdout", "sys.stderr", "os.write", "warnings.warn", "traceback.print_exc"):
             found.setdefault(called, set()).add(path)
     assert found == {
@@ -296,9 +297,9 @@ def test_nothing_else_prints() -> None:
         "sys.stderr": {"reports/foreign.py"},
         "os.write": {"__main__.py"},
     }
-    printed = {path for path, called in _calls() if called.endswith("._rich.print")}
+    printed = {path for path, called in calls if called.endswith("._rich.print")}
     assert printed == {"reports/console.py"}
-    ours = {path for path, called in _calls() if called.endswith((".ours", "self.ours"))}
+    ours = {path for path, called in calls if called.endswith((".ours", "self.ours"))}
     assert ours == {"cli/ci.py", "cli/machine.py", "reports/after_run.py", "reports/console.py"}
 
 

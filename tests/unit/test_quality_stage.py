@@ -416,16 +416,20 @@ def test_parquet_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 IMPORTED = """
-import sys
+import os, sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from test_quality_stage import Classifier, _collected, _project, _warmed
-root = Path({root!r})
-_warmed(root, *{conditions!r}, **{block!r})
-slow = {{"sklearn", "scipy.stats"}} & set(sys.modules)
-_, findings = _collected(root, Classifier(), *{conditions!r}, **{block!r})
-assert {{finding.status for finding in findings}} <= {{"pass", "skip"}}, findings
-print(sorted(slow), sorted({{"sklearn", "scipy.stats"}} & set(sys.modules)))
+for root, conditions, block in {cases!r}:
+    if child := os.fork():  # what a case imports, the next one must not have
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, root
+        continue
+    _warmed(Path(root), *conditions, **block)
+    slow = {{"sklearn", "scipy.stats"}} & set(sys.modules)
+    _, findings = _collected(Path(root), Classifier(), *conditions, **block)
+    assert {{finding.status for finding in findings}} <= {{"pass", "skip"}}, findings
+    print(sorted(slow), sorted({{"sklearn", "scipy.stats"}} & set(sys.modules)), flush=True)
+    break
 """
 
 
@@ -444,30 +448,31 @@ def _warmed(root: Path, *conditions: str, **changes: Any) -> None:
     warm(run, block.model_copy(update=changes))
 
 
-@pytest.mark.parametrize(
-    ("conditions", "runs_before", "imported"),
-    [
-        (COUNTED, 1, "[] []"),
-        (COUNTED[:1], 0, "['scipy.stats', 'sklearn'] ['scipy.stats', 'sklearn']"),
-        (("log_loss <= 0.2",), 1, "['scipy.stats'] ['scipy.stats']"),
-    ],
-    ids=["remembered", "first-run", "resampled"],
-)
-def test_slow_libraries_are_imported_early_or_not_at_all(
-    conditions: Sequence[str], runs_before: int, imported: str, tmp_path: Path
-) -> None:
-    """SciPy and scikit-learn take two seconds of a core: what the stage and its checks need of them is there before."""
-    for _ in range(runs_before):
-        _collected(tmp_path, Classifier())
-    block = {}
-    for kept in (tmp_path / ".harness" / "runs").glob(f"*/{PREDICTIONS}"):
-        shutil.copy(kept, tmp_path / "b.jsonl")
-        block["baseline"] = "b.jsonl"
-    here = Path(__file__).parent
-    paths = [str(here), str(builders.REPO)]
-    script = IMPORTED.format(paths=paths, root=str(tmp_path), conditions=conditions, block=block)
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == imported
+def test_slow_libraries_are_imported_early_or_not_at_all(tmp_path: Path) -> None:
+    """SciPy and scikit-learn take two seconds of a core: what the stage and its checks need of them is there before.
+
+    In one process, which is forked for each case: its own imports take longer than the cases.
+    """
+    imported: dict[str, tuple[Sequence[str], int, str]] = {
+        "remembered": (COUNTED, 1, "[] []"),
+        "first-run": (COUNTED[:1], 0, "['scipy.stats', 'sklearn'] ['scipy.stats', 'sklearn']"),
+        "resampled": (("log_loss <= 0.2",), 1, "['scipy.stats'] ['scipy.stats']"),
+    }
+    cases = []
+    for name, (conditions, runs_before, _) in imported.items():
+        root = tmp_path / name
+        root.mkdir()
+        for _ in range(runs_before):
+            _collected(root, Classifier())
+        block = {}
+        for kept in (root / ".harness" / "runs").glob(f"*/{PREDICTIONS}"):
+            shutil.copy(kept, root / "b.jsonl")
+            block["baseline"] = "b.jsonl"
+        cases.append((str(root), tuple(conditions), block))
+    script = IMPORTED.format(paths=[str(Path(__file__).parent), str(builders.REPO)], cases=cases)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [said for _, _, said in imported.values()]
 
 
 def test_only_what_is_needed_is_imported_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest
 
 from harness.statistics import sample_size
 from harness.statistics.intervals import Interval, bootstrap, bootstrap_rows, exact, paired, paired_t, tango
@@ -63,14 +63,29 @@ def test_clopper_pearson(successes: int, rows: int, low: float, high: float) -> 
     assert [found.low, found.high] == [pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5)]
 
 
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.9999])
-def test_clopper_pearson_as_scipy_has_it(confidence: float) -> None:
+CONFIDENCES = (0.9, 0.95, 0.975, 0.9999)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 30])
+def test_clopper_pearson_as_scipy_has_it(rows: int) -> None:
     """The bounds are those of `binomtest`, which takes a second of a core to import, for every count of some rows."""
-    for rows in (1, 2, 7, 30, 333):
-        for successes in range(rows + 1):
-            known = binomtest(successes, rows).proportion_ci(2 * confidence - 1, "exact")
+    for successes in range(rows + 1):
+        test = binomtest(successes, rows)
+        for confidence in CONFIDENCES:
+            known = test.proportion_ci(2 * confidence - 1, "exact")
             found = exact(successes, rows, confidence)
             assert (found.low, found.high) == pytest.approx((known.low, known.high), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+def test_clopper_pearson_of_many_rows(confidence: float) -> None:
+    """The same for each count of more rows: the quantiles of the beta distribution are what `binomtest` looks for."""
+    rows, counts = 333, np.arange(334)
+    low = np.append(0.0, beta.ppf(1 - confidence, counts[1:], rows - counts[1:] + 1))
+    high = np.append(beta.ppf(confidence, counts[:-1] + 1, rows - counts[:-1]), 1.0)
+    found = [exact(int(successes), rows, confidence) for successes in counts]
+    assert [each.low for each in found] == pytest.approx(low, rel=1e-9, abs=1e-12)
+    assert [each.high for each in found] == pytest.approx(high, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("bounds", "low", "high"), [(paired, -0.508, -0.013), (tango, -0.517, -0.026)])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import builders
@@ -22,8 +23,14 @@ def _name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def _nodes(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache  # half a dozen tests walk through every module
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(path)))
 
 
 def _imports(path: Path) -> set[str]:
@@ -163,12 +170,12 @@ def test_no_catch_all_module() -> None:
 
 def test_every_module_has_a_sentence() -> None:
     """Every module begins with a docstring."""
-    assert not [_name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert not [_name(path) for path in MODULES if not ast.get_docstring(_tree(path))]
 
 
 def _types(path: Path) -> Iterator[tuple[str, int]]:
     """Yield name and line of each class, and of each alias of a type, at the top of a module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.ClassDef):
             yield node.name, node.lineno
             continue
@@ -190,7 +197,7 @@ def test_one_class_name_means_one_thing() -> None:
 def _modules_imported(path: Path, modules: dict[str, Path]) -> set[str]:
     """All modules of the package that a module imports when it is loaded or when its types are checked."""
     found: set[str] = set()
-    pending: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    pending: list[ast.AST] = list(_tree(path).body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
