@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +79,33 @@ def rich(**changes: Any) -> Evidence:
     return replace(whole, **changes)
 
 
-def reported(evidence: Evidence, folder: Path, *, end: bool = True) -> RunReport:
-    """Judge the evidence and report on it."""
+Judged = tuple[Evidence, tuple[Finding, ...]]  # frozen: the tests share what each kind of run was judged to be
+
+
+def _judged(evidence: Evidence) -> Judged:
     findings = tuple(judge(evidence, all_checks()))
-    if end:
-        evidence = replace(evidence, end=Ending(exit_code(findings), "judged"))
-    return RunReport(folder, evidence, findings)
+    return replace(evidence, end=Ending(exit_code(findings), "judged")), findings
 
 
 def passed(root: Path) -> RunReport:
     """A run in which all is well."""
-    return reported(rich(), root / ID)
+    return RunReport(root / ID, *_passed())
+
+
+@cache
+def _passed() -> Judged:
+    return _judged(rich())
 
 
 def failed(root: Path) -> RunReport:
     """A run with failures of many kinds, and a log with a traceback."""
     folder = root / ID
     builders.write_files(folder, {"serve/log.txt": TRACEBACK, "train/log.txt": "epoch 1\n\x1b[2Kepoch 2\n"})
+    return RunReport(folder, *_failed())
+
+
+@cache
+def _failed() -> Judged:
     long = builders.exchange("rejects-null:/instances/0/length", 500, b"Traceback (most recent call last):\n  no")
     answers = (
         builders.exchange("example:one", 200, {"predictions": [99.0]}),
@@ -112,11 +123,16 @@ def failed(root: Path) -> RunReport:
         data=replace(whole.data, drift=(far, *whole.data.drift[1:])),
         train=replace(whole.train or builders.training(), peak=3 * 2**30),
     )
-    return reported(whole, folder)
+    return _judged(whole)
 
 
 def of_numbers(root: Path) -> RunReport:
     """A run whose target is a number."""
+    return RunReport(root / ID, *_of_numbers())
+
+
+@cache
+def _of_numbers() -> Judged:
     found = tuple(
         HoldoutRow(
             n,
@@ -128,7 +144,7 @@ def of_numbers(root: Path) -> RunReport:
     )
     block = {"quality": {"conditions": ["rmse <= 3.5", "mae <= 1"], "holdout": "holdout.csv", "target": "price"}}
     quality = builders.quality(rows=found, target="price", columns=("price",), metrics={"rmse": 2.1, "mae": 1.9})
-    return reported(rich(spec=builders.spec(block), quality=quality), root / ID)
+    return _judged(rich(spec=builders.spec(block), quality=quality))
 
 
 def ended_by_error(root: Path) -> RunReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 import builders
@@ -32,10 +33,15 @@ ENDINGS = {
 }
 
 
+@cache
+def _good() -> tuple[Finding, ...]:
+    return tuple(judge(builders.evidence(), all_checks()))
+
+
 def changed(*findings: Finding) -> tuple[Finding, ...]:
     """The findings of a run that passes, but for the checks of those given."""
     names = {finding.check for finding in findings}
-    good = [finding for finding in judge(builders.evidence(), all_checks()) if finding.check not in names]
+    good = [finding for finding in _good() if finding.check not in names]
     return (*good, *findings)
 
 

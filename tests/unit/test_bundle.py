@@ -18,7 +18,7 @@ import pytest
 from harness.cli import main
 from harness.engine import Engine
 from harness.errors import DescriptionError
-from harness.evidence.records import Ending, Evidence, Finding, Selection, Status
+from harness.evidence.records import Contract, Ending, Evidence, Finding, Selection, Status
 from harness.evidence.run_folder import RunFolder
 from harness.reproduce.bundle import Bundle, Packed, open_bundle, pack, place_of
 from harness.reproduce.bundle.failing import failing_exchanges
@@ -85,8 +85,15 @@ def _spec(root: Path, **block: Any) -> Any:
     return builders.spec(wheels, _rooted(MODEL, root), root=root, files=(root / "compose.yaml",))
 
 
+def _contract() -> Contract:
+    """What a good service answers, but for the body of 4 MiB: to pack that takes longer than all else."""
+    whole = builders.contract()
+    return replace(whole, exchanges=tuple(each for each in whole.exchanges if len(each.request) < 2**20))
+
+
 def _run(root: Path, **changes: Any) -> RunFolder:
-    whole = builders.evidence(**{"spec": _spec(root), "end": Ending(1, "judged"), **changes})
+    good = {"spec": _spec(root), "contract": _contract(), "end": Ending(1, "judged")}
+    whole = builders.evidence(**{**good, **changes})
     folder = RunFolder.create(root)
     for field in fields(Evidence):
         if (record := getattr(whole, field.name)) is not None:
@@ -109,7 +116,7 @@ def _all(bundle: Bundle) -> dict[str, bytes]:
 
 def test_what_is_packed_opens_again(project: Path, tmp_path: Path) -> None:
     """The evidence comes back equal, and the project's files lie at the same places."""
-    folder = _run(project)
+    folder = _run(project, contract=builders.contract())
     packed = pack(folder, project, environ={})
     assert packed.path == project / f".harness/bundles/{folder.id}.harness.tar.gz"
     assert packed.size == packed.path.stat().st_size
@@ -254,7 +261,7 @@ def test_a_tracked_dataset_says_how_to_get_it(project: Path) -> None:
 
 def test_the_limit_of_all_files(project: Path) -> None:
     """The records of the run come first; what no longer fits is named."""
-    packed = pack(_run(project), project, limit=400_000, environ={})
+    packed = pack(_run(project, contract=builders.contract()), project, limit=400_000, environ={})
     assert "run/spec.json" in packed.manifest.files
     assert sum(entry.size for entry in packed.manifest.files.values()) < 500_000
     tiny = pack(_run(project), project, limit=1000, environ={})

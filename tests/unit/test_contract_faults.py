@@ -20,6 +20,8 @@ STRICT = {"contract": {"strict": True, "skew": None, "latency": {"p50": "45ms", 
 WITH_TRAFFIC = ("contract.latency", "contract.load", "contract.fuzz")
 OF_CONTRACT = tuple(check for check in all_checks() if {*check.reads, *check.may_read} <= {"spec", "contract"})
 FAILED = (Status.FAIL, Status.ERROR)
+SERIAL = pytest.mark.serial
+SLOW = defect("contract.latency", "slow", proof="server")
 CROSSES = defect("contract.load", "crosses-answers", proof="server")
 BREAKS = defect("contract.fuzz", "breaks-on-whole-lengths", proof="server")
 
@@ -103,8 +105,8 @@ def test_a_protocol(fault: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "fault", "status"),
     [
-        ("contract.latency", "", Status.PASS),
-        pytest.param("contract.latency", "slow", Status.FAIL, marks=defect("contract.latency", "slow", proof="server")),
+        pytest.param("contract.latency", "", Status.PASS, marks=SERIAL),
+        pytest.param("contract.latency", "slow", Status.FAIL, marks=[SERIAL, SLOW]),
         ("contract.load", "", Status.PASS),
         pytest.param("contract.load", "crosses-answers", Status.FAIL, marks=CROSSES),
         pytest.param("contract.fuzz", "breaks-on-whole-lengths", Status.FAIL, marks=BREAKS),  # good ones: test_fuzz.py

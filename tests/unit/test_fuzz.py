@@ -96,7 +96,7 @@ def _requests(folder: Path) -> list[str]:
 
 
 def test_a_strict_service_passes(
-    fuzzed: Fuzzed, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fuzzed: Fuzzed, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A good service passes with at least 40 cases; nothing is printed, and no file is left but in the run folder.
 
@@ -104,7 +104,7 @@ def test_a_strict_service_passes(
     predictions and GET requests is sent: what else it offers changes nothing.
     """
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    before = set(Path.cwd().iterdir())
+    monkeypatch.chdir(tmp_path)
     app = fuzz_servers.Counted(fuzz_servers.strict())
     record, findings = fuzzed(app, seed=7)
     assert [finding.status for finding in findings] == [Status.PASS], findings
@@ -112,7 +112,7 @@ def test_a_strict_service_passes(
     assert record.phases == ("examples", "coverage")
     assert f"{record.cases} cases of 2 operations (examples, coverage; seed 7; schemathesis 4." in findings[0].received
     assert ("POST", "/admin/shutdown") not in app.seen  # what ends a service is left alone
-    assert set(Path.cwd().iterdir()) == before
+    assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
     names = {path.name for path in (folder / "fuzz").iterdir()}
     assert names == {"openapi.json", "schemathesis.toml", "coverage.ndjson", "log.txt"}

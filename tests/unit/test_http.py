@@ -88,6 +88,7 @@ def test_other_statuses(status: int) -> None:
     assert (exchange.status, exchange.error) == (status, "")
 
 
+@pytest.mark.serial
 def test_silence() -> None:
     """A server that never answers is a time-out on record."""
     exchange = _ask(lambda _connection: time.sleep(0.5), timeout=0.1)
@@ -109,6 +110,7 @@ def test_hang_in_the_body() -> None:
     assert "no answer within" in exchange.error
 
 
+@pytest.mark.serial
 def test_dripping_body() -> None:
     """A server that drips a byte at a time cannot hold the harness longer than the time limit."""
 
@@ -196,6 +198,7 @@ def test_huge_body_is_cut(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     assert "cut after 1000 bytes" in exchange.error
 
 
+@pytest.mark.serial
 def test_dripping_headers() -> None:
     """A server that drips header after header is as late as one that is silent."""
 

@@ -174,6 +174,7 @@ def test_a_transfer_from_a_container_stops() -> None:
     assert closed.is_set()
 
 
+@pytest.mark.serial
 def test_threads_that_cannot_stop_are_not_waited_for() -> None:
     """After an interrupt the threads beside the line have their seconds; what works on then is left."""
     release = threading.Event()

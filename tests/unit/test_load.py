@@ -216,6 +216,7 @@ def test_percentiles_of_few() -> None:
         replace(step, latencies=()).percentile(50)
 
 
+@pytest.mark.serial
 def test_good_server() -> None:
     """Everything is answered over few connections, which are closed at the end."""
     with _serving(_good) as seen:
@@ -248,6 +249,7 @@ def test_in_a_thread() -> None:
     assert step.answered == step.sent > 0
 
 
+@pytest.mark.serial
 def test_a_stall_shows_in_the_open_loop() -> None:
     """A server that stalls for a second in mid-stream: the stream sees all who would have waited, clients one each."""
     with _serving(_stalling(20, 1.0)) as seen:
@@ -532,6 +534,7 @@ def test_stage_takes_examples_where_there_is_no_batch(tmp_path: Path) -> None:
     assert load.steps[-1].errors == {}
 
 
+@pytest.mark.serial
 def test_stage_spares_a_slow_model(tmp_path: Path) -> None:
     """Where nobody names a rate, the stream takes half of what one client gets."""
 
@@ -727,6 +730,7 @@ def served(what: str, *, latency: str | None = "fail", load: str = "fail") -> li
     ]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(
     ("behave", "latency", "load"),
     [

@@ -277,6 +277,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     return ran
 
 
+@pytest.mark.serial
 def test_all_is_read_however_late_it_comes(run: Callable[..., Ran]) -> None:
     """The container has ended; its output still comes, each piece in time."""
 

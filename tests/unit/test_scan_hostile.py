@@ -144,6 +144,7 @@ def test_too_deep_a_stack(tmp_path: Path) -> None:
     assert "on the stack" in str(file.error)
 
 
+@pytest.mark.serial
 def test_time_is_bounded(tmp_path: Path) -> None:
     """A scan that takes too long is an error."""
     content = b"\x80\x02N" + b"20" * 5_000_000
