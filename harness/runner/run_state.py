@@ -95,8 +95,11 @@ class RunState:
         why = left_out or {}
         self._planned = frozenset(stages) - why.keys()
         for name in STAGES:
-            if name not in self._planned | self._settled:
-                self.leave_out(why.get(name, LEFT_OUT), name)
+            if name in why or name not in self._planned | self._settled:
+                reason = why.get(name, LEFT_OUT)
+                self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False, left_out=True))
+                self._settled.add(name)
+        self._judge()
 
     def keep(self, field: str, record: Any) -> None:
         """Put a record into the evidence and on disk."""
@@ -111,13 +114,6 @@ class RunState:
     def plans(self, stage: str) -> bool:
         """Whether a selected check needs a stage, for its record or for what other stages make of it."""
         return stage in self._planned
-
-    def leave_out(self, reason: str, *names: str) -> None:
-        """Note that stages do not take place, and why: nobody asked for them."""
-        for name in names:
-            self._note(StageTime(name, time.monotonic() - self._start, 0.0, reason, done=False, left_out=True))
-            self._settled.add(name)
-        self._judge()
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
