@@ -94,6 +94,7 @@ AT_ONCE = {
 }
 
 
+@pytest.mark.serial  # its five seconds are measured
 @pytest.mark.parametrize(
     ("scene", "number"),
     [

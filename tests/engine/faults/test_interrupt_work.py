@@ -20,6 +20,7 @@ with open("/model/model.pkl", "wb") as file:
 """
 
 
+@pytest.mark.serial  # its ten seconds are measured
 @pytest.mark.parametrize("number", [signal.SIGINT, nightly(signal.SIGTERM)], ids=["ctrl-c", "sigterm"])
 def test_while_a_large_artifact_is_scanned(
     number: signal.Signals, mini: Mini, run_harness: Harness, engine: Engine
