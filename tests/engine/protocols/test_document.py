@@ -79,7 +79,6 @@ UNTRUE = {
         "$.info: 'title' is a required property",
     ),
     "lies": (changed((*ANSWER, "required"), ["labels"]), None, "contract.schema", "'labels' is a required property"),
-    "breaks": (DOCUMENT, OLD, "contract.compatible", "POST /predict: answer 200 unit is gone from the answer"),
     "missing": ("no document", None, "contract.openapi-valid", "GET /openapi.json: no JSON object"),
 }
 
@@ -99,6 +98,14 @@ def test_a_true_document_passes(mini: Mini, run_harness: Harness) -> None:
     ran = run_harness(documented(mini, DOCUMENT, DOCUMENT))
     ran.assert_passed()
     assert {ran.statuses[name] for name in CHECKS} == {"pass"}, str(ran)
+
+
+@defect("contract.compatible", "breaks document")
+def test_a_document_that_breaks_its_baseline(mini: Mini, run_harness: Harness) -> None:
+    """A whole run holds the document against the baseline, which `contract --url` does not read."""
+    ran = run_harness(documented(mini, DOCUMENT, OLD))
+    assert [name for name in CHECKS if ran.statuses[name] not in ("pass", "skip")] == ["contract.compatible"], str(ran)
+    ran.assert_failed("contract.compatible", received="POST /predict: answer 200 unit is gone from the answer")
 
 
 @pytest.mark.xdist_group("served")
