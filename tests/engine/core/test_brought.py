@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ..support import Harness, Mini, nightly
+from ..support import Harness, Mini
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]  # further layouts of what no training left
 
 DOCKERFILE = """\
 ARG BASE_IMAGE
@@ -25,9 +25,7 @@ MOUNTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "train", [nightly(MOUNTS["mounted without a copy"]), MOUNTS["in the container's own files"]], ids=MOUNTS
-)
+@pytest.mark.parametrize("train", MOUNTS.values(), ids=MOUNTS)
 def test_what_the_image_brings_is_no_difference(train: dict[str, Any], mini: Mini, run_harness: Harness) -> None:
     """Both trainings leave the same bytes, whichever files their image has there, and the service sees them."""
     baked = train.get("volumes") == ["./data:/data:ro"]

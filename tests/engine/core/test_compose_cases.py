@@ -116,6 +116,7 @@ def _one_service(mini: Mini, *command: str) -> Path:
     return project
 
 
+@pytest.mark.nightly
 def test_one_service_trains_serves_and_bakes(mini: Mini, run_harness: Harness) -> None:
     """One service with one Dockerfile: trained with a command, then built anew with what that left."""
     ran = run_harness(_one_service(mini, "python3", "-u", "/train.py"))

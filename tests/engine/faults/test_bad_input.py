@@ -104,6 +104,7 @@ def test_a_base_that_cannot_be_had(mini: Mini, run_harness: Harness) -> None:
 # --- data
 
 
+@pytest.mark.nightly
 @defect("data.pinned", "a row was added since the lock", also=["contract.examples"])
 def test_data_changed_since_the_lock(mini: Mini, run_harness: Harness) -> None:
     """Data that is not the locked one: 1 by `data.pinned`, with both hashes and how to move the pin."""

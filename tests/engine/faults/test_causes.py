@@ -77,7 +77,8 @@ def test_a_service_that_crashes_while_it_is_asked(mini: Mini, run_harness: Harne
     assert ran.causes == ["contract: crashed while serving"]
 
 
-@pytest.mark.parametrize("stage", [nightly("train"), "serve"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("stage", ["train", "serve"])
 def test_a_small_tmpfs_that_fills(stage: str, mini: Mini, run_harness: Harness) -> None:
     """A program that fills a tmpfs of its service: 3, and its size is said; no model is to blame."""
     code = "open('/scratch/big', 'wb').write(bytes(2**20))"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ..support import HERE, Engine, Harness, Mini, nightly
+from ..support import HERE, Engine, Harness, Mini
 
 pytestmark = pytest.mark.engine
 
@@ -20,8 +20,9 @@ with open("/model/model.pkl", "wb") as file:
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.serial  # its ten seconds are measured
-@pytest.mark.parametrize("number", [signal.SIGINT, nightly(signal.SIGTERM)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_while_a_large_artifact_is_scanned(
     number: signal.Signals, mini: Mini, run_harness: Harness, engine: Engine
 ) -> None:
