@@ -289,22 +289,8 @@ def stop(run: Run, serve: Served, contract: Contract) -> Stop:
 # In the order in which they begin, where several are ready.
 STAGES: tuple[StageFunction, ...] = (
     *(data, tracked, images, surroundings, volume, code, warm, services, train, artifact, manifest, trainings, scan),
-    *(
-        bake,
-        packages,
-        provenance,
-        steps,
-        serve,
-        variants,
-        robustness,
-        skew,
-        loaded,
-        contract,
-        quality,
-        fuzz,
-        load,
-        stop,
-    ),
+    *(bake, packages, provenance, steps, serve, variants, robustness, skew, loaded),
+    *(contract, quality, fuzz, load, stop),
 )
 
 
