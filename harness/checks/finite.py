@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from harness.checks.contract import NO_EXAMPLES
 from harness.checks.naming import is_predicted
 from harness.checks.volatile import AnswerPath, LeftOut, leaves, left_out, may_be_predicted, pointer
 from harness.client.compare import described, is_number, parse
+from harness.client.json_text import read_json
 from harness.config.spec import Spec
 from harness.evidence.records import Contract, Exchange, Finding
 from harness.openapi.nullable import answer_allows_null
@@ -76,7 +76,7 @@ def _known(spec: Spec, contract: Contract, aside: LeftOut, good: Sequence[Exchan
 def _problem(exchange: Exchange, known: _Known) -> str:
     """Say what of an answer is no prediction; empty where nothing is."""
     constants: list[str] = []
-    body = json.loads(exchange.response, parse_constant=constants.append)
+    body = read_json(exchange.response, parse_constant=constants.append)
     if constants:
         return constants[0]
     answer = known.aside.of(body)

@@ -11,6 +11,7 @@ from typing import Any
 from harness.checks import Check, check, failed, passed, skipped, warned
 from harness.checks.contract import NO_EXAMPLES, proves_nothing
 from harness.client.compare import described, is_limited, parse
+from harness.client.json_text import read_json
 from harness.client.protocols import DIALECTS
 from harness.client.protocols.protocol import Dialect
 from harness.client.request_generators.malformed import KINDS
@@ -171,7 +172,7 @@ def _allows(kind: str, exchange: Exchange, document: dict[str, Any] | None, inte
 def _is_non_finite(exchange: Exchange) -> bool:
     constants: list[str] = []
     try:
-        json.loads(exchange.response, parse_constant=constants.append)
+        read_json(exchange.response, parse_constant=constants.append)
     except (ValueError, RecursionError):
         return False
     return bool(constants)

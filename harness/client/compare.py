@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from harness.client.json_text import read_json
 from harness.config.spec import Tolerance
 from harness.evidence.records import Exchange
 
@@ -49,7 +50,7 @@ def is_nan(value: Any) -> bool:
 
 def parse(exchange: Exchange) -> Any:
     """Return the JSON of an answer, NaN and Infinity included. Raises ValueError or RecursionError."""
-    return json.loads(exchange.response)
+    return read_json(exchange.response)
 
 
 def described(exchange: Exchange) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.client.json_text import read_json
+
 NO_ANSWER = "no_answer"
 SERVER_ERROR = "not_a_server_error"
 REFUSED = "positive_data_acceptance"
@@ -69,7 +71,7 @@ class Report:
 def with_integers(body: bytes) -> bytes | None:
     """Return a JSON body with `2` for each `2.0`; None where it holds none, or is no JSON."""
     try:
-        value = json.loads(body)
+        value = read_json(body)
         changed = _with_integers(value)
     except (ValueError, RecursionError):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 from harness.client import http
 from harness.client.fuzz_report import NO_ANSWER, REFUSED, SERVER_ERROR, FailedCase, with_integers
 from harness.client.http import Target
+from harness.client.json_text import read_json
 from harness.client.protocols.protocol import is_2xx, parsed
 from harness.client.request_generators.shrink import shrink
 from harness.evidence.records import Exchange
@@ -66,7 +67,7 @@ def _smaller(
         return True
 
     try:
-        value = json.loads(found.body)
+        value = read_json(found.body)
         # The oracle is ours, the failure the tool's: where they do not agree on it, nothing can be made smaller.
         if breaks_too(value, first):
             shrink(value, breaks)

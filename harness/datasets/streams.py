@@ -24,19 +24,21 @@ class _Hashed(io.RawIOBase):
     """A file whose bytes are hashed as they are read."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._file: io.FileIO | None = None  # closed by the interpreter too where the file cannot be opened
         self.sha256 = hashlib.sha256()
+        self._file = path.open("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._file.readinto(buffer) or 0
+        count = (self._file.readinto(buffer) if self._file else 0) or 0
         self.sha256.update(memoryview(buffer)[:count])
         return count
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         super().close()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.client.json_text import read_json
 from harness.client.protocols.rows import Batch, answers_of_json, batch_of_json
 from harness.config.blocks import Block
 from harness.evidence.records import Exchange
@@ -15,7 +15,7 @@ from harness.evidence.records import Exchange
 def parsed(exchange: Exchange) -> Any:
     """Return the JSON of an answer; None where it is none (NaN and Infinity are read as Python's parser does)."""
     try:
-        return json.loads(exchange.response)
+        return read_json(exchange.response)
     except (ValueError, RecursionError):
         return None
 
