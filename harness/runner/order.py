@@ -68,6 +68,14 @@ R = TypeVar("R", Contract, Fuzz, Load)
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """The record of a dataset, and the volume of the engine that holds it, where it was brought there."""
+
+    record: Data
+    volume: str | None
+
+
+@dataclass(frozen=True)
 class Trained:
     """The record of a training, and the container that ended: the artifact is taken from it."""
 
@@ -83,10 +91,10 @@ class ImageOptions:
     given: Mapping[str, str] | None = None  # service -> ID of an image that is taken as it is
 
 
-@stage("data", beside=True)
-def data(run: Run) -> Data:
+@stage("validation", beside=True)
+def validation(run: Run) -> Data | None:
     """Validate the dataset, while the engine builds."""
-    return data_stage.collect(run.spec, run.folder)
+    return data_stage.collect(run.spec, run.folder) if run.spec.block.data else None
 
 
 @stage("tracked", beside=True)
@@ -107,10 +115,19 @@ def surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor) -> Abstrac
     return _surroundings(run, state, pool)
 
 
-@stage("volume")
-def volume(run: Run, images: Images, data: Data | None) -> str | None:
-    """Bring the dataset to the engine; return the name of its volume."""
-    return data_stage.deliver(run, data, images.of(run.spec.train_key).id) if data else None
+@stage("data", late=("validation",), soft=("images",), record=lambda delivered: delivered.record)
+def data(run: Run, state: RunState, images: Images | None, validation: Callable[[], Data]) -> Delivered:
+    """Wait for what is found in the dataset, and bring it to the engine where a container will read it."""
+    found, name = validation(), None
+    if images is not None and (state.plans("train") or state.plans("code")):
+        name = data_stage.deliver(run, found, images.of(run.spec.train_key).id)
+    return Delivered(found, name)
+
+
+@stage("volume", after=("images",))
+def volume(data: Delivered | None) -> str | None:
+    """The name of the dataset's volume, None where a project names no dataset."""
+    return data.volume if data else None
 
 
 @stage("code", beside=True, always=True)
@@ -156,7 +173,7 @@ def trainings(
     run: Run,
     state: RunState,
     images: Images,
-    data: Data | None,
+    data: Delivered | None,
     volume: str | None,
     train: Callable[[], Trained],
     artifact: Callable[[], Artifact],
@@ -166,7 +183,8 @@ def trainings(
     def main() -> tuple[Training, Artifact]:
         return train().record, artifact()
 
-    return train_again(run, TrainingStart(images, data, volume), main, deep=state.selection.deep)
+    start = TrainingStart(images, data.record if data else None, volume)
+    return train_again(run, start, main, deep=state.selection.deep)
 
 
 @stage("scan", beside=True)
@@ -288,8 +306,8 @@ def stop(run: Run, serve: Served, contract: Contract) -> Stop:
 
 # In the order in which they begin, where several are ready.
 STAGES: tuple[StageFunction, ...] = (
-    *(data, tracked, images, surroundings, volume, code, warm, services, train, artifact, manifest, trainings, scan),
-    *(bake, packages, provenance, steps, serve, variants, robustness, skew, loaded),
+    *(validation, tracked, images, surroundings, data, volume, code, warm, services, train, artifact, manifest),
+    *(trainings, scan, bake, packages, provenance, steps, serve, variants, robustness, skew, loaded),
     *(contract, quality, fuzz, load, stop),
 )
 

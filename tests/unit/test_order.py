@@ -23,7 +23,7 @@ from harness.evidence.records import Companion, Evidence, Finding, Selection, Se
 from harness.evidence.run_folder import RunFolder
 from harness.evidence.stages import STAGES as KNOWN
 from harness.evidence.stages import absent
-from harness.runner.order import STAGES, Trained
+from harness.runner.order import STAGES, Delivered, Trained
 from harness.runner.run_state import RunState, Verdict, ended
 from harness.runner.scheduler import Scheduler, StageFunction, planned
 from harness.runner.stages import Run
@@ -133,6 +133,8 @@ class Fakes:
             if not each.is_recorded:
                 return nullcontext() if each.lasts else None
             record = ends[each.name]() if each.name in ends else getattr(self.good, KNOWN[each.name].makes)
+            if each.name == "data":
+                return Delivered(record, None)
             if each.name == "train":
                 given["begun"]()
                 return Trained(record, "container")
