@@ -167,7 +167,7 @@ def replayed(target: Target, failure: FuzzFailure) -> Any:
 @defect("contract.fuzz", "answers 500 where two things meet", proof="server")
 def test_fuzzing_finds_what_needs_two_things_at_once(fuzzed: Fuzzed) -> None:
     """What the coverage phase cannot meet is found by fuzzing within seconds, and made small."""
-    record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.fails_rarely), deep=True, budget=8.0)
+    record, findings = fuzzed(fuzz_servers.strict(fuzz_servers.fails_rarely), deep=True, budget=20.0)
     [failure] = record.failures
     assert [finding.status for finding in findings] == [Status.FAIL]
     assert record.phases == ("examples", "coverage", "fuzzing")
