@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Semaphore
 
@@ -25,15 +25,11 @@ class Cores:
             yield
 
     @contextmanager
-    def for_the_line(self) -> Iterator[Callable[[], None]]:
-        """Hold a core if one is free: the main line waits for nobody. Yields what gives it back early."""
-        held = [self._free] if self._free.acquire(blocking=False) else []
-
-        def give_back() -> None:
-            if held:
-                held.pop().release()
-
+    def for_the_line(self) -> Iterator[None]:
+        """Hold a core if one is free: the main line waits for nobody."""
+        is_held = self._free.acquire(blocking=False)
         try:
-            yield give_back
+            yield
         finally:
-            give_back()
+            if is_held:
+                self._free.release()

@@ -83,14 +83,6 @@ class Trained:
     container: str
 
 
-@dataclass(frozen=True)
-class ImageOptions:
-    """How the images of a run come about."""
-
-    rebuild: bool = False  # build what was built from the same files before, too
-    given: Mapping[str, str] | None = None  # service -> ID of an image that is taken as it is
-
-
 @stage("validation", beside=True)
 def validation(run: Run) -> Data | None:
     """Validate the dataset, while the engine builds."""
@@ -104,15 +96,33 @@ def tracked(run: Run) -> Tracked:
 
 
 @stage("images")
-def images(run: Run, options: ImageOptions) -> Images:
-    """Build the images; one into which the artifact is baked is left to `bake`."""
-    return images_stage.collect(run, rebuild=options.rebuild, given=options.given or {})
+def images(*, run: Run, rebuild: bool, given: Mapping[str, str]) -> Images:
+    """Build the images, those alone that are not `given`; one into which the artifact is baked is left to `bake`."""
+    return images_stage.collect(run, rebuild=rebuild, given=given)
 
 
-@stage("surroundings", unasked=True, lasts=True, after=("images",))
-def surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor) -> AbstractContextManager[None]:
-    """Look into the images on a thread, and record on every path what the containers had."""
-    return _surroundings(run, state, pool)
+@stage("surroundings", unasked=True, lasts=True)
+@contextmanager
+def surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor, images: Images) -> Iterator[None]:
+    """Begin to look at what surrounds the code, and record it at the end, also after an error: failures are compared.
+
+    An image that is baked meanwhile is looked into at the end.
+    """
+    look = surroundings_stage
+    listed, hashed = pool.submit(look.packages, run, images.images), pool.submit(look.sources, run)
+    processor = pool.submit(look.with_processor, run, state.evidence.environment, images.images)
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.over.set()
+        raise
+    finally:
+        patience = 0.0 if run.over.is_set() else LOOKING
+        with suppress(HarnessError, OSError, TimeoutError, CancelledError):
+            now, found = state.evidence.images or images, listed.result(patience)
+            found |= look.packages(run, [image for image in now.images if image.service not in found])
+            state.keep("surroundings", look.collect(run, now, found, hashed.result(patience)))
+            state.keep("environment", processor.result(patience))
 
 
 @stage("data", late=("validation",), soft=("images",), record=lambda delivered: delivered.record)
@@ -206,6 +216,12 @@ def packages(run: Run, bake: Images | None) -> None:
         surroundings_stage.packages(run, [bake.of(run.spec.serve_key)] if bake else [])
 
 
+@stage("final", holds_core=True)
+def final(images: Images, bake: Images | None) -> Images:
+    """The images that serving starts from: with the artifact in them, where it is baked."""
+    return bake or images
+
+
 @stage("provenance", holds_core=True, after=("artifact", "images"), soft=("bake",), is_timed=False)
 def provenance(run: Run, state: RunState) -> Provenance:
     """Write down what the artifact was made of; of a baked one, with the image that it went into."""
@@ -213,21 +229,21 @@ def provenance(run: Run, state: RunState) -> Provenance:
 
 
 @stage("steps", holds_core=True, after=("artifact",))
-def steps(run: Run, images: Images, bake: Images | None, services: Services | None, volume: str | None) -> Services:
+def steps(run: Run, final: Images, services: Services | None, volume: str | None) -> Services:
     """Start what serving depends on; what stands between training and serving runs to its end."""
-    return services_stage.collect(run, bake or images, volume, run.spec.serve_key, services)
+    return services_stage.collect(run, final, volume, run.spec.serve_key, services)
 
 
 @stage("serve", holds_core=True, lasts=True, after=("artifact", "steps"), record=lambda served: served.record)
-def serve(run: Run, images: Images, bake: Images | None, volume: str | None) -> AbstractContextManager[Served]:
+def serve(run: Run, final: Images, volume: str | None) -> AbstractContextManager[Served]:
     """Serve the artifact until the run is over."""
-    return serve_stage.serving(run, bake or images, volume)
+    return serve_stage.serving(run, final, volume)
 
 
 @stage("variants")
-def variants(run: Run, images: Images, bake: Images | None, volume: str | None, serve: Served) -> Prepared:
+def variants(run: Run, final: Images, volume: str | None, serve: Served) -> Prepared:
     """Create the further containers of the serving image before the service is asked anything."""
-    return robustness_stage.prepare(run, bake or images, volume, serve.record)
+    return robustness_stage.prepare(run, final, volume, serve.record)
 
 
 @stage("robustness", beside=True)
@@ -241,8 +257,7 @@ def skew(
     *,
     run: Run,
     state: RunState,
-    images: Images,
-    bake: Images | None,
+    final: Images,
     volume: str | None,
     artifact: Artifact,
     serve: Served,
@@ -253,7 +268,7 @@ def skew(
         raise RuntimeError("no hold-out rows for skew: the stage is not there without them")
     return skew_stage.collect(
         run,
-        bake or images,
+        final,
         volume,
         block=block,
         artifact=artifact,
@@ -307,7 +322,7 @@ def stop(run: Run, serve: Served, contract: Contract) -> Stop:
 # In the order in which they begin, where several are ready.
 STAGES: tuple[StageFunction, ...] = (
     *(validation, tracked, images, surroundings, data, volume, code, warm, services, train, artifact, manifest),
-    *(trainings, scan, bake, packages, provenance, steps, serve, variants, robustness, skew, loaded),
+    *(trainings, scan, bake, packages, final, provenance, steps, serve, variants, robustness, skew, loaded),
     *(contract, quality, fuzz, load, stop),
 )
 
@@ -320,33 +335,3 @@ def _asked(served: Served, record: R) -> R:
     elif record.lost_answers:  # a service that is told to end takes no more requests, and may need a while to end
         served.running.undisturbed()
     return replace(record, died=died)
-
-
-@contextmanager
-def _surroundings(run: Run, state: RunState, pool: ThreadPoolExecutor) -> Iterator[None]:
-    """Begin to look at what surrounds the code, and record it at the end, also after an error: failures are compared.
-
-    An image that is baked meanwhile is looked into at the end.
-    """
-    look, built = surroundings_stage, _images(state)
-    packages, sources = pool.submit(look.packages, run, built.images), pool.submit(look.sources, run)
-    processor = pool.submit(look.with_processor, run, state.evidence.environment, built.images)
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.over.set()
-        raise
-    finally:
-        patience = 0.0 if run.over.is_set() else LOOKING
-        with suppress(HarnessError, OSError, TimeoutError, CancelledError):
-            now, found = _images(state), packages.result(patience)
-            found |= look.packages(run, [image for image in now.images if image.service not in found])
-            state.keep("surroundings", look.collect(run, now, found, sources.result(patience)))
-            state.keep("environment", processor.result(patience))
-
-
-def _images(state: RunState) -> Images:
-    made = state.evidence.images
-    if made is None:
-        raise RuntimeError("the images are settled before anybody looks into them")
-    return made

@@ -27,7 +27,7 @@ from harness.project.description import load
 from harness.project.file_hash_cache import remembered
 from harness.runner.cleanup import Keep, clean_run, keep_run, remove_names, remove_run, sweep
 from harness.runner.cores import Cores
-from harness.runner.order import STAGES, ImageOptions
+from harness.runner.order import STAGES
 from harness.runner.run_state import RunState, Verdict, Watcher, ended
 from harness.runner.scheduler import Scheduler, StageFunction, planned
 from harness.runner.stages import Run
@@ -106,7 +106,7 @@ def run(
             with _cleaned_up(whole, watcher, lambda: keep.wants(state.evidence.end)) as pool:
                 with ended(state):
                     state.plan(planned(graph, wanted, spec))
-                    values = {"run": whole, "pool": pool, "options": ImageOptions(rebuild=rebuild, given=given)}
+                    values = {"run": whole, "pool": pool, "rebuild": rebuild, "given": given}
                     Scheduler(state, graph, pool, values, whole.cores).go()
                 return state.verdict()
 

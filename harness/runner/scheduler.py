@@ -83,7 +83,8 @@ def planned(graph: Sequence[StageFunction], records: Collection[str], spec: Spec
 
     What no stage makes (the lock, the machine) needs none, and so does what a project has nothing for.
     """
-    by_name = {each.name: each for each in graph if each.name not in absent(spec)}
+    missing = absent(spec)
+    by_name = {each.name: each for each in graph if each.name not in missing}
     makes = {name: STAGES[name].makes if name in STAGES else name for name in by_name}
     queue = [name for name in by_name if makes[name] in records]
     found: set[str] = set()

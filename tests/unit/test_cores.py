@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
@@ -40,14 +41,15 @@ def test_the_line_waits_for_nobody() -> None:
     """The main line holds a core where one is free, goes on without where none is, and may give it back early."""
     cores = Cores(0)
     assert cores.count == 1
-    with cores.for_the_line() as give_back, ThreadPoolExecutor(1) as pool:
-        with cores.for_the_line() as nothing:
-            nothing()
+    with ExitStack() as held, ThreadPoolExecutor(1) as pool:
+        held.enter_context(cores.for_the_line())
+        with cores.for_the_line():
+            pass
         begun = Event()
         waiting = pool.submit(lambda: _hold(cores, begun))
         assert not begun.wait(0.1)
-        give_back()
-        give_back()
+        held.close()
+        held.close()
         waiting.result(LIMIT)
     with pytest.raises(BrokenBarrierError), cores.for_the_line():
         raise BrokenBarrierError

@@ -113,7 +113,7 @@ class Fakes:
         graph = [self._fake(each, ends or {}) for each in STAGES if each.name not in self.forgotten]
         with ThreadPoolExecutor() as pool, ended(state):
             state.plan(planned(STAGES, state.reads, spec))
-            Scheduler(state, graph, pool, {"run": run, "pool": pool, "options": None}, run.cores).go()
+            Scheduler(state, graph, pool, {"run": run, "pool": pool, "rebuild": False, "given": {}}, run.cores).go()
         return state.verdict(), state.evidence
 
     def _run(self, spec: Spec) -> Run:
