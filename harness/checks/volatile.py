@@ -15,9 +15,9 @@ from typing import Any
 
 from harness.checks import check, failed, passed, skipped, vocabulary, warned
 from harness.checks.naming import SURE, AnswerField, Seen, is_predicted, is_time, kind, words
-from harness.client.compare import is_nan, parse, short
+from harness.client.compare import is_nan, short
 from harness.client.protocols import DIALECTS
-from harness.client.protocols.protocol import Dialect
+from harness.client.protocols.protocol import Dialect, parsed
 from harness.config.spec import Example, Spec
 from harness.evidence.records import Contract, Exchange, Finding
 
@@ -135,7 +135,7 @@ def volatile(spec: Spec, contract: Contract) -> Iterator[Finding]:
             advice="Name in `contract.volatile` only what is new each time: without predictions nothing is judged.",
         )
         return
-    idle = [p for p in spec.block.contract.volatile if not any(_is_at(_parsed(e), _parts(p)) for e in good)]
+    idle = [p for p in spec.block.contract.volatile if not any(_is_at(parsed(e), _parts(p)) for e in good)]
     if idle:
         yield warned(
             expected="each place of `contract.volatile` in some answer",
@@ -183,16 +183,9 @@ def _of_exchanges(
         size += len(exchange.response)
         if size > ENOUGH and len(asked) > SOME:
             break
-        if (answer := _parsed(exchange)) is not None:
+        if (answer := parsed(exchange)) is not None:
             asked.append(AnsweredRequest(exchange.request, answer, exchange.seconds))
     return _found(asked, promised, declared, DIALECTS[dialect])
-
-
-def _parsed(exchange: Exchange) -> Any:
-    try:
-        return parse(exchange)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _found(
@@ -264,7 +257,7 @@ def _nothing_left(spec: Spec, good: Sequence[Exchange], known: LeftOut) -> str:
     if not known.declared:
         return ""
     for exchange in good:
-        answer = known.dialect.lasting(_parsed(exchange))
+        answer = known.dialect.lasting(parsed(exchange))
         if _is_emptied(answer, known.declared):
             return f"nothing of {exchange.case}: {short(json.dumps(answer))}"
     for example in spec.examples:

@@ -9,15 +9,14 @@ from typing import Any
 DEPTH = 250  # containers within containers; who walks through an answer may need a few frames for each
 
 
-def read_json(text: bytes | str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+def read_json(text: bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
     """Return a JSON value, NaN and Infinity included; `parse_constant` as in `json.loads`.
 
     Raises ValueError where it is none, and RecursionError where it is nested deeper than `DEPTH`: since Python 3.12 the
     parser itself reads what is thousands deep, and code that follows it would end there.
     """
     value = json.loads(text, parse_constant=parse_constant)
-    openings = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
-    if openings > DEPTH:
+    if text.count(b"[") + text.count(b"{") > DEPTH:
         _verify_depth(value)
     return value
 

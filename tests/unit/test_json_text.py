@@ -21,12 +21,12 @@ def test_deep_enough_and_wide() -> None:
     """What is as deep as is allowed is read, and what is only wide is not taken for deep."""
     deep = b"[" * DEPTH + b"]" * DEPTH
     assert read_json(deep) == json.loads(deep)
-    wide = json.dumps([[number] for number in range(2000)])
+    wide = json.dumps([[number] for number in range(2000)]).encode()
     assert read_json(wide) == json.loads(wide)
 
 
 def test_constants_are_handed_on() -> None:
     """NaN is read as Python's parser does, or goes where the caller wants it."""
     seen: list[str] = []
-    assert read_json("[NaN]", seen.append) == [None]
+    assert read_json(b"[NaN]", seen.append) == [None]
     assert seen == ["NaN"]
