@@ -1,3 +1,3 @@
-"""All tests: the marks of what they prove are held against what their checks find; the slowest are named on GitHub."""
+"""All tests: what they prove is held against what checks find, the slowest are named on GitHub, some run alone."""
 
-pytest_plugins = ["defects", "job_summary"]
+pytest_plugins = ["defects", "job_summary", "turns"]

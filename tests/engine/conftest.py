@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker.errors
 import pytest
 from defects import Seen
+from turns import is_serial
 
 from harness.engine import labels
 
 from .machines import Builder, builder_of, engine_in_container, served
-from .support import REPO, Engine, Harness, Mini, Ran
-from .turns import turn
+from .support import REPO, SETUP_TIMEOUT, Engine, Harness, Mini, Ran
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that run alone behind all others: until then no worker waits for another one."""
-    items.sort(key=_is_serial)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test that is marked `serial` run alone, its fixtures too, and all others beside each other."""
-    if item.get_closest_marker("engine") is None:  # every test of the session comes here
-        return (yield)
-    with turn(alone=_is_serial(item)):
-        return (yield)
-
-
-def _is_serial(item: pytest.Item) -> bool:
-    return item.get_closest_marker("serial") is not None
+    items.sort(key=is_serial)
 
 
 def _base() -> str:
@@ -138,6 +125,14 @@ def run_harness(tmp_path_factory: pytest.TempPathFactory, base: str, seen: Seen)
     for launched in harness.launched:
         if launched.process.poll() is None:
             launched.kill()
+
+
+@pytest.fixture(scope="module")
+def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
+    """`harness setup` has been called in the PROJECT of a module, with its SETUP options: base and wheels are there."""
+    project, options = request.module.PROJECT, getattr(request.module, "SETUP", ())
+    ran = Harness(tmp_path_factory.mktemp("setup"), base)(project, "setup", *options, timeout=SETUP_TIMEOUT)
+    assert ran.code == 0, str(ran)
 
 
 @pytest.fixture(scope="session")

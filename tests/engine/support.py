@@ -33,6 +33,7 @@ from harness.evidence.run_folder import RunFolder
 
 REPO = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+SETUP_TIMEOUT = 900.0  # seconds for `harness setup` of a project: its wheels come over the network
 SOCKET = "/var/run/docker.sock"
 TRACEBACK = "Traceback (most recent call last)"
 Model = dict[str, Any]

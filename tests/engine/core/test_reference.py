@@ -18,16 +18,8 @@ from ..support import REPO, Engine, Harness, eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("reference")]  # set up once
 
+PROJECT = REPO
 URL = "http://127.0.0.1:8080"
-SETUP_TIMEOUT = 900.0
-
-
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
-    """The reference project after `harness setup`: base image and wheels are there."""
-    setup = Harness(tmp_path_factory.mktemp("setup"), base)
-    ran = setup(REPO, "setup", timeout=SETUP_TIMEOUT)
-    assert ran.code == 0, str(ran)
 
 
 @pytest.mark.serial  # it is timed: starts, latencies, fuzzing

@@ -9,15 +9,7 @@ from ..support import REPO, Harness, Mini
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("bentoml")]
 
 PROJECT = REPO / "tests/projects/bentoml"
-SETUP_TIMEOUT = 900.0
 BY_NAME = "dialect: bentoml # and with it the port 3000, /readyz and /docs.json"
-
-
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
-    """The project after `harness setup`: base image and wheels are there."""
-    ran = Harness(tmp_path_factory.mktemp("setup"), base)(PROJECT, "setup", timeout=SETUP_TIMEOUT)
-    assert ran.code == 0, str(ran)
 
 
 @pytest.mark.usefixtures("ready")

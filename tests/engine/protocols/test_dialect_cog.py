@@ -9,15 +9,7 @@ from ..support import REPO, Harness, Mini
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("cog")]
 
 PROJECT = REPO / "tests/projects/cog"
-SETUP_TIMEOUT = 900.0
 BY_NAME = "dialect: cog # and with it the port 5000, /health-check and /predictions\n    timeout: 30s"
-
-
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
-    """The project after `harness setup`: base image and wheels are there."""
-    ran = Harness(tmp_path_factory.mktemp("setup"), base)(PROJECT, "setup", timeout=SETUP_TIMEOUT)
-    assert ran.code == 0, str(ran)
 
 
 @pytest.mark.usefixtures("ready")

@@ -6,12 +6,11 @@ import pytest
 
 from harness.evidence.run_folder import RunFolder
 
-from ..support import REPO, Harness
+from ..support import REPO, SETUP_TIMEOUT, Harness
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("kserve")]
 
 PROJECT = REPO / "tests/projects/kserve-v1"
-SETUP_TIMEOUT = 900.0
 RUN_TIMEOUT = 600.0  # the first run installs KServe into an image
 
 

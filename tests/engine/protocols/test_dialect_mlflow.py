@@ -13,19 +13,10 @@ from ..support import REPO, Harness, Mini
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("mlflow")]
 
 PROJECT = REPO / "tests/projects/mlflow"
-SETUP_TIMEOUT = 900.0
 BUILD_TIMEOUT = 900.0
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
-    """The wheels of the project, fetched by `harness setup`."""
-    setup = Harness(tmp_path_factory.mktemp("setup"), base)
-    ran = setup(PROJECT, "setup", timeout=SETUP_TIMEOUT)
-    assert ran.code == 0, str(ran)
-
-
-@pytest.mark.usefixtures("wheels")
+@pytest.mark.usefixtures("ready")
 def test_a_model_without_a_signature_shows_its_tracebacks(mini: Mini, run_harness: Harness) -> None:
     """The server sends the model's own exception along, as shipped: a warning that says what helps, no failure."""
     project = mini.copy(PROJECT)
@@ -50,7 +41,7 @@ def recognise(project: Path) -> None:
     file.write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
 
 
-@pytest.mark.usefixtures("wheels")
+@pytest.mark.usefixtures("ready")
 def test_the_real_server_keeps_its_contract(mini: Mini, run_harness: Harness) -> None:
     """All four forms are answered and every demand met; its own weaknesses warn. It is recognised unasked, too."""
     project = mini.copy(PROJECT)

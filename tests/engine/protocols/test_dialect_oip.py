@@ -10,12 +10,11 @@ from harness.checks.contract import conforms
 from harness.evidence.records import Status
 from harness.evidence.run_folder import RunFolder
 
-from ..support import REPO, Harness
+from ..support import REPO, SETUP_TIMEOUT, Harness
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("oip")]
 
 PROJECT = REPO / "tests/projects/oip-v2"
-SETUP_TIMEOUT = 900.0
 RUN_TIMEOUT = 600.0  # the first run installs MLServer into an image
 # MLServer 1.7.1 declares Python < 3.13, and runs on 3.13.
 LET_PYTHON = {"PIP_IGNORE_REQUIRES_PYTHON": "1"}

@@ -8,8 +8,7 @@ from ..support import REPO, Harness
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly, pytest.mark.xdist_group("tutorials")]
 
-TUTORIALS = REPO / "tests/projects/tutorials"
-SETUP_TIMEOUT = 900.0
+PROJECT = REPO / "tests/projects/tutorials"
 BUILD_TIMEOUT = 600.0
 # Service -> the checks that fail, each of them because of an answer 500.
 FAILING = {
@@ -32,21 +31,17 @@ REJECTS = "contract.rejects-"
 
 def _file(name: str) -> tuple[str, str]:
     """Return the option that names one of them: they share image and wheels, so their folder is the project."""
-    return "--file", str(TUTORIALS / name / "compose.yaml")
+    return "--file", str(PROJECT / name / "compose.yaml")
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, base: str) -> None:
-    """The wheels that all of them share are there."""
-    ran = Harness(tmp_path_factory.mktemp("setup"), base)(TUTORIALS, "setup", *_file("litestar"), timeout=SETUP_TIMEOUT)
-    assert ran.code == 0, str(ran)
+SETUP = _file("litestar")  # the wheels that all of them share
 
 
 @pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize("name", FAILING)
 def test_a_service_fails_only_what_is_broken(name: str, run_harness: Harness) -> None:
     """Lax types and unknown fields are warnings; only an answer 500 is a failure."""
-    ran = run_harness(TUTORIALS, "run", "--fast", *_file(name), timeout=BUILD_TIMEOUT)
+    ran = run_harness(PROJECT, "run", "--fast", *_file(name), timeout=BUILD_TIMEOUT)
     found = ran.record("findings.json")
     failed = {finding["check"] for finding in found if finding["status"] in ("fail", "error")}
     warned = {finding["check"] for finding in found if finding["status"] == "warn"}
