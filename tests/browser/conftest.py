@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from turns import turn
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "chromium"]
@@ -22,11 +24,12 @@ def _found() -> str | None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The program; root installs it on Debian. Without one the tests fail: a skip would look like a success."""
-    if not _found() and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["apt-get", "update"], INSTALL):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-            if done.returncode:
-                pytest.fail(f"`{' '.join(command)}` failed: {done.stderr[-500:]}")
+    with turn(Path(tempfile.gettempdir()) / f"harness-browser-tests-{os.getuid()}", alone=True):
+        if not _found() and os.geteuid() == 0 and shutil.which("apt-get"):  # the first worker; the others find it
+            for command in (["apt-get", "update"], INSTALL):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+                if done.returncode:
+                    pytest.fail(f"`{' '.join(command)}` failed: {done.stderr[-500:]}")
     found = _found()
     if not found:
         pytest.fail(
